@@ -1,0 +1,200 @@
+import { Effect } from "effect"
+import { SqlClient } from "effect/sql"
+
+/**
+ * The fleet: apps, grants, accounts, mail, the change log and runs.
+ *
+ * What belongs to an account is keyed (account_id, …), so that the tables can be split by account later.
+ * Provider ids are compared byte by byte (collate "C"): Microsoft's are case-sensitive.
+ */
+export default (schema: string) =>
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const t = (name: string) => sql(`${schema}.${name}`)
+
+    yield* sql`create table ${t("apps")} (
+      id uuid primary key,
+      provider text not null,
+      client_id text not null,
+      tenant text not null,
+      secret bytea,
+      created_at timestamptz not null default now(),
+      unique (provider, client_id, tenant)
+    )`
+
+    yield* sql`create table ${t("grants")} (
+      id uuid primary key,
+      app_id uuid not null references ${t("apps")},
+      version integer not null default 1,
+      secret bytea not null,
+      token_hash bytea not null,
+      lease_fence bigint not null default 0,
+      lease_until timestamptz,
+      due_at timestamptz,
+      refreshed_at timestamptz,
+      failures integer not null default 0,
+      failing_since timestamptz,
+      failure_class text,
+      failure_code text,
+      failure_message text,
+      failed_at timestamptz,
+      created_at timestamptz not null default now()
+    ) with (fillfactor = 80)`
+    yield* sql`create index grants_due on ${t("grants")} (due_at) where due_at is not null`
+
+    yield* sql`create table ${t("grant_tokens")} (
+      grant_id uuid not null references ${t("grants")} on delete cascade,
+      hash bytea not null,
+      retired_at timestamptz not null default now(),
+      primary key (grant_id, hash)
+    )`
+    yield* sql`create index grant_tokens_retired on ${t("grant_tokens")} (retired_at)`
+
+    yield* sql`create table ${t("access_tokens")} (
+      grant_id uuid not null references ${t("grants")} on delete cascade,
+      resource text not null,
+      secret bytea not null,
+      expires_at timestamptz not null,
+      primary key (grant_id, resource)
+    ) with (fillfactor = 80)`
+
+    yield* sql`create table ${t("accounts")} (
+      id uuid primary key,
+      provider text not null,
+      email text not null,
+      email_key text collate "C" not null,
+      channel text not null,
+      grant_id uuid not null references ${t("grants")},
+      status text not null default 'pending',
+      status_reason text,
+      tags text[] not null default '{}',
+      sync_due_at timestamptz,
+      sync_lease_fence bigint not null default 0,
+      sync_lease_until timestamptz,
+      synced_at timestamptz,
+      sync_failures integer not null default 0,
+      sync_failure_code text,
+      sync_failure_message text,
+      sync_failed_at timestamptz,
+      messages integer not null default 0,
+      import_run_id uuid,
+      import_position integer,
+      created_at timestamptz not null default now(),
+      updated_at timestamptz not null default now(),
+      unique (provider, email_key)
+    ) with (fillfactor = 80)`
+    yield* sql`create index accounts_grant on ${t("accounts")} (grant_id)`
+    yield* sql`create index accounts_sync_due on ${t("accounts")} (sync_due_at) where sync_due_at is not null`
+    yield* sql`create index accounts_status on ${t("accounts")} (status, id)`
+    yield* sql`create index accounts_tags on ${t("accounts")} using gin (tags)`
+
+    yield* sql`create table ${t("folders")} (
+      account_id uuid not null references ${t("accounts")} on delete cascade,
+      id uuid not null,
+      remote_id text collate "C" not null,
+      parent_remote_id text collate "C",
+      display_name text not null,
+      role text,
+      remote_messages integer,
+      messages integer not null default 0,
+      cursor text,
+      round integer not null default 0,
+      round_complete boolean not null default false,
+      round_origin text not null default 'backfill',
+      synced_at timestamptz,
+      created_at timestamptz not null default now(),
+      primary key (account_id, id),
+      unique (account_id, remote_id)
+    )`
+
+    yield* sql`create table ${t("messages")} (
+      account_id uuid not null references ${t("accounts")} on delete cascade,
+      id uuid not null,
+      remote_id text collate "C" not null,
+      folder_id uuid not null,
+      subject text not null default '',
+      sender jsonb,
+      recipients jsonb not null default '{}',
+      received_at timestamptz,
+      sent_at timestamptz,
+      is_read boolean not null default false,
+      is_draft boolean not null default false,
+      is_flagged boolean not null default false,
+      importance text not null default 'normal',
+      categories text[] not null default '{}',
+      has_attachments boolean not null default false,
+      preview text not null default '',
+      internet_message_id text,
+      thread_id text,
+      body_text text,
+      body_html text,
+      seen_round integer not null default 0,
+      removed_from uuid,
+      created_at timestamptz not null default now(),
+      updated_at timestamptz not null default now(),
+      primary key (account_id, id),
+      unique (account_id, remote_id)
+    )`
+    yield* sql`create index messages_id on ${t("messages")} (id)`
+    yield* sql`create index messages_received on ${t("messages")} (account_id, folder_id, received_at desc)`
+    yield* sql`create index messages_removed on ${t("messages")} (account_id) where removed_from is not null`
+
+    yield* sql`create table ${t("changes")} (
+      id bigint generated always as identity primary key,
+      at timestamptz not null default now(),
+      account_id uuid not null,
+      kind text not null,
+      origin text not null,
+      message_id uuid,
+      folder_id uuid,
+      fields text[]
+    )`
+
+    yield* sql`create table ${t("runs")} (
+      id uuid primary key,
+      kind text not null,
+      state text not null,
+      trigger text not null,
+      params jsonb not null default '{}',
+      total integer not null default 0,
+      succeeded integer not null default 0,
+      failed integer not null default 0,
+      skipped integer not null default 0,
+      retry_of uuid,
+      cancel_requested boolean not null default false,
+      owner_fence bigint not null default 0,
+      owner_until timestamptz,
+      idempotency_key text unique,
+      request_hash text,
+      created_at timestamptz not null default now(),
+      started_at timestamptz,
+      finished_at timestamptz
+    )`
+    yield* sql`create index runs_open on ${t("runs")} (id) where state in ('uploading', 'queued', 'running')`
+
+    yield* sql`create table ${t("run_items")} (
+      run_id uuid not null references ${t("runs")} on delete cascade,
+      position integer not null,
+      line integer,
+      email text,
+      dedup_key text collate "C",
+      account_id uuid,
+      outcome text not null default 'pending',
+      error_code text,
+      error_message text,
+      error_retryable boolean,
+      primary key (run_id, position)
+    ) with (fillfactor = 80)`
+    yield* sql`create unique index run_items_dedup on ${t("run_items")} (run_id, dedup_key) where dedup_key is not null`
+
+    yield* sql`create table ${t("import_blocks")} (
+      run_id uuid not null references ${t("runs")} on delete cascade,
+      block integer not null,
+      first_position integer not null,
+      secret bytea not null,
+      primary key (run_id, block)
+    )`
+
+    yield* sql`create table ${t("meta")} (name text primary key, value text not null)`
+    yield* sql`insert into ${t("meta")} (name, value) values ('epoch', '1')`
+  })

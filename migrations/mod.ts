@@ -1,0 +1,10 @@
+/** All migrations, in order. A migration that has been released is never edited: write the next one. */
+import type { Effect } from "effect"
+import type { SqlClient, SqlError } from "effect/sql"
+import fleet from "./0001_fleet.ts"
+
+export const migrations: Readonly<
+  Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
+> = {
+  "0001_fleet": fleet
+}

@@ -1,0 +1,70 @@
+/** Accounts and what describes them. */
+import { Schema } from "effect"
+import { AccountId, GrantId } from "./Ids.ts"
+
+export const Provider = Schema.Literals(["microsoft", "google"])
+export type Provider = typeof Provider.Type
+
+/** How a mailbox is read. */
+export const Channel = Schema.Literals(["graph", "gmail", "imap"])
+export type Channel = typeof Channel.Type
+
+/** What an access token opens. One access token, one resource (Microsoft identity platform, scopes and permissions). */
+export const Resource = Schema.Literals(["graph", "outlook-imap", "gmail"])
+export type Resource = typeof Resource.Type
+
+/**
+ * - `pending`: stored, not yet redeemed
+ * - `active`: the last redemption succeeded, or failed for a reason that passes by itself
+ * - `needs_reauth`: the user must sign in again
+ * - `blocked`: an administrator must act, or the provider locked it; re-checked slowly
+ * - `disabled`: switched off by the operator; nothing contacts the provider
+ */
+export const AccountStatus = Schema.Literals(["pending", "active", "needs_reauth", "blocked", "disabled"])
+export type AccountStatus = typeof AccountStatus.Type
+
+/** The resource that a channel reads through. */
+export const resourceOf = (provider: Provider, channel: Channel): Resource =>
+  provider === "google" ? "gmail" : channel === "imap" ? "outlook-imap" : "graph"
+
+/** The last failure of a piece of work, as an operator sees it. Never holds a secret. */
+export const Failure = Schema.Struct({
+  code: Schema.String,
+  message: Schema.String,
+  at: Schema.DateTimeUtcFromString
+})
+export type Failure = typeof Failure.Type
+
+/** One mailbox at one provider. Unique by (provider, address without regard to case). */
+export const Account = Schema.Struct({
+  id: AccountId,
+  email: Schema.String,
+  provider: Provider,
+  channel: Channel,
+  grantId: GrantId,
+  clientId: Schema.String,
+  tenant: Schema.String,
+  status: AccountStatus,
+  /** Why the status is what it is; absent while all is well. */
+  statusReason: Schema.optionalKey(Schema.String),
+  tags: Schema.Array(Schema.String),
+  createdAt: Schema.DateTimeUtcFromString,
+  updatedAt: Schema.DateTimeUtcFromString,
+  token: Schema.Struct({
+    /** Grows by one with each rotation of the refresh token. */
+    version: Schema.Int,
+    refreshedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    /** When the newest cached access token ends. */
+    expiresAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    nextRefreshAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    lastError: Schema.optionalKey(Failure)
+  }),
+  sync: Schema.Struct({
+    /** End of the last complete round over all folders. */
+    syncedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    nextSyncAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    messages: Schema.Int,
+    lastError: Schema.optionalKey(Failure)
+  })
+})
+export type Account = typeof Account.Type

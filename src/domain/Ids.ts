@@ -1,0 +1,28 @@
+/** Identifiers: UUIDv7 texts, so that ids made later sort later and index pages stay warm. */
+import { Option, Schema } from "effect"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+/** True for a text that the database accepts as a uuid. An id of any other form names nothing, so callers answer "not found". */
+export const isId = (text: string): boolean => uuid.test(text)
+
+/** The id in `text`, or none where the text has not the form of an id. */
+export const parseId = (text: string): Option.Option<string> =>
+  isId(text) ? Option.some(text.toLowerCase()) : Option.none()
+
+/** A new id. */
+export const newId = (): string => uuidV7Unsafe()
+
+export const AppId = Schema.String
+export type AppId = typeof AppId.Type
+export const GrantId = Schema.String
+export type GrantId = typeof GrantId.Type
+export const AccountId = Schema.String
+export type AccountId = typeof AccountId.Type
+export const RunId = Schema.String
+export type RunId = typeof RunId.Type
+export const FolderId = Schema.String
+export type FolderId = typeof FolderId.Type
+export const MessageId = Schema.String
+export type MessageId = typeof MessageId.Type

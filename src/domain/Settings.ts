@@ -1,0 +1,176 @@
+/** All settings, read from the environment (or any ConfigProvider) once, at start. */
+import { Config, Context, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
+
+/** A setting has a wrong value. `message` is one line that names the variable and what it takes. */
+export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
+  variable: Schema.String,
+  message: Schema.String
+}) {}
+
+/** How many at once: a number, or `auto` = found by trying what the provider bears. */
+export type Concurrency = number | "auto"
+
+export interface SettingsValues {
+  /** Postgres; none = the embedded database in `dataDir`. */
+  readonly databaseUrl: Option.Option<Redacted.Redacted>
+  /** The Postgres schema that holds our tables. */
+  readonly databaseSchema: string
+  readonly databaseMaxConnections: number
+  /** Off for poolers that cannot keep prepared statements (PgBouncer in transaction mode). */
+  readonly databasePrepare: boolean
+  readonly dataDir: string
+  readonly host: string
+  /** 0 = any free port. */
+  readonly port: number
+  /** `id:base64-of-32-bytes,…`; the first encrypts, all decrypt. */
+  readonly encryptionKeys: Option.Option<Redacted.Redacted>
+  readonly adminKey: Option.Option<Redacted.Redacted>
+  readonly microsoftAuthority: string
+  readonly microsoftTenant: string
+  readonly microsoftGraphScope: string
+  readonly microsoftImapScope: string
+  readonly graphUrl: string
+  readonly outlookImap: string
+  readonly googleTokenUrl: string
+  readonly gmailUrl: string
+  readonly gmailImap: string
+  readonly importConcurrency: number
+  readonly refreshConcurrency: number
+  readonly backgroundRefreshConcurrency: number
+  readonly syncConcurrency: number
+  readonly syncSpacing: Duration.Duration
+  readonly refreshEvery: Duration.Duration
+  readonly syncEvery: Duration.Duration
+  readonly schedules: boolean
+}
+
+const text = (variable: string, fallback: string, check: (value: string) => boolean, expected: string) =>
+  Effect.gen(function* () {
+    const value = (yield* optional(variable)) ?? fallback
+    if (!check(value)) return yield* wrong(variable, expected)
+    return value
+  })
+
+const optional = (variable: string) =>
+  Config.String(variable).pipe(
+    Config.option,
+    Effect.map(Option.match({ onNone: () => undefined, onSome: (value) => value.trim() === "" ? undefined : value.trim() })),
+    Effect.mapError(() => new SettingsError({ variable, message: `${variable} cannot be read` }))
+  )
+
+const wrong = (variable: string, expected: string) =>
+  new SettingsError({ variable, message: `${variable} must be ${expected}` })
+
+const secret = (variable: string) =>
+  Effect.map(optional(variable), (value) => Option.map(Option.fromUndefinedOr(value), (plain) => Redacted.make(plain)))
+
+const integer = (variable: string, fallback: number, minimum: number, maximum: number) =>
+  text(
+    variable,
+    String(fallback),
+    (value) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum,
+    `a whole number from ${minimum} to ${maximum}`
+  ).pipe(Effect.map(Number))
+
+const duration = (variable: string, fallback: string, minimum: Duration.Duration) =>
+  Effect.gen(function* () {
+    const expected = `a duration of at least ${Duration.format(minimum)}, written like "2 seconds", "5 minutes" or "1 day"`
+    const value = (yield* optional(variable)) ?? fallback
+    const parsed = parseDuration(value)
+    if (Option.isNone(parsed) || Duration.isLessThan(parsed.value, minimum)) return yield* wrong(variable, expected)
+    return parsed.value
+  })
+
+/** `2 seconds`, `500 millis`, `1 day`. Bare numbers and signs are refused: their unit would be a guess. */
+export const parseDuration = (value: string): Option.Option<Duration.Duration> => {
+  const match = /^(\d+(?:\.\d+)?)\s*(milli(?:second)?s?|seconds?|minutes?|hours?|days?|weeks?)$/i.exec(value.trim())
+  if (match === null) return Option.none()
+  const amount = Number(match[1])
+  const unit = match[2]!.toLowerCase()
+  const millis = unit.startsWith("milli")
+    ? 1
+    : { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }[unit[0] as "s" | "m" | "h" | "d" | "w"]
+  const total = amount * millis
+  // 100 years: beyond it due times leave what the database can hold.
+  return total <= 36_500 * 86_400_000 ? Option.some(Duration.millis(total)) : Option.none()
+}
+
+const isUrl = (...protocols: ReadonlyArray<string>) => (value: string) =>
+  URL.canParse(value) && protocols.includes(new URL(value).protocol)
+
+const url = (variable: string, fallback: string) =>
+  text(variable, fallback, isUrl("http:", "https:"), "an http or https URL").pipe(
+    Effect.map((value) => value.replace(/\/+$/, ""))
+  )
+
+const imap = (variable: string, fallback: string) =>
+  text(variable, fallback, isUrl("imap:", "imaps:"), "an imaps://host:port URL")
+
+const onOff = (variable: string, fallback: "on" | "off") =>
+  text(variable, fallback, (value) => value === "on" || value === "off", "on or off").pipe(
+    Effect.map((value) => value === "on")
+  )
+
+const fromEnvironment = Effect.gen(function* () {
+  const databaseUrl = yield* secret("DATABASE_URL")
+  if (Option.isSome(databaseUrl) && !isUrl("postgres:", "postgresql:")(Redacted.value(databaseUrl.value))) {
+    return yield* wrong("DATABASE_URL", "a postgres://user:password@host:port/database URL")
+  }
+  const values: SettingsValues = {
+    databaseUrl,
+    databaseSchema: yield* text(
+      "MAILFLEET_DATABASE_SCHEMA",
+      "mailfleet",
+      (value) => /^[a-z_][a-z0-9_]{0,62}$/.test(value),
+      "a Postgres schema name of lower-case letters, digits and _"
+    ),
+    databaseMaxConnections: yield* integer("MAILFLEET_DATABASE_CONNECTIONS", 10, 2, 1_000),
+    databasePrepare: yield* onOff("MAILFLEET_DATABASE_PREPARE", "on"),
+    dataDir: yield* text("MAILFLEET_DATA_DIR", ".mailfleet", (value) => !value.includes("\0"), "a folder"),
+    host: yield* text("MAILFLEET_HOST", "127.0.0.1", (value) => /^[\w.:-]+$/.test(value), "a host name or address"),
+    port: yield* integer("MAILFLEET_PORT", 8080, 0, 65_535),
+    encryptionKeys: yield* secret("MAILFLEET_ENCRYPTION_KEYS"),
+    adminKey: yield* secret("MAILFLEET_ADMIN_KEY"),
+    microsoftAuthority: yield* url("MAILFLEET_MICROSOFT_AUTHORITY", "https://login.microsoftonline.com"),
+    microsoftTenant: yield* text(
+      "MAILFLEET_MICROSOFT_TENANT",
+      "common",
+      (value) => /^[\w.-]{1,255}$/.test(value),
+      "common, organizations, consumers, a tenant id or a domain"
+    ),
+    microsoftGraphScope: yield* text(
+      "MAILFLEET_MICROSOFT_GRAPH_SCOPE",
+      "https://graph.microsoft.com/.default offline_access",
+      (value) => value.length <= 2_000,
+      "scopes of Microsoft Graph, separated by blanks"
+    ),
+    microsoftImapScope: yield* text(
+      "MAILFLEET_MICROSOFT_IMAP_SCOPE",
+      "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
+      (value) => value.length <= 2_000,
+      "scopes of Outlook, separated by blanks"
+    ),
+    graphUrl: yield* url("MAILFLEET_GRAPH_URL", "https://graph.microsoft.com/v1.0"),
+    outlookImap: yield* imap("MAILFLEET_OUTLOOK_IMAP", "imaps://outlook.office365.com:993"),
+    googleTokenUrl: yield* url("MAILFLEET_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
+    gmailUrl: yield* url("MAILFLEET_GMAIL_URL", "https://gmail.googleapis.com/gmail/v1"),
+    gmailImap: yield* imap("MAILFLEET_GMAIL_IMAP", "imaps://imap.gmail.com:993"),
+    importConcurrency: yield* integer("MAILFLEET_IMPORT_CONCURRENCY", 5, 1, 10_000),
+    refreshConcurrency: yield* integer("MAILFLEET_REFRESH_CONCURRENCY", 5, 1, 10_000),
+    backgroundRefreshConcurrency: yield* integer("MAILFLEET_BACKGROUND_REFRESH_CONCURRENCY", 10, 1, 10_000),
+    syncConcurrency: yield* integer("MAILFLEET_SYNC_CONCURRENCY", 5, 1, 10_000),
+    syncSpacing: yield* duration("MAILFLEET_SYNC_SPACING", "2 seconds", Duration.zero),
+    refreshEvery: yield* duration("MAILFLEET_REFRESH_EVERY", "1 day", Duration.seconds(1)),
+    syncEvery: yield* duration("MAILFLEET_SYNC_EVERY", "5 minutes", Duration.seconds(1)),
+    schedules: yield* onOff("MAILFLEET_SCHEDULES", "on")
+  }
+  return values
+})
+
+export class Settings extends Context.Service<Settings, SettingsValues>()("mailfleet/domain/Settings") {
+  /** From the environment; `overrides` win. */
+  static readonly layerWith = (overrides: Partial<SettingsValues>): Layer.Layer<Settings, SettingsError> =>
+    Layer.effect(Settings, Effect.map(fromEnvironment, (values) => Settings.of({ ...values, ...overrides })))
+
+  static readonly layer: Layer.Layer<Settings, SettingsError> = Settings.layerWith({})
+}

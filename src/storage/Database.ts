@@ -1,0 +1,132 @@
+/** The operator's Postgres, or the embedded one: same client, same SQL. Our tables live in a schema of their own. */
+import { PgClient } from "@effect/sql-pg"
+import { PgTypes } from "@effect/sql-pg"
+import { Context, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
+import { Migrator, SqlClient, type SqlError, type Statement } from "effect/sql"
+import { migrations } from "../../migrations/mod.ts"
+import { Settings } from "../domain/Settings.ts"
+
+/** The database cannot be used: not reachable, no right, or its folder is in use. `message` is one line for the operator. */
+export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
+  message: Schema.String,
+  cause: Schema.optionalKey(Schema.Defect())
+}) {}
+
+const tables = [
+  "apps",
+  "grants",
+  "grant_tokens",
+  "access_tokens",
+  "accounts",
+  "folders",
+  "messages",
+  "changes",
+  "runs",
+  "run_items",
+  "import_blocks",
+  "meta"
+] as const
+
+type Table = typeof tables[number]
+
+export class Database extends Context.Service<Database, {
+  readonly sql: PgClient.PgClient
+  readonly engine: "postgres" | "embedded"
+  readonly schema: string
+  /** Schema-qualified table names, to be put into statements. */
+  readonly tables: Readonly<Record<Table, Statement.Identifier>>
+  /** A key of `pg_advisory_xact_lock` that is ours alone: it orders the commits of change-log entries. */
+  readonly changesLock: number
+}>()("mailfleet/storage/Database") {
+  /** Wraps a client that the caller already has, and migrates. Our statements name their schema, so `search_path` is left alone. */
+  static readonly fromClient = (options: { readonly schema: string; readonly engine: "postgres" | "embedded" }) =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* migrate(sql, options.schema)
+      return Database.of({
+        sql,
+        engine: options.engine,
+        schema: options.schema,
+        tables: Object.fromEntries(tables.map((name) => [name, sql(`${options.schema}.${name}`)])) as Record<
+          Table,
+          Statement.Identifier
+        >,
+        changesLock: hash32(`mailfleet:changes:${options.schema}`)
+      })
+    })
+
+  /** On the caller's own `PgClient`, in the schema that the settings name. */
+  static readonly layerClient: Layer.Layer<Database, DatabaseError, PgClient.PgClient | Settings> = Layer.effect(
+    Database,
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      return yield* Database.fromClient({ schema: settings.databaseSchema, engine: "postgres" })
+    })
+  )
+
+  /** Postgres by `DATABASE_URL`. */
+  static readonly layerPostgres: Layer.Layer<Database, DatabaseError, Settings> = Layer.unwrap(
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const client = PgClient.layer({
+        url: Option.getOrUndefined(settings.databaseUrl),
+        applicationName: "mailfleet",
+        maxConnections: settings.databaseMaxConnections,
+        prepare: settings.databasePrepare,
+        multiplex: true,
+        connectTimeout: "10 seconds"
+      }).pipe(Layer.catchCause(() =>
+        Layer.effectContext(Effect.fail(
+          new DatabaseError({ message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login` })
+        ))
+      ))
+      return Database.layerClient.pipe(Layer.provide(client))
+    })
+  )
+}
+
+const hostOf = (databaseUrl: Option.Option<Redacted.Redacted>): string =>
+  Option.match(databaseUrl, { onNone: () => "?", onSome: (redacted) => new URL(Redacted.value(redacted)).host })
+
+/**
+ * Creates the schema and runs what migrations are missing. Safe when several processes start at once: the migrator holds
+ * a lock on its table, and a lost race to create the schema is not an error.
+ */
+const migrate = Effect.fn("Database.migrate")(
+  function* (sql: PgClient.PgClient, schema: string) {
+    const exists = sql`select 1 from pg_namespace where nspname = ${schema}`.pipe(Effect.map((rows) => rows.length > 0))
+    // Asked first: "create schema if not exists" needs the right to create even where the schema exists.
+    if (!(yield* exists)) {
+      yield* sql`create schema ${sql(schema)}`.pipe(
+        Effect.catch((error) => Effect.flatMap(exists, (there) => there ? Effect.void : Effect.fail(error)))
+      )
+    }
+    yield* Migrator.make({})({
+      table: `${schema}.migrations`,
+      loader: Migrator.fromRecord(
+        Object.fromEntries(Object.entries(migrations).map(([name, migration]) => [name, migration(schema)]))
+      )
+    }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+  },
+  Effect.mapError((cause) =>
+    new DatabaseError({ message: "the database cannot be migrated: it needs the right to create its schema and tables", cause })
+  )
+)
+
+/** FNV-1a over the text, as a signed 32-bit integer. */
+const hash32 = (value: string): number => {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < value.length; index++) hash = Math.imul(hash ^ value.charCodeAt(index), 0x01000193)
+  return hash | 0
+}
+
+/**
+ * An array parameter of a stated element type, for `unnest`. The client's own inference refuses arrays that hold only
+ * nulls or mix small and large integers.
+ */
+export const column = (type: "text" | "uuid" | "int4" | "bytea" | "timestamptz" | "bool", values: ReadonlyArray<unknown>) =>
+  Result.getOrThrow(PgTypes.array(values, PgTypes.OID[type]))
+
+/** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
+export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>
+  Effect.orDie(effect)

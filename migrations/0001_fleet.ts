@@ -88,6 +88,8 @@ export default (schema: string) =>
     yield* sql`create index accounts_status on ${t("accounts")} (status, id)`
     yield* sql`create index accounts_tags on ${t("accounts")} using gin (tags)`
 
+    // cursor null = not listed yet. in_round = the cursor stands in the middle of a round. round grows each time that the
+    // folder is listed from the start; listed = that listing is complete. gone = deleted at the provider, not settled yet.
     yield* sql`create table ${t("folders")} (
       account_id uuid not null references ${t("accounts")} on delete cascade,
       id uuid not null,
@@ -98,46 +100,60 @@ export default (schema: string) =>
       remote_messages integer,
       messages integer not null default 0,
       cursor text,
-      round integer not null default 0,
-      round_complete boolean not null default false,
-      round_origin text not null default 'backfill',
+      in_round boolean not null default false,
+      round integer not null default 1,
+      listed boolean not null default false,
+      origin text not null default 'backfill',
+      gone boolean not null default false,
       synced_at timestamptz,
       created_at timestamptz not null default now(),
       primary key (account_id, id),
       unique (account_id, remote_id)
     )`
 
+    // seen_round = the round of folder_id that last showed the message. removed_at = folder_id says that it has left, and no
+    // other folder has shown it yet. also_in = other folders that showed it and have not said that it left: {folder: round}.
     yield* sql`create table ${t("messages")} (
       account_id uuid not null references ${t("accounts")} on delete cascade,
       id uuid not null,
       remote_id text collate "C" not null,
       folder_id uuid not null,
-      subject text not null default '',
+      seen_round integer not null,
+      also_in jsonb,
+      removed_at timestamptz,
+      removed_origin text,
+      subject text not null,
       sender jsonb,
-      recipients jsonb not null default '{}',
+      to_recipients jsonb not null,
+      cc_recipients jsonb not null,
+      bcc_recipients jsonb not null,
+      reply_to jsonb not null,
       received_at timestamptz,
       sent_at timestamptz,
-      is_read boolean not null default false,
-      is_draft boolean not null default false,
-      is_flagged boolean not null default false,
-      importance text not null default 'normal',
-      categories text[] not null default '{}',
-      has_attachments boolean not null default false,
-      preview text not null default '',
+      is_read boolean not null,
+      is_draft boolean not null,
+      is_flagged boolean not null,
+      importance text not null,
+      categories text[] not null,
+      has_attachments boolean not null,
+      preview text not null,
       internet_message_id text,
       thread_id text,
       body_text text,
       body_html text,
-      seen_round integer not null default 0,
-      removed_from uuid,
       created_at timestamptz not null default now(),
       updated_at timestamptz not null default now(),
       primary key (account_id, id),
       unique (account_id, remote_id)
     )`
     yield* sql`create index messages_id on ${t("messages")} (id)`
-    yield* sql`create index messages_received on ${t("messages")} (account_id, folder_id, received_at desc)`
-    yield* sql`create index messages_removed on ${t("messages")} (account_id) where removed_from is not null`
+    // The three lists, newest first: of a folder, of an account, of the fleet.
+    const newest = sql.literal("coalesce(received_at, '-infinity'::timestamptz) desc, id desc")
+    yield* sql`create index messages_of_folder on ${t("messages")} (account_id, folder_id, ${newest})`
+    yield* sql`create index messages_of_account on ${t("messages")} (account_id, ${newest})`
+    yield* sql`create index messages_newest on ${t("messages")} (${newest})`
+    yield* sql`create index messages_removed on ${t("messages")} (account_id) where removed_at is not null`
+    yield* sql`create index messages_elsewhere on ${t("messages")} (account_id) where also_in is not null`
 
     yield* sql`create table ${t("changes")} (
       id bigint generated always as identity primary key,

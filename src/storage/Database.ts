@@ -73,7 +73,8 @@ export class Database extends Context.Service<Database, {
         applicationName: "mailfleet",
         maxConnections: settings.databaseMaxConnections,
         prepare: settings.databasePrepare,
-        multiplex: true,
+        // Not multiplexed: with pipelining, queries of this client version hang for ever once one of them is interrupted.
+        multiplex: false,
         connectTimeout: "10 seconds"
       }).pipe(Layer.catchCause(() =>
         Layer.effectContext(Effect.fail(
@@ -124,9 +125,13 @@ const hash32 = (value: string): number => {
  * An array parameter of a stated element type, for `unnest`. The client's own inference refuses arrays that hold only
  * nulls or mix small and large integers.
  */
-export const column = (type: "text" | "uuid" | "int4" | "bytea" | "timestamptz" | "bool", values: ReadonlyArray<unknown>) =>
+export const column = (
+  type: "text" | "uuid" | "int4" | "float8" | "bytea" | "timestamptz" | "bool", values: ReadonlyArray<unknown>) =>
   Result.getOrThrow(PgTypes.array(values, PgTypes.OID[type]))
 
 /** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
 export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>
   Effect.orDie(effect)
+
+/** Takes their meaning from the wildcards of `like`. */
+export const escapeLike = (text: string): string => text.replace(/[\\%_]/g, "\\$&").replaceAll("\0", "")

@@ -1,0 +1,20 @@
+/** Who may call: the bearer of a key. */
+import { Context } from "effect"
+import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
+import { Unauthorized } from "./Problems.ts"
+
+/** Whose key came with the request. Named in the audit log. */
+export class Caller extends Context.Service<Caller, { readonly name: string }>()("mailfleet/api/Caller") {}
+
+export class Authorization extends HttpApiMiddleware.Service<Authorization, { provides: Caller }>()(
+  "mailfleet/api/Authorization",
+  {
+    requiredForClient: true,
+    security: {
+      adminKey: HttpApiSecurity.bearer.pipe(
+        HttpApiSecurity.annotate(OpenApi.Description, "The admin key (`MAILFLEET_ADMIN_KEY`) as a bearer token.")
+      )
+    },
+    error: Unauthorized
+  }
+) {}

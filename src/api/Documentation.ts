@@ -1,0 +1,76 @@
+/** What the OpenAPI document says beyond the schemas: parameters in words, and components under their plain names. */
+import type { OpenApi } from "effect/http-api"
+import { defaultLimit, maxLimit } from "./Parameters.ts"
+
+/** Parameters mean the same wherever they occur, so each is described once. */
+const parameters: Readonly<Record<string, { readonly description: string; readonly schema?: Record<string, unknown> }>> = {
+  id: { description: "The id. One that names nothing answers 404." },
+  limit: {
+    description: "How many items a page has at most.",
+    schema: { type: "integer", minimum: 1, maximum: maxLimit, default: defaultLimit }
+  },
+  cursor: { description: "`nextCursor` of the page before." },
+  after: { description: "A `position`, or `nextCursor` of the page before: only what came later is listed." },
+  "idempotency-key": {
+    description: "Makes the call safe to repeat: the same key with the same request answers with the same run.",
+    schema: { type: "string", pattern: "^[!-~]{1,255}$" }
+  },
+  onDuplicate: { description: "What happens to a row whose account exists. `skip` unless given." },
+  dryRun: {
+    description: "Check the file only: no account is stored, no provider contacted.",
+    schema: { type: "boolean", default: false }
+  },
+  verify: {
+    description: "Redeem each refresh token once. Otherwise accounts stay `pending` until their first scheduled refresh.",
+    schema: { type: "boolean", default: true }
+  },
+  provider: { description: "The provider." },
+  channel: { description: "How the mailboxes are read." },
+  tags: { description: "Tags for every row, separated by commas." },
+  tag: { description: "Accounts that carry this tag." },
+  status: { description: "Accounts of this status." },
+  search: { description: "Case-insensitive substring of the address." },
+  kind: { description: "Runs of this kind." },
+  state: { description: "Runs in this state." },
+  outcome: { description: "Items with this outcome." },
+  folder: { description: "A folder's id, or a role such as `inbox`." },
+  q: { description: "Case-insensitive substring of subject, sender, preview or text." },
+  resource: { description: "What the token opens. That of the account's channel unless given." },
+  minValidity: { description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour." }
+}
+
+const prefix = "#/components/schemas/"
+
+/** The encoded side of a schema is all that the document shows, so its name needs no ending that says so. */
+const plainName = (name: string): string => name.replace(/Encoded$/, "")
+
+/** The generator's notes to itself on how a stream is encoded say nothing to others. */
+const notes = "x-effect-stream"
+
+const withPlainNames = (spec: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec => {
+  const renamed: OpenApi.OpenAPISpec = JSON.parse(JSON.stringify(spec), (key: string, value: unknown) => {
+    if (key === notes) return undefined
+    return key === "$ref" && typeof value === "string" && value.startsWith(prefix) ? plainName(value) : value
+  })
+  renamed.components.schemas = Object.fromEntries(
+    Object.entries(renamed.components.schemas)
+      .map(([name, schema]) => [plainName(name), schema] as const)
+      .sort(([one], [other]) => one < other ? -1 : 1)
+  )
+  return renamed
+}
+
+/** The transformation of the generated document. */
+export const documented = (generated: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec => {
+  const spec = withPlainNames(generated)
+  for (const item of Object.values(spec.paths)) {
+    for (const operation of Object.values(item)) {
+      if (!("parameters" in operation)) continue
+      operation.parameters = operation.parameters.map((parameter) => ({
+        ...parameter,
+        ...parameters[parameter.name]
+      }))
+    }
+  }
+  return spec
+}

@@ -1,0 +1,12 @@
+/** The nouns of the domain under the names that the OpenAPI document gives them. */
+import * as AccountModel from "../domain/Account.ts"
+import * as MailModel from "../domain/Mail.ts"
+import * as RunModel from "../domain/Run.ts"
+
+export const Account = AccountModel.Account.annotate({ identifier: "Account" })
+export const Run = RunModel.Run.annotate({ identifier: "Run" })
+export const RunItem = RunModel.RunItem.annotate({ identifier: "RunItem" })
+export const Folder = MailModel.Folder.annotate({ identifier: "Folder" })
+export const Message = MailModel.Message.annotate({ identifier: "Message" })
+export const MessageWithBody = MailModel.MessageWithBody.annotate({ identifier: "MessageWithBody" })
+export const Change = MailModel.Change.annotate({ identifier: "Change" })

@@ -1,0 +1,46 @@
+import { Schema } from "effect"
+import { FailureClass, isRetryable } from "./FailureClass.ts"
+
+/**
+ * A provider did not do what was asked of it, or was not asked because it must not be just now.
+ *
+ * `code` is stable and for machines, `message` says what an operator can do; neither ever holds a secret or text that
+ * the provider sent. `providerCode` is the provider's own code (`AADSTS700082`, `ErrorItemNotFound`).
+ */
+export class ProviderError extends Schema.TaggedError<ProviderError>()("ProviderError", {
+  class: FailureClass,
+  code: Schema.String,
+  message: Schema.String,
+  providerCode: Schema.optionalKey(Schema.String),
+  /** Milliseconds to wait before the next try, where the provider or our own pacing says so. */
+  retryAfterMillis: Schema.optionalKey(Schema.Number),
+  /** True where nothing was sent: a pause or an open breaker forbade it. */
+  notSent: Schema.optionalKey(Schema.Boolean)
+}) {
+  /** The same error with the time to wait. */
+  retryAfter(millis: number): ProviderError {
+    const { class: failureClass, code, message, providerCode, notSent } = this
+    return new ProviderError({
+      class: failureClass,
+      code,
+      message,
+      retryAfterMillis: millis,
+      ...(providerCode === undefined ? {} : { providerCode }),
+      ...(notSent === undefined ? {} : { notSent })
+    })
+  }
+
+  get retryable(): boolean {
+    return isRetryable(this.class)
+  }
+}
+
+/** `Retry-After` as milliseconds: whole or fractional seconds, or an HTTP date. Undefined where it is missing or senseless. */
+export const parseRetryAfter = (header: string | null | undefined, nowMillis: number): number | undefined => {
+  if (header === null || header === undefined) return undefined
+  const seconds = Number(header.trim())
+  if (header.trim() !== "" && Number.isFinite(seconds)) return seconds >= 0 ? Math.ceil(seconds * 1_000) : undefined
+  const date = Date.parse(header)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMillis)
+}
+

@@ -1,0 +1,144 @@
+/** Requests to Microsoft Graph for one mailbox: signed in, paced, and repeated where that helps. */
+import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
+import { ProviderError } from "../domain/ProviderError.ts"
+import type { AccessToken, Tokens } from "../oauth/Tokens.ts"
+import type { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { mailboxKey, type Throttle } from "../pacing/Throttle.ts"
+import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
+import type { MailAccount } from "./Mailbox.ts"
+
+/** Messages in a page. Larger pages cost fewer requests; with bodies, this many come to a few megabytes. */
+const pageSize = 100
+
+/**
+ * Wanted on every call: neither is baked into delta links (Microsoft Graph, immutable identifiers; delta query overview).
+ * Default ids change when a message is moved, immutable ones do not.
+ */
+const prefer = `IdType="ImmutableId", odata.maxpagesize=${pageSize}`
+
+const timeout = "30 seconds"
+
+/** A shorter pause is waited out in place; for a longer one the account gives its turn to others. */
+const longestPause = 10_000
+
+/** Pauses in a row that one request waits out in place. */
+const pauses = 10
+
+/** A token that ends sooner is not sent any more, in milliseconds. */
+const margin = 60_000
+
+const retries = Schedule.exponential("250 millis").pipe(Schedule.jittered)
+
+export interface GraphServices {
+  readonly http: HttpClient.HttpClient
+  readonly tokens: Tokens["Service"]
+  readonly throttle: Throttle["Service"]
+  readonly limiter: MailboxLimiter["Service"]
+  /** Without a slash at the end. */
+  readonly graphUrl: string
+}
+
+export interface GraphClient {
+  /** Reads a whole URL, which is used as it is: delta links are opaque. */
+  readonly get: <S extends Schema.Codec<unknown, unknown>>(
+    url: string,
+    schema: S
+  ) => Effect.Effect<S["Type"], GraphRefusal | ProviderError>
+}
+
+/** Lives for one round: it keeps the access token that it was given. */
+export const makeGraphClient = (
+  { graphUrl, http, limiter, throttle, tokens }: GraphServices,
+  account: MailAccount
+): GraphClient => {
+  const origin = new URL(graphUrl).origin
+  const key = mailboxKey(account.clientId, account.id)
+  const signIn = Semaphore.makeUnsafe(1)
+  let held: AccessToken | undefined
+
+  /** One for all requests that are under way; a token that Graph has `refused` is replaced once, not by each of them. */
+  const accessToken = (refused?: AccessToken) =>
+    signIn.withPermit(Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      if (refused !== undefined && held === refused) {
+        held = yield* tokens.refresh(account.grantId, "graph")
+      } else if (held === undefined || held.expiresAt.epochMilliseconds - now < margin) {
+        held = yield* tokens.accessToken(account.grantId, "graph")
+      }
+      return held
+    }))
+
+  /** Waits while the mailbox is paused, by whichever of its requests. */
+  const gate = Effect.gen(function* () {
+    while (true) {
+      const millis = yield* throttle.remaining(key)
+      if (millis <= 0) return
+      if (millis > longestPause) {
+        return yield* graphError("throttled", { retryAfterMillis: millis, notSent: true })
+      }
+      yield* Effect.sleep(millis)
+    }
+  })
+
+  const send = Effect.fnUntraced(
+    function* (url: string, token: AccessToken) {
+      const response = yield* http.execute(HttpClientRequest.get(url).pipe(
+        HttpClientRequest.bearerToken(token.token),
+        HttpClientRequest.setHeaders({ accept: "application/json", prefer })
+      ))
+      return { status: response.status, headers: response.headers, body: yield* response.text }
+    },
+    Effect.timeout(timeout),
+    Effect.mapError(() => noAnswer),
+    // A redirect could carry the token elsewhere.
+    Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+    Effect.provideService(HttpClient.TracerPropagationEnabled, false)
+  )
+
+  const attempt = Effect.fnUntraced(function* (url: string) {
+    let token = yield* accessToken()
+    let refreshed = false
+    for (let paused = 0;;) {
+      yield* gate
+      const { body, headers, status } = yield* send(url, token)
+      if (status >= 200 && status < 300) {
+        yield* throttle.succeeded(key)
+        return body
+      }
+      const refusal = refusalOf(
+        { status, body, retryAfter: headers["retry-after"], authenticate: headers["www-authenticate"] },
+        yield* Clock.currentTimeMillis
+      )
+      if (refusal.error.class === "throttled") {
+        const millis = refusal.error.retryAfterMillis ?? (yield* throttle.backoff(key))
+        yield* throttle.pause(key, millis)
+        if (millis > longestPause || ++paused > pauses) {
+          return yield* new GraphRefusal({ ...refusal, error: graphError("throttled", { retryAfterMillis: millis }) })
+        }
+      } else if (status === 401 && refusal.error.class === "unknown" && !refreshed) {
+        token = yield* accessToken(token)
+        refreshed = true
+      } else {
+        return yield* refusal
+      }
+    }
+  })
+
+  return {
+    get: (url, schema) =>
+      Effect.gen(function* () {
+        if (!URL.canParse(url) || new URL(url).origin !== origin) return yield* strangeAnswer(0)
+        const body = yield* limiter.limit(key)(attempt(url)).pipe(
+          Effect.retry({
+            schedule: retries,
+            times: 3,
+            while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient"
+          })
+        )
+        return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(
+          Effect.mapError(() => strangeAnswer(200))
+        )
+      })
+  }
+}

@@ -1,0 +1,26 @@
+/** Picks the channel that an account's mail is read through. */
+import { Context, Effect, Layer } from "effect"
+import { ProviderError } from "../domain/ProviderError.ts"
+import { Graph } from "./Graph.ts"
+import type { MailAccount, Mailbox } from "./Mailbox.ts"
+
+export class Mailboxes extends Context.Service<Mailboxes, {
+  /** Contacts nobody yet. */
+  readonly open: (account: MailAccount) => Effect.Effect<Mailbox, ProviderError>
+}>()("mailfleet/mail/Mailboxes") {
+  static readonly layer: Layer.Layer<Mailboxes, never, Graph> = Layer.effect(
+    Mailboxes,
+    Effect.map(Graph, (graph) =>
+      Mailboxes.of({
+        open: (account) =>
+          account.channel === "graph" ? graph.open(account) : Effect.fail(
+            new ProviderError({
+              class: "unknown",
+              code: "channel_not_available",
+              message: `mail cannot be read over ${account.channel} yet: set the account's channel to graph`,
+              notSent: true
+            })
+          )
+      }))
+  )
+}

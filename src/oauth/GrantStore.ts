@@ -1,0 +1,72 @@
+/** The port to where grants are kept. `storage/Grants.ts` implements it. */
+import type { DateTime, Effect, Option, Redacted } from "effect"
+import { Context } from "effect"
+import type { Resource } from "../domain/Account.ts"
+import type { FailureClass } from "../domain/FailureClass.ts"
+import type { GrantId } from "../domain/Ids.ts"
+import type { AppCredentials } from "./OAuthProvider.ts"
+
+/** A grant that this process alone may redeem, until the lease ends. */
+export interface LeasedGrant {
+  readonly id: GrantId
+  readonly version: number
+  /** Fencing number: grows with each lease, so that a holder who lost the lease can be told from the present one. */
+  readonly fence: bigint
+  readonly app: AppCredentials
+  readonly refreshToken: Redacted.Redacted
+  /** False until the grant has been redeemed for the first time. */
+  readonly redeemedBefore: boolean
+  /** Failures of the same class in a row, and since when. */
+  readonly failures: number
+  readonly failingSeconds: number
+  readonly failureClass: FailureClass | undefined
+}
+
+export type LeaseAnswer =
+  | { readonly _tag: "Leased"; readonly grant: LeasedGrant }
+  | { readonly _tag: "Held"; readonly version: number }
+  | { readonly _tag: "Missing" }
+
+/** What one redemption came to. Times are seconds from now, on the database's clock. */
+export type Settlement =
+  | {
+    readonly _tag: "Redeemed"
+    readonly grant: LeasedGrant
+    readonly resource: Resource
+    readonly accessToken: Redacted.Redacted
+    readonly expiresInSeconds: number
+    /** The rotated refresh token; undefined = the provider sent none, the stored one stays. */
+    readonly refreshToken: Redacted.Redacted | undefined
+    readonly dueInSeconds: number
+  }
+  | {
+    readonly _tag: "Failed"
+    readonly grant: LeasedGrant
+    readonly class: FailureClass
+    readonly code: string
+    readonly message: string
+    /** The status that the class calls for; undefined = the accounts stay as they are. */
+    readonly status: "needs_reauth" | "blocked" | undefined
+    /** Undefined = no further attempt by itself. */
+    readonly dueInSeconds: number | undefined
+  }
+
+/** False: the grant's version moved or the lease was lost meanwhile, and nothing was written. */
+export type Settled = { readonly applied: boolean; readonly expiresAt: DateTime.Utc | undefined }
+
+export class GrantStore extends Context.Service<GrantStore, {
+  /** Takes the lease for 20 s where nobody holds it. Outlives the token timeout of 8 s and ends by itself after a crash. */
+  readonly lease: (id: GrantId) => Effect.Effect<LeaseAnswer>
+  /** Stores all of them in one transaction, durable when it returns, each answer at its settlement's place. */
+  readonly settle: (batch: ReadonlyArray<Settlement>) => Effect.Effect<ReadonlyArray<Settled>>
+  /** Gives a lease back unused. */
+  readonly release: (grant: LeasedGrant) => Effect.Effect<void>
+  /** The cached access token, if it stays valid for `minValiditySeconds`. */
+  readonly accessToken: (
+    id: GrantId,
+    resource: Resource,
+    minValiditySeconds: number
+  ) => Effect.Effect<Option.Option<{ readonly token: Redacted.Redacted; readonly expiresAt: DateTime.Utc }>>
+  /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. */
+  readonly postpone: (id: GrantId, seconds: number) => Effect.Effect<void>
+}>()("mailfleet/oauth/GrantStore") {}

@@ -1,0 +1,48 @@
+/** The port to a token endpoint: how a refresh token becomes an access token at one provider. */
+import type { Effect, Redacted } from "effect"
+import { Context } from "effect"
+import type { Provider, Resource } from "../domain/Account.ts"
+import type { ProviderError } from "../domain/ProviderError.ts"
+
+/** An OAuth client. `secret` only where it is confidential: a public client that sends one is refused (AADSTS700025). */
+export interface AppCredentials {
+  readonly provider: Provider
+  readonly clientId: string
+  /** A tenant id, a domain, or `common`, `organizations`, `consumers`. */
+  readonly tenant: string
+  readonly secret?: Redacted.Redacted
+}
+
+export interface Redemption {
+  readonly accessToken: Redacted.Redacted
+  /** Seconds, as the provider said. */
+  readonly expiresIn: number
+  /** The successor of the redeemed token; absent where the provider does not rotate: the old one stays. */
+  readonly refreshToken?: Redacted.Redacted
+  /** What was granted, as the provider said. */
+  readonly scope?: string
+}
+
+/** What a throttled answer pauses: everything of the app, one tenant of it, or this grant alone. */
+export type ThrottleReach = "app" | "tenant" | "grant"
+
+/** Why a redemption failed. Ids are the provider's own, for its support. */
+export interface RedemptionFailure {
+  readonly error: ProviderError
+  /** Set where the class is `throttled`. */
+  readonly reach?: ThrottleReach
+  readonly traceId?: string
+  readonly correlationId?: string
+}
+
+export class OAuthProvider extends Context.Service<OAuthProvider, {
+  /**
+   * Redeems a refresh token once, without retry. Answers within the token timeout; a network fault or a timeout is a
+   * `transient` failure whose outcome at the provider is unknown.
+   */
+  readonly redeem: (request: {
+    readonly app: AppCredentials
+    readonly refreshToken: Redacted.Redacted
+    readonly resource: Resource
+  }) => Effect.Effect<Redemption, RedemptionFailure>
+}>()("mailfleet/oauth/OAuthProvider") {}

@@ -1,0 +1,24 @@
+/** The token endpoint of each provider, picked by the app. */
+import { type Duration, Effect, Layer } from "effect"
+import type { HttpClient } from "effect/http"
+import type { Settings } from "../domain/Settings.ts"
+import { makeGoogle } from "./Google.ts"
+import { makeMicrosoft } from "./Microsoft.ts"
+import { OAuthProvider } from "./OAuthProvider.ts"
+
+/** `timeout`: for the whole exchange with a token endpoint; 8 seconds unless a test wants less. */
+export const layerProvidersWith = (
+  options: { readonly timeout?: Duration.Input }
+): Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> =>
+  Layer.effect(
+    OAuthProvider,
+    Effect.gen(function* () {
+      const microsoft = yield* makeMicrosoft(options)
+      const google = yield* makeGoogle(options)
+      return OAuthProvider.of({
+        redeem: (request) => request.app.provider === "google" ? google(request) : microsoft(request)
+      })
+    })
+  )
+
+export const layerProviders: Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> = layerProvidersWith({})

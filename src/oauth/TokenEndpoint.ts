@@ -1,0 +1,224 @@
+/** A form sent to a token endpoint, and its answer read with mistrust (RFC 6749 §5.1, §5.2, §6). */
+import { Clock, Context, type Duration, Effect, Option, Redacted, Schema, Stream } from "effect"
+import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
+import { parseRetryAfter, ProviderError } from "../domain/ProviderError.ts"
+import type { OAuthProvider, Redemption, RedemptionFailure, ThrottleReach } from "./OAuthProvider.ts"
+
+export type Redeem = OAuthProvider["Service"]["redeem"]
+
+/** From the first byte sent to the last one read. Shorter than the lease of a grant (20 s). */
+export const tokenTimeout: Duration.Input = "8 seconds"
+
+/** Answers are a few kilobytes; what is longer than this is none. */
+const longestBody = 1024 * 1024
+
+/** Where the provider names no life of the access token, or none that makes sense (RFC 6749 §5.1 leaves it optional). */
+const cautiousLife = 300
+
+/** The longest life that Microsoft gives an access token (configurable token lifetimes: 28 hours), in seconds. */
+const longestLife = 28 * 3_600
+
+/** A longer `Retry-After` is taken for a fault of the provider. */
+const longestPauseMillis = 86_400_000
+
+/** A field of the wrong type counts as absent. */
+const lenient = <S extends Schema.Constraint>(schema: S) =>
+  Schema.optionalKey(Schema.catchDecoding<S>(() => Effect.succeedNone)(schema))
+
+/** What any provider may answer with, good or bad. Other fields are ignored. */
+const TokenBody = Schema.Struct({
+  access_token: lenient(Schema.String),
+  refresh_token: lenient(Schema.String),
+  expires_in: lenient(Schema.Union([Schema.Number, Schema.String])),
+  scope: lenient(Schema.String),
+  error: lenient(Schema.String),
+  error_description: lenient(Schema.String),
+  error_codes: lenient(Schema.Array(Schema.Union([Schema.Number, Schema.String]))),
+  suberror: lenient(Schema.String),
+  trace_id: lenient(Schema.String),
+  correlation_id: lenient(Schema.String)
+})
+export type TokenBody = typeof TokenBody.Type
+
+const decodeBody = Schema.decodeUnknownOption(Schema.fromJsonString(TokenBody))
+
+export interface TokenAnswer {
+  /** The HTTP status; 0 = no answer came. */
+  readonly status: number
+  /** 429, or another refusal that carries a `Retry-After`. */
+  readonly slowDown: boolean
+  /** Undefined where the answer names no pause. */
+  readonly retryAfterMillis: number | undefined
+  /** Undefined where the answer did not come whole, or is no JSON object. */
+  readonly body: TokenBody | undefined
+}
+
+export type TokenEndpoint = (url: string, form: Readonly<Record<string, string>>) => Effect.Effect<TokenAnswer>
+
+const noAnswer: TokenAnswer = { status: 0, slowDown: false, retryAfterMillis: undefined, body: undefined }
+
+/** No spans and no trace headers of the client; a redirect is an answer, for it could carry the token elsewhere. */
+const manners = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
+  Context.add(HttpClient.TracerPropagationEnabled, false),
+  Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
+)
+
+/**
+ * Never fails: what does not come is an answer with status 0, or one without a body. The client's errors hold the whole
+ * request, secrets included, and end here.
+ */
+export const makeTokenEndpoint = (timeout: Duration.Input): Effect.Effect<TokenEndpoint, never, HttpClient.HttpClient> =>
+  Effect.map(HttpClient.HttpClient, (http) => (url, form) =>
+    Effect.suspend(() => {
+      let answer = noAnswer
+      const request = HttpClientRequest.post(url).pipe(
+        HttpClientRequest.acceptJson,
+        HttpClientRequest.bodyText(new URLSearchParams(form).toString(), "application/x-www-form-urlencoded")
+      )
+      const exchange = Effect.gen(function* () {
+        const response = yield* http.execute(request)
+        answer = headOf(response, yield* Clock.currentTimeMillis)
+        const text = yield* textOf(response)
+        answer = { ...answer, body: Option.getOrUndefined(decodeBody(text)) }
+      })
+      return exchange.pipe(
+        Effect.timeoutOption(timeout),
+        Effect.catch(() => Effect.void),
+        Effect.catchDefect(() => Effect.void),
+        Effect.provideContext(manners),
+        Effect.map(() => answer)
+      )
+    }))
+
+const headOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, nowMillis: number): TokenAnswer => {
+  const header = headers["retry-after"]
+  const millis = parseRetryAfter(header, nowMillis)
+  return {
+    status,
+    slowDown: status === 429 || (!isSuccess(status) && header !== undefined && header.trim() !== ""),
+    // A pause of nothing is no pause: the caller's own backoff serves better than a request in the same moment.
+    retryAfterMillis: millis === undefined || millis === 0 ? undefined : Math.min(millis, longestPauseMillis),
+    body: undefined
+  }
+}
+
+/** Fails where the body is too long. */
+const textOf = (response: HttpClientResponse.HttpClientResponse) =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let length = 0
+    let text = ""
+    return response.stream.pipe(
+      Stream.runForEach((bytes) => {
+        length += bytes.length
+        if (length > longestBody) return Effect.fail("too long" as const)
+        text += decoder.decode(bytes, { stream: true })
+        return Effect.void
+      }),
+      Effect.map(() => text + decoder.decode())
+    )
+  })
+
+export const isSuccess = (status: number): boolean => status >= 200 && status < 300
+
+/** The characters of an access token (RFC 6749, appendix A.12); any other would break the header that carries it. */
+const accessTokenForm = /^[\x20-\x7e]+$/
+
+/** What a 2xx answer brought; undefined where it brought no access token. */
+export const redemptionOf = ({ body, status }: TokenAnswer): Redemption | undefined => {
+  const accessToken = body?.access_token?.trim() ?? ""
+  if (body === undefined || !isSuccess(status) || !accessTokenForm.test(accessToken)) return undefined
+  const refreshToken = body.refresh_token?.trim() ?? ""
+  return {
+    accessToken: Redacted.make(accessToken),
+    expiresIn: lifeOf(body.expires_in),
+    ...(refreshToken === "" ? {} : { refreshToken: Redacted.make(refreshToken) }),
+    ...(body.scope === undefined ? {} : { scope: body.scope })
+  }
+}
+
+/** Seconds. Microsoft's older endpoint sent them as a string. */
+const lifeOf = (expiresIn: number | string | undefined): number => {
+  const seconds = typeof expiresIn === "string" ? expiresIn.trim() === "" ? NaN : Number(expiresIn) : expiresIn ?? NaN
+  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(Math.floor(seconds), longestLife) : cautiousLife
+}
+
+/** Why a provider module holds an answer to be a failure. */
+export interface Refusal {
+  readonly class: FailureClass
+  /** Ours, never the provider's. */
+  readonly message: string
+  readonly providerCode?: string | undefined
+  readonly reach?: ThrottleReach | undefined
+  readonly retryAfterMillis?: number | undefined
+}
+
+/** An empty token is not sent: the provider would blame the app for a missing parameter. */
+export const noToken: Refusal = {
+  class: "needs_user",
+  message: "the stored refresh token is empty; import it again, or have the user sign in again"
+}
+
+/** A fault that lies before or beyond any error code: nothing came, or nothing that a token endpoint says. */
+export const faultOf = ({ body, status }: TokenAnswer, settingName: string): Refusal | undefined => {
+  const transient = (message: string): Refusal => ({ class: "transient", message })
+  if (status === 0) {
+    return transient("the token endpoint did not answer in time or could not be reached; the outcome is unknown, it is tried again")
+  }
+  if (isSuccess(status)) {
+    return transient("the token endpoint answered without an access token; the outcome is unknown, it is tried again")
+  }
+  if (status >= 500) return transient("the token endpoint has a fault; it is tried again by itself")
+  if (status < 400) return transient(`the token endpoint redirects elsewhere, which is not followed; check ${settingName}`)
+  return body === undefined
+    ? transient("the token endpoint's answer broke off or is not JSON; it is tried again, check proxies if it goes on")
+    : undefined
+}
+
+export const slowDownOf = (answer: TokenAnswer, providerCode: string | undefined): Refusal | undefined =>
+  answer.slowDown
+    ? {
+      class: "throttled",
+      message: "the token endpoint asks to slow down; everything of this app waits, then it is tried again",
+      providerCode,
+      reach: "app",
+      retryAfterMillis: answer.retryAfterMillis
+    }
+    : undefined
+
+/** The `error` of RFC 6749 §5.2 where it looks like one: it ends up in logs. */
+export const errorName = (body: TokenBody | undefined): string | undefined =>
+  body?.error !== undefined && body.error.length <= 40 && /^[a-z]+(?:_[a-z]+)*$/.test(body.error) ? body.error : undefined
+
+const guid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+const guidIn = (text: string | undefined): string | undefined => text !== undefined && guid.test(text) ? text : undefined
+
+export const toFailure = (refusal: Refusal, body: TokenBody | undefined): RedemptionFailure => {
+  const { message, providerCode, reach, retryAfterMillis } = refusal
+  const traceId = guidIn(body?.trace_id)
+  const correlationId = guidIn(body?.correlation_id)
+  return {
+    error: new ProviderError({
+      class: refusal.class,
+      code: codeOf[refusal.class],
+      message,
+      ...(providerCode === undefined ? {} : { providerCode }),
+      ...(retryAfterMillis === undefined ? {} : { retryAfterMillis })
+    }),
+    ...(reach === undefined ? {} : { reach }),
+    ...(traceId === undefined ? {} : { traceId }),
+    ...(correlationId === undefined ? {} : { correlationId })
+  }
+}
+
+/** For the provider's support; neither codes nor ids are secret. */
+export const reportUnknown = ({ correlationId, error, traceId }: RedemptionFailure, status: number): Effect.Effect<void> =>
+  Effect.logWarning("a token endpoint gave an answer that is not known here", {
+    class: error.class,
+    status,
+    ...(error.providerCode === undefined ? {} : { providerCode: error.providerCode }),
+    ...(traceId === undefined ? {} : { traceId }),
+    ...(correlationId === undefined ? {} : { correlationId })
+  })

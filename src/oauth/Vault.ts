@@ -1,0 +1,116 @@
+/** Encryption of secrets at rest: AES-256-GCM, a key derived for each owner, the owner as associated data. */
+import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Buffer } from "node:buffer"
+// node:crypto rather than WebCrypto: half the time for each small value (23 against 46 µs), and no promise.
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto"
+import { Settings, SettingsError } from "../domain/Settings.ts"
+
+/** A stored secret cannot be read: its key is no longer configured, or the row was altered or moved. */
+export class VaultError extends Schema.TaggedError<VaultError>()("VaultError", { message: Schema.String }) {}
+
+interface Key {
+  readonly id: string
+  readonly bytes: Uint8Array
+  readonly hashKey: Uint8Array
+}
+
+const format = 1
+const ivBytes = 12
+const tagBytes = 16
+
+/** How to make a key; shown wherever one is missing or wrong. */
+export const howToMakeAKey = `make one with: echo "k1:$(openssl rand -base64 32)"`
+
+export class Vault extends Context.Service<Vault, {
+  /** Encrypts `plaintext` for `owner` (such as `grant:<id>`): only a call with the same owner opens it. */
+  readonly seal: (owner: string, plaintext: string) => Uint8Array
+  readonly open: (owner: string, sealed: Uint8Array) => Effect.Effect<Redacted.Redacted, VaultError>
+  /** Keyed hash of a token under the current key, 16 bytes: recognises a past token without keeping it. */
+  readonly hash: (token: Redacted.Redacted) => Uint8Array
+  /** The same under every configured key, for looking up. */
+  readonly hashes: (token: Redacted.Redacted) => ReadonlyArray<Uint8Array>
+}>()("mailfleet/oauth/Vault") {
+  static readonly layer: Layer.Layer<Vault, SettingsError, Settings> = Layer.effect(
+    Vault,
+    Effect.gen(function* () {
+      const settings = yield* Settings
+      const keys = yield* parseKeys(settings.encryptionKeys)
+      const current = keys[0]!
+      const byId = new Map(keys.map((key) => [key.id, key]))
+
+      return Vault.of({
+        seal: (owner, plaintext) => {
+          const iv = randomBytes(ivBytes)
+          const cipher = createCipheriv("aes-256-gcm", ownerKey(current, owner), iv)
+          cipher.setAAD(Buffer.from(owner))
+          const id = Buffer.from(current.id)
+          return Uint8Array.from(
+            Buffer.concat([
+              Buffer.from([format, id.length]),
+              id,
+              iv,
+              cipher.update(plaintext, "utf8"),
+              cipher.final(),
+              cipher.getAuthTag()
+            ])
+          )
+        },
+        open: (owner, sealed) =>
+          Effect.try({
+            try: () => {
+              const bytes = Buffer.from(sealed)
+              const idEnd = 2 + bytes[1]!
+              const key = byId.get(bytes.subarray(2, idEnd).toString())
+              if (bytes[0] !== format || key === undefined) {
+                throw new VaultError({
+                  message: "a stored secret was encrypted with a key that MAILFLEET_ENCRYPTION_KEYS no longer holds"
+                })
+              }
+              const iv = bytes.subarray(idEnd, idEnd + ivBytes)
+              const decipher = createDecipheriv("aes-256-gcm", ownerKey(key, owner), iv)
+              decipher.setAAD(Buffer.from(owner))
+              decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes))
+              const plaintext = Buffer.concat([
+                decipher.update(bytes.subarray(idEnd + ivBytes, bytes.length - tagBytes)),
+                decipher.final()
+              ])
+              return Redacted.make(plaintext.toString("utf8"))
+            },
+            catch: (error) =>
+              error instanceof VaultError
+                ? error
+                : new VaultError({ message: "a stored secret cannot be decrypted: the row was altered, or the key is another one" })
+          }),
+        hash: (token) => keyedHash(current, token),
+        hashes: (token) => keys.map((key) => keyedHash(key, token))
+      })
+    })
+  )
+}
+
+/** One block of HKDF-Expand (RFC 5869 §2.3): the configured keys are uniform already, so there is nothing to extract. */
+const derive = (key: Uint8Array, info: string): Uint8Array =>
+  createHmac("sha256", key).update(info).update(Uint8Array.of(1)).digest()
+
+const ownerKey = (key: Key, owner: string): Uint8Array => derive(key.bytes, `mailfleet/seal/${owner}`)
+
+const keyedHash = (key: Key, token: Redacted.Redacted): Uint8Array =>
+  Uint8Array.from(createHmac("sha256", key.hashKey).update(Redacted.value(token)).digest().subarray(0, 16))
+
+const parseKeys = (setting: Option.Option<Redacted.Redacted>) =>
+  Effect.gen(function* () {
+    const wrong = (message: string) =>
+      new SettingsError({ variable: "MAILFLEET_ENCRYPTION_KEYS", message: `MAILFLEET_ENCRYPTION_KEYS ${message}; ${howToMakeAKey}` })
+    if (Option.isNone(setting)) return yield* wrong("must be set together with DATABASE_URL")
+    const keys: Array<Key> = []
+    for (const part of Redacted.value(setting.value).split(",")) {
+      const match = /^\s*([\w.-]{1,64}):([A-Za-z0-9+/_-]{43}=?)\s*$/.exec(part)
+      const bytes = match === null ? undefined : Buffer.from(match[2]!, "base64")
+      if (match === null || bytes === undefined || bytes.length !== 32) {
+        return yield* wrong("must be id:base64-of-32-bytes, several separated by commas")
+      }
+      if (keys.some((key) => key.id === match[1])) return yield* wrong("names one id twice")
+      keys.push({ id: match[1]!, bytes: Uint8Array.from(bytes), hashKey: derive(bytes, "mailfleet/hash") })
+    }
+    return keys
+  })

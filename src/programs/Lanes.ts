@@ -1,0 +1,95 @@
+/** The engine under runs and schedules: a fixed number of lanes, each working on one item after another. */
+import { Cause, Duration, Effect, Queue, Semaphore } from "effect"
+
+/** The item cannot be worked on now. It comes again after the time, and its lane goes on with others meanwhile. */
+export interface Postponed {
+  readonly _tag: "Postponed"
+  readonly millis: number
+  /** True where this try counts against the item's retries. */
+  readonly counts: boolean
+}
+
+export const postponed = (millis: number, counts: boolean): Postponed => ({ _tag: "Postponed", millis, counts })
+
+/** Items that wait for their time at once. A lane that would add another waits with it. */
+const mostPostponed = 1_000
+
+export interface LaneOptions<Item, A, R> {
+  readonly concurrency: number
+  /** What each lane waits between two items. */
+  readonly spacing?: Duration.Duration | undefined
+  /** Shared by all work of one kind in the process, so that two runs at once do not double the concurrency. */
+  readonly permits?: Semaphore.Semaphore | undefined
+  /** The next items, in order; an empty answer ends the work. Called ahead of need, so that no lane waits for the database. */
+  readonly next: Effect.Effect<ReadonlyArray<Item>, never, R>
+  /** @param attempt from 0; grows with each postponement that counts */
+  readonly one: (item: Item, attempt: number) => Effect.Effect<A | Postponed, never, R>
+  readonly done: (result: A) => Effect.Effect<void, never, R>
+}
+
+interface Entry<Item> {
+  readonly item: Item
+  readonly attempt: number
+}
+
+/** Works through all items; ends when each has a result. */
+export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptions<Item, A, R>) {
+  const queue = yield* Queue.bounded<Entry<Item>, Cause.Done>(Math.max(2, options.concurrency))
+  const waiting = yield* Semaphore.make(mostPostponed)
+  const scope = yield* Effect.scope
+  let open = 0
+  let exhausted = false
+  const endWhenDone = Effect.suspend(() => exhausted && open === 0 ? Queue.end(queue) : Effect.void)
+
+  const feed = Effect.gen(function* () {
+    while (true) {
+      const items = yield* options.next
+      if (items.length === 0) break
+      open += items.length
+      for (const item of items) yield* Queue.offer(queue, { item, attempt: 0 })
+    }
+    exhausted = true
+    yield* endWhenDone
+  })
+
+  const later = (entry: Entry<Item>, millis: number) =>
+    Effect.gen(function* () {
+      yield* waiting.take(1)
+      yield* Effect.sleep(millis).pipe(
+        Effect.andThen(Queue.offer(queue, entry)),
+        Effect.ensuring(waiting.release(1)),
+        Effect.forkIn(scope)
+      )
+    })
+
+  const work = Effect.fnUntraced(function* ({ item, attempt }: Entry<Item>) {
+    const one = options.one(item, attempt)
+    const result = yield* options.permits === undefined ? one : options.permits.withPermit(one)
+    if (isPostponed(result)) {
+      yield* later({ item, attempt: result.counts ? attempt + 1 : attempt }, result.millis)
+    } else {
+      yield* options.done(result)
+      open--
+      yield* endWhenDone
+    }
+  })
+
+  const lane = Effect.gen(function* () {
+    let first = true
+    while (true) {
+      const entry = yield* Queue.take(queue)
+      if (!first && options.spacing !== undefined) yield* Effect.sleep(options.spacing)
+      first = false
+      yield* work(entry)
+    }
+  }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
+
+  yield* Effect.forkIn(feed, scope)
+  yield* Effect.forEach(Array.from({ length: options.concurrency }), () => lane, {
+    concurrency: "unbounded",
+    discard: true
+  })
+}, Effect.scoped)
+
+const isPostponed = (result: unknown): result is Postponed =>
+  typeof result === "object" && result !== null && "_tag" in result && result._tag === "Postponed"

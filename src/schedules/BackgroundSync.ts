@@ -1,0 +1,34 @@
+/** Keeps every account's mail in step, for ever: claims the accounts that are due and takes each through a round. */
+import { Duration, Effect, Layer, Schedule } from "effect"
+import { Settings } from "../domain/Settings.ts"
+import { Concurrency } from "../programs/Concurrency.ts"
+import { lanes } from "../programs/Lanes.ts"
+import { SyncAccount } from "../programs/SyncAccount.ts"
+import { Accounts } from "../storage/Accounts.ts"
+import { everyDue } from "./everyDue.ts"
+
+/** Seconds for which a claimed account is hidden from other processes, beside its sync lease. */
+const claimSeconds = 600
+
+export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings | SyncAccount> = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const accounts = yield* Accounts
+    const syncAccount = yield* SyncAccount
+    const settings = yield* Settings
+    const { sync } = yield* Concurrency
+
+    yield* lanes({
+      concurrency: sync.concurrency,
+      permits: sync.permits,
+      spacing: settings.syncSpacing,
+      next: everyDue(accounts.claimSyncDue(sync.concurrency, claimSeconds)),
+      // Outcome and next due time are on the account.
+      one: ({ id }) =>
+        syncAccount.sync(id).pipe(
+          Effect.ignore,
+          Effect.catchCause((cause) => Effect.logError("a scheduled sync stopped unexpectedly; it comes again", cause))
+        ),
+      done: () => Effect.void
+    }).pipe(Effect.retry(Schedule.spaced(Duration.seconds(1))), Effect.forkScoped)
+  })
+)

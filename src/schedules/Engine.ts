@@ -1,0 +1,80 @@
+/** All services of the engine, put together. What it stands on - settings, database, HTTP client - comes from outside. */
+import { Layer } from "effect"
+import type { HttpClient } from "effect/http"
+import type { Settings, SettingsError } from "../domain/Settings.ts"
+import { Graph } from "../mail/Graph.ts"
+import { Mailboxes } from "../mail/Mailboxes.ts"
+import type { GrantStore } from "../oauth/GrantStore.ts"
+import { layerProviders } from "../oauth/Providers.ts"
+import { Tokens } from "../oauth/Tokens.ts"
+import { Vault } from "../oauth/Vault.ts"
+import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { Throttle } from "../pacing/Throttle.ts"
+import { Concurrency } from "../programs/Concurrency.ts"
+import { RunRequests } from "../programs/RunRequests.ts"
+import { RunWorker } from "../programs/RunWorker.ts"
+import { SyncAccount } from "../programs/SyncAccount.ts"
+import { Accounts } from "../storage/Accounts.ts"
+import { Changes } from "../storage/Changes.ts"
+import type { Database } from "../storage/Database.ts"
+import { Folders } from "../storage/Folders.ts"
+import { layerGrantStore } from "../storage/Grants.ts"
+import { ImportStaging } from "../storage/ImportStaging.ts"
+import { Messages } from "../storage/Messages.ts"
+import { MessageWriter } from "../storage/MessageWriter.ts"
+import { Runs } from "../storage/Runs.ts"
+import { Sweeps } from "../storage/Sweeps.ts"
+import { SyncLeases } from "../storage/SyncLeases.ts"
+import * as BackgroundRefresh from "./BackgroundRefresh.ts"
+import * as BackgroundSync from "./BackgroundSync.ts"
+import * as Housekeeping from "./Housekeeping.ts"
+
+export type Engine =
+  | Accounts
+  | Changes
+  | Concurrency
+  | Folders
+  | GrantStore
+  | ImportStaging
+  | Messages
+  | RunRequests
+  | Runs
+  | Sweeps
+  | SyncAccount
+  | Tokens
+
+const storage = Layer.mergeAll(
+  Accounts.layer,
+  Changes.layer,
+  Folders.layer,
+  Messages.layer,
+  MessageWriter.layer,
+  SyncLeases.layer,
+  Sweeps.layer,
+  ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
+  layerGrantStore
+).pipe(Layer.provideMerge(Vault.layer))
+
+const pacing = Layer.mergeAll(AppBreaker.layer, MailboxLimiter.layer, Throttle.layer)
+
+const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
+
+/** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
+export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests.layer
+  .pipe(
+    Layer.provideMerge(RunWorker.layer),
+    Layer.provideMerge(Concurrency.layer),
+    Layer.provideMerge(SyncAccount.layer),
+    Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
+    Layer.provideMerge(tokens),
+    Layer.provide(pacing),
+    Layer.provideMerge(storage)
+  )
+
+/** The schedules that keep grants alive and mail in step, and tidy up. */
+export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(
+  BackgroundRefresh.layer,
+  BackgroundSync.layer,
+  Housekeeping.layer
+)

@@ -1,0 +1,43 @@
+/** Shows accounts and changes them by hand. */
+import { Effect, Layer } from "effect"
+import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
+import { Api } from "../api/Api.ts"
+import { DuplicateAccount, NotFound } from "../api/Problems.ts"
+import { RunRequests } from "../programs/RunRequests.ts"
+import { Accounts } from "../storage/Accounts.ts"
+import { AccessTokens } from "./AccessTokens.ts"
+import { cursorProblem, importProblem, limited, orNotFound } from "./Answers.ts"
+
+export const layerAccounts = HttpApiBuilder.group(
+  Api,
+  "accounts",
+  Effect.fnUntraced(function* (handlers) {
+    const accounts = yield* Accounts
+    const requests = yield* RunRequests
+    const tokens = yield* AccessTokens
+    const orNoAccount = orNotFound("account")
+
+    return handlers.handleAll({
+      list: ({ query }) => Effect.mapError(accounts.list(limited(query)), cursorProblem),
+      create: Effect.fn("accounts.create")(function* ({ payload }) {
+        const account = yield* requests.addAccount(payload)
+        return HttpApiSchema.withHeaders({ body: account, headers: { location: `/v1/accounts/${account.id}` } })
+      }, Effect.catchTags({
+        DuplicateAccount: ({ accountId }) =>
+          Effect.fail(new DuplicateAccount({ detail: "an account with this address exists", accountId })),
+        ImportRefused: (error) => Effect.fail(importProblem(error))
+      })),
+      get: ({ params }) => orNoAccount(accounts.get(params.id)),
+      update: ({ params, payload }) => orNoAccount(accounts.patch(params.id, payload)),
+      remove: Effect.fn("accounts.remove")(function* ({ params }) {
+        if (!(yield* accounts.remove(params.id))) {
+          return yield* new NotFound({ detail: "there is no account with this id" })
+        }
+      }),
+      accessToken: Effect.fn("accounts.accessToken")(function* ({ params, query }) {
+        const { token, resource, expiresAt } = yield* tokens.issue(params.id, query)
+        return { accessToken: token, resource, expiresAt }
+      })
+    })
+  })
+).pipe(Layer.provide(AccessTokens.layer))

@@ -1,0 +1,43 @@
+/** Checks the key that a request bears. */
+import { Effect, Layer, Option, Redacted } from "effect"
+import { HttpEffect, HttpServerResponse } from "effect/http"
+import { Authorization, Caller } from "../api/Authorization.ts"
+import { Unauthorized } from "../api/Problems.ts"
+import { Settings, SettingsError } from "../domain/Settings.ts"
+
+const digest = (text: string): Effect.Effect<Uint8Array> =>
+  Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
+    Effect.map((buffer) => new Uint8Array(buffer))
+  )
+
+/** Takes the same time wherever the first difference is. Both are digests, so neither length nor prefix of a key shows. */
+const same = (one: Uint8Array, other: Uint8Array): boolean =>
+  one.length === other.length && one.reduce((difference, byte, index) => difference | (byte ^ other[index]!), 0) === 0
+
+const challenge = HttpEffect.appendPreResponseHandler((_request, response) =>
+  Effect.succeed(HttpServerResponse.setHeader(response, "www-authenticate", 'Bearer realm="mailfleet"'))
+)
+
+export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Settings> = Layer.effect(
+  Authorization,
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    if (Option.isNone(settings.adminKey)) {
+      return yield* new SettingsError({
+        variable: "MAILFLEET_ADMIN_KEY",
+        message: "MAILFLEET_ADMIN_KEY must be set: a long random text, which every call bears"
+      })
+    }
+    const expected = yield* digest(Redacted.value(settings.adminKey.value))
+    return Authorization.of({
+      adminKey: Effect.fnUntraced(function* (httpEffect, { credential }) {
+        if (!same(yield* digest(Redacted.value(credential)), expected)) {
+          yield* challenge
+          // The same answer for a missing and for a wrong key.
+          return yield* new Unauthorized({ detail: "a valid key is needed: Authorization: Bearer <key>" })
+        }
+        return yield* Effect.provideService(httpEffect, Caller, { name: "admin" })
+      })
+    })
+  })
+)

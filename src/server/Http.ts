@@ -1,0 +1,58 @@
+/** The whole HTTP application as one web handler: `fetch` semantics, no port, no runtime of its own. */
+import { Effect, Layer, type Scope } from "effect"
+import { HttpEffect, HttpRouter, HttpServer, type HttpServerRequest } from "effect/http"
+import { HttpApi, HttpApiBuilder } from "effect/http-api"
+import { Api } from "../api/Api.ts"
+import { layerAccounts } from "./Accounts.ts"
+import { layerAuthorization } from "./Authorization.ts"
+import { layerBoundary } from "./Boundary.ts"
+import { edge, type KnownRoute } from "./Edge.ts"
+import { layerImports } from "./Imports.ts"
+import { layerMail } from "./Mail.ts"
+import { layerHealth, layerOperations } from "./Operations.ts"
+import { layerPages } from "./Pages.ts"
+import { layerRuns } from "./Runs.ts"
+import { layerWork } from "./Work.ts"
+
+const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
+  Layer.provide([layerImports, layerWork, layerRuns, layerAccounts, layerMail, layerOperations, layerHealth]),
+  Layer.provide([layerAuthorization, layerBoundary])
+)
+
+const layerRoutes = Layer.mergeAll(layerApi, layerPages).pipe(
+  Layer.provide(HttpServer.layerServices)
+)
+
+/** Ids of any length find their route, so that the answer to one that names nothing is always the same. */
+const routerConfig = { maxParamLength: 16_384 }
+
+const pages: ReadonlyArray<KnownRoute> = [
+  { method: "GET", path: "/" },
+  { method: "GET", path: "/docs" },
+  { method: "GET", path: "/openapi.json" }
+]
+
+const knownRoutes = (): ReadonlyArray<KnownRoute> => {
+  const routes = [...pages]
+  HttpApi.reflect(Api, {
+    onGroup: () => {},
+    onEndpoint: ({ endpoint }) => {
+      routes.push({ method: endpoint.method, path: endpoint.path as `/${string}` })
+    }
+  })
+  return routes
+}
+
+/**
+ * Builds the application in the caller's scope and answers with its handler. Requests run with the caller's services, so
+ * loggers, tracers and metrics are those that are in place here.
+ */
+export const makeHandler = Effect.gen(function* () {
+  const context = yield* Effect.context<never>()
+  const app = yield* HttpRouter.toHttpEffect(layerRoutes).pipe(
+    Effect.provideService(HttpRouter.RouterConfig, routerConfig)
+  )
+  return HttpEffect.toWebHandlerWith<never, Scope.Scope | HttpServerRequest.HttpServerRequest>(context)(
+    edge(knownRoutes())(app)
+  )
+})

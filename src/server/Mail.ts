@@ -1,0 +1,64 @@
+/** Shows stored mail and the change log. */
+import { Effect, Option } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Api } from "../api/Api.ts"
+import { NotFound } from "../api/Problems.ts"
+import { type Folder, FolderRole } from "../domain/Mail.ts"
+import { Accounts } from "../storage/Accounts.ts"
+import { Changes } from "../storage/Changes.ts"
+import { decodeCursor, encodeCursor, invalidCursor } from "../storage/Cursor.ts"
+import { Folders } from "../storage/Folders.ts"
+import { Messages } from "../storage/Messages.ts"
+import { cursorProblem, limited, orNotFound } from "./Answers.ts"
+
+/** A page of the folders of one account, which storage lists whole: they are few. */
+const pageOf = (folders: ReadonlyArray<Folder>, limit: number, cursor: string | undefined) => {
+  if (cursor === undefined) return Option.some(pageFrom(folders, limit))
+  return Option.map(decodeCursor(cursor, 1), ([id]) => {
+    // The folder of the cursor may be gone: what follows it in the order of ids still does.
+    return pageFrom(folders.filter((folder) => folder.id > String(id)), limit)
+  })
+}
+
+const pageFrom = (folders: ReadonlyArray<Folder>, limit: number) => {
+  const items = folders.slice(0, limit)
+  return { items, nextCursor: folders.length > limit ? encodeCursor([items[limit - 1]!.id]) : null }
+}
+
+const isRole = (folder: string): boolean => (FolderRole.literals as ReadonlyArray<string>).includes(folder)
+
+export const layerMail = HttpApiBuilder.group(
+  Api,
+  "mail",
+  Effect.fnUntraced(function* (handlers) {
+    const accounts = yield* Accounts
+    const folders = yield* Folders
+    const messages = yield* Messages
+    const changes = yield* Changes
+
+    const find = (id: string) => orNotFound("account")(accounts.get(id))
+
+    return handlers.handleAll({
+      folders: Effect.fn("mail.folders")(function* ({ params, query }) {
+        const account = yield* find(params.id)
+        const page = pageOf(yield* folders.list(account.id), limited(query).limit, query.cursor)
+        return Option.isSome(page) ? page.value : yield* cursorProblem(invalidCursor)
+      }),
+      accountMessages: Effect.fn("mail.accountMessages")(function* ({ params, query }) {
+        const account = yield* find(params.id)
+        const { folder } = query
+        if (folder !== undefined && !isRole(folder)) {
+          const known = yield* folders.list(account.id)
+          if (!known.some(({ id }) => id === folder.toLowerCase())) {
+            return yield* new NotFound({ detail: "the account has no folder with this id" })
+          }
+        }
+        return yield* Effect.mapError(messages.list({ ...limited(query), accountId: account.id }), cursorProblem)
+      }),
+      messages: ({ query }) => Effect.mapError(messages.list(limited(query)), cursorProblem),
+      message: ({ params }) => orNotFound("message")(messages.get(params.id)),
+      changes: ({ query }) =>
+        Effect.mapError(changes.list({ after: query.after ?? query.cursor, limit: limited(query).limit }), cursorProblem)
+    })
+  })
+)

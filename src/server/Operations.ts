@@ -1,0 +1,45 @@
+/** Health, metrics and the fleet at a glance. */
+import { Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Api } from "../api/Api.ts"
+import { NotReady } from "../api/Problems.ts"
+import { Stats } from "../storage/Stats.ts"
+import { scrape } from "./Metrics.ts"
+import { Shutdown } from "./Shutdown.ts"
+
+export const layerOperations = HttpApiBuilder.group(
+  Api,
+  "operations",
+  Effect.fnUntraced(function* (handlers) {
+    const stats = yield* Stats
+    return handlers.handleAll({
+      stats: () => stats.fleet,
+      metrics: () => Effect.provideService(scrape, Stats, stats)
+    })
+  })
+)
+
+/** Shorter than the timeout of any prober. */
+const patience = "3 seconds"
+
+export const layerHealth = HttpApiBuilder.group(
+  Api,
+  "health",
+  Effect.fnUntraced(function* (handlers) {
+    const stats = yield* Stats
+    const shutdown = yield* Shutdown
+
+    return handlers.handleAll({
+      live: () => Effect.succeed({ status: "live" as const }),
+      ready: Effect.fnUntraced(function* () {
+        if (yield* shutdown.begun) return yield* new NotReady({ detail: "the process is shutting down" })
+        const answers = yield* stats.answers.pipe(Effect.timeoutOrElse({
+          duration: patience,
+          orElse: () => Effect.succeed(false)
+        }))
+        if (!answers) return yield* new NotReady({ detail: "the database does not answer" })
+        return { status: "ready" as const }
+      })
+    })
+  })
+)

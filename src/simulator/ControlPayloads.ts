@@ -1,0 +1,112 @@
+/** What the control calls take, over HTTP and as methods alike. */
+import { Schema } from "effect"
+
+const optional = Schema.optionalKey
+
+/** Milliseconds, or a text such as `2 seconds`. */
+const Wait = Schema.Union([Schema.Number, Schema.DurationFromString])
+
+export const FaultKinds = Schema.Literals([
+  "throttled",
+  "throttled-bare",
+  "unavailable",
+  "error",
+  "gateway",
+  "timeout",
+  "reset",
+  "lost",
+])
+
+/** Options that may change while the simulator runs. */
+export const Configuration = Schema.Struct({
+  latency: optional(Wait),
+  mode: optional(Schema.Literals(["microsoft", "strict"])),
+  watchDelivery: optional(Schema.Boolean),
+  /** `random` for 60–90 minutes. */
+  accessTokenLifetime: optional(Schema.Union([Schema.Literal("random"), Wait])),
+  expiresIn: optional(Schema.Literals(["number", "string"])),
+  limits: optional(Schema.Literals(["documented", "none"])),
+  /** `null` for no limit. */
+  tokenConcurrencyLimit: optional(Schema.NullOr(Schema.Number)),
+  retryAfter: optional(Wait),
+  faultRate: optional(Schema.Number),
+  faultKinds: optional(Schema.Array(FaultKinds)),
+  hangLimit: optional(Wait),
+  /** `null` for ever. */
+  deltaLifetime: optional(Schema.NullOr(Wait)),
+  oddPages: optional(Schema.Number),
+  consented: optional(Schema.Array(Schema.String)),
+})
+export type Configuration = typeof Configuration.Type
+
+/** Answers that the next requests get, whatever they ask. */
+export const Script = Schema.Struct({
+  endpoint: Schema.Literals(["token", "graph"]),
+  /** Whose requests; anybody's if left out. */
+  email: optional(Schema.String),
+  answers: Schema.Array(Schema.Struct({
+    fault: optional(FaultKinds),
+    /** AADSTS code; token endpoint only. */
+    code: optional(Schema.Number),
+    suberror: optional(Schema.String),
+    status: optional(Schema.Number),
+    headers: optional(Schema.Record(Schema.String, Schema.String)),
+    body: optional(Schema.Unknown),
+    times: optional(Schema.Number),
+  })),
+})
+export type Script = typeof Script.Type
+
+/** An AADSTS code. */
+export const Code = Schema.Struct({ code: Schema.Number })
+/** An AADSTS code, or `null` to end it. */
+export const CodeOrNull = Schema.Struct({ code: Schema.NullOr(Schema.Number) })
+/** Scopes in full form, or `null` for those of the simulator's options. */
+export const Consent = Schema.Struct({ scopes: Schema.NullOr(Schema.Array(Schema.String)) })
+
+/** The error that every Graph request for a mailbox meets; `null` to end it. */
+export const Refusal = Schema.Struct({
+  refusal: Schema.NullOr(Schema.Struct({ status: Schema.Number, code: Schema.String })),
+})
+
+export const NewMessages = Schema.Struct({
+  /** How many alike; default 1. */
+  count: optional(Schema.Number),
+  /** Folder id or well-known name; default the inbox. */
+  folder: optional(Schema.String),
+  subject: optional(Schema.String),
+  from: optional(Schema.Struct({ name: Schema.String, address: Schema.String })),
+  text: optional(Schema.String),
+  html: optional(Schema.Boolean),
+  isRead: optional(Schema.Boolean),
+  hasAttachments: optional(Schema.Boolean),
+})
+export type NewMessages = typeof NewMessages.Type
+
+export const MessageEdit = Schema.Struct({
+  isRead: optional(Schema.Boolean),
+  flagStatus: optional(Schema.Literals(["notFlagged", "flagged", "complete"])),
+  subject: optional(Schema.String),
+  categories: optional(Schema.Array(Schema.String)),
+  importance: optional(Schema.Literals(["low", "normal", "high"])),
+})
+
+/** Folder id or well-known name. */
+export const Move = Schema.Struct({ folder: Schema.String })
+
+export const NewFolder = Schema.Struct({
+  displayName: Schema.String,
+  /** Folder id or well-known name; default the root. */
+  parent: optional(Schema.String),
+  hidden: optional(Schema.Boolean),
+})
+export type NewFolder = typeof NewFolder.Type
+
+/**
+ * How lost delta state is told: `410` with a `Location`, or `code` for 400 with `syncStateNotFound`. If left out, it
+ * differs from folder to folder.
+ */
+export const Expiry = Schema.Struct({ form: optional(Schema.Literals(["410", "code"])) })
+
+/** Graph requests to count as if they had been made in this window. */
+export const Spent = Schema.Struct({ requests: Schema.Number })

@@ -1,0 +1,128 @@
+/**
+ * Refresh and access tokens. Neither kind is stored: both say in themselves whom they are for, under a seal. What is
+ * stored per account is the number of its newest refresh token and what became of it.
+ */
+import type { Settings } from "./Options.ts"
+import { hash, seal, toDigits } from "./Random.ts"
+import type { Resource } from "./Scopes.ts"
+
+/** What became of the answer that carried an account's newest refresh token. */
+export type Delivery = "none" | "pending" | "delivered" | "lost"
+
+/** State of what a user allowed one app. */
+export class Grant {
+  /** Grows with each new sign-in; tokens of an earlier sign-in are dead. */
+  family = 0
+  /** Number of the newest refresh token within the family; 0 is the one in the import file. */
+  generation = 0
+  /** Highest generation that a client ever presented: equal to `generation` once the newest is known to be stored. */
+  presented = -1
+  /** Why the whole family is dead, as an AADSTS code. */
+  revoked: number | undefined = undefined
+  /** Whether it was reuse of a spent token that revoked the grant (`strict` mode). */
+  reused = false
+  /** AADSTS code that redemptions are refused with while the account is locked; the grant itself lives on. */
+  lock: number | undefined = undefined
+  /** Permissions consented to, as a bit mask, where they differ from the simulator's. */
+  consent: number | undefined = undefined
+  /** Access tokens issued before this time (epoch ms) are refused. */
+  accessNotBefore = 0
+  /** Arrival of the request that made the newest token, epoch ms. */
+  arrivedAt = 0
+  /** When its answer left, epoch ms; 0 while it is on the wire. */
+  answeredAt = 0
+  delivery: Delivery = "none"
+  /** Redemption attempts so far, which injected faults are drawn by. */
+  attempts = 0
+  /** The last request, for the loop detector: what it asked, how often, since when. */
+  lastRequest = ""
+  identical = 0
+  identicalSince = 0
+}
+
+export interface AccessToken {
+  /** Account number, or -1 for an app-only token. */
+  readonly index: number
+  readonly app: number
+  readonly resource: Resource
+  readonly issuedAt: number
+  readonly expiresAt: number
+  readonly mask: number
+}
+
+/** Characters that real refresh tokens hold, and that must be URL-encoded in a form. */
+const filler = "!aB3*dE9$fG-hJ_kL.mN0pQ!rS5*tU8$vW-xY_zA.bC2dE7!fG4*hJ6$kL-mN_pQ.rS1tU"
+
+export class Grants {
+  private readonly grants = new Map<number, Grant>()
+  private nonce = 0
+
+  constructor(private readonly settings: Settings) {}
+
+  get(index: number): Grant {
+    let grant = this.grants.get(index)
+    if (grant === undefined) this.grants.set(index, grant = new Grant())
+    return grant
+  }
+
+  /** A grant that somebody touched; unlike {@link get} this makes none. */
+  peek(index: number): Grant | undefined {
+    return this.grants.get(index)
+  }
+
+  /** Grants that anybody touched, by account number. */
+  get touched(): Iterable<readonly [number, Grant]> {
+    return this.grants
+  }
+
+  /** A refresh token. Its length varies from account to account, as it does in life. */
+  refreshToken(index: number, family: number, generation: number): string {
+    const name = `M.C5${index % 40}_SIM.0.U.${index.toString(36)}.${family.toString(36)}.${generation.toString(36)}`
+    const mark = seal(this.settings.seed, name)
+    return `${name}.-${mark}${filler.repeat(2 + (index % 3)).slice(index % 61)}`
+  }
+
+  /** Whom a refresh token is for, or `undefined` if it was not issued here or is damaged. */
+  readRefreshToken(token: string): { index: number; family: number; generation: number } | undefined {
+    const parts = token.split(".", 7)
+    const index = parseInt(parts[4] ?? "", 36)
+    const family = parseInt(parts[5] ?? "", 36)
+    const generation = parseInt(parts[6] ?? "", 36)
+    if (!(index >= 0 && index < this.settings.accounts && family >= 0 && generation >= 0)) return undefined
+    return this.refreshToken(index, family, generation) === token ? { index, family, generation } : undefined
+  }
+
+  /** Life of the next access token in milliseconds: 60–90 minutes unless set (configurable token lifetimes). */
+  lifetime(index: number, generation: number): number {
+    const { accessTokenLifetime, seed } = this.settings
+    if (accessTokenLifetime !== "random") return accessTokenLifetime
+    return (3600 + (hash(seed, 0x11fe, index, generation) % 1801)) * 1000
+  }
+
+  accessToken(token: AccessToken): string {
+    const resource = token.resource === "graph" ? "g" : "o"
+    const name = [token.index + 1, token.app, token.issuedAt, token.expiresAt, token.mask, ++this.nonce]
+      .map((n) => n.toString(36)).join("~")
+    const text = `${resource}~${name}`
+    return `EwB4A8l6BAAU${text}.${seal(this.settings.seed, text)}${accessFiller}`
+  }
+
+  readAccessToken(token: string): AccessToken | undefined {
+    const dot = token.indexOf(".")
+    if (dot < 0 || !token.startsWith("EwB4A8l6BAAU")) return undefined
+    const text = token.slice(12, dot)
+    if (token.slice(dot + 1) !== seal(this.settings.seed, text) + accessFiller) return undefined
+    const [resource, index, app, issuedAt, expiresAt, mask] = text.split("~")
+    const number = (value: string | undefined) => parseInt(value ?? "", 36)
+    return {
+      index: number(index) - 1,
+      app: number(app),
+      resource: resource === "g" ? "graph" : "outlook",
+      issuedAt: number(issuedAt),
+      expiresAt: number(expiresAt),
+      mask: number(mask),
+    }
+  }
+}
+
+const accessFiller = Array.from({ length: 30 }, (_, i) => toDigits(hash(7, i), 6)).join("")

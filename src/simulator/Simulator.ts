@@ -1,0 +1,87 @@
+/**
+ * A provider that runs here: Microsoft's token endpoint and Graph mail over HTTP, with faults on demand.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { make } from "./Simulator.ts"
+ *
+ * const program = Effect.gen(function* () {
+ *   const simulator = yield* make({ accounts: 1000, latency: "100 millis", mode: "strict" })
+ *   Deno.serve({ port: 8090 }, simulator.handler)
+ *   yield* Effect.never
+ * })
+ * ```
+ *
+ * Paths: `POST /{tenant}/oauth2/v2.0/token`, `/v1.0/…` for Graph, `/_simulator/…` for control.
+ */
+import { Clock, Effect, type Scope } from "effect"
+import { Control } from "./Control.ts"
+import { control } from "./ControlHttp.ts"
+import { Graph } from "./Graph.ts"
+import { importLines, type ImportOptions, importStream } from "./ImportFile.ts"
+import { MicrosoftToken } from "./MicrosoftToken.ts"
+import { settings, type SimulatorOptions } from "./Options.ts"
+import type { ConnectionInfo } from "./Wire.ts"
+import { World } from "./World.ts"
+
+export { NotFound } from "./Control.ts"
+export type { ImportOptions } from "./ImportFile.ts"
+export type { FaultKind, SimulatorOptions } from "./Options.ts"
+export type { Violation, ViolationKind } from "./Violations.ts"
+export type { ConnectionInfo, LostAnswer, WireEntry } from "./Wire.ts"
+
+export class Simulator extends Control {
+  private readonly token: MicrosoftToken
+  private readonly graph: Graph
+
+  constructor(world: World) {
+    super(world)
+    this.token = new MicrosoftToken(world)
+    this.graph = new Graph(world)
+  }
+
+  /**
+   * The web handler, to be given to a server as it is. The second argument, which `Deno.serve` passes, tells the fate of
+   * responses after they left; without it, only answers whose client went away earlier are known to be lost.
+   */
+  readonly handler = (request: Request, info?: ConnectionInfo): Promise<Response> => {
+    const { url } = request
+    // Hot path: a URL object costs more than the rest of the routing.
+    const start = url.indexOf("/", 8)
+    const origin = url.slice(0, start)
+    const target = url.slice(start)
+    if (target.startsWith("/v1.0/")) return this.graph.handle(request, origin, target.slice(5))
+    const tenant = tokenPath.exec(target)?.[1]
+    if (tenant !== undefined && request.method === "POST") return this.token.handle(request, tenant, info)
+    if (target.startsWith("/_simulator/")) return control(this, request)
+    return Promise.resolve(new Response("Not Found", { status: 404 }))
+  }
+
+  /** The accounts as the rows of an import file, each with its line end; the CSV form begins with a header. */
+  importLines(options: ImportOptions = {}): Iterable<string> {
+    return importLines(this.world, options)
+  }
+
+  /** The same as a stream of bytes. */
+  importStream(options: ImportOptions = {}): ReadableStream<Uint8Array<ArrayBuffer>> {
+    return importStream(this.world, options)
+  }
+
+  /** Lets all waiting answers go at once; closing the scope does it too. */
+  close(): void {
+    this.world.delay.close()
+  }
+}
+
+const tokenPath = /^\/([^/?]+)\/oauth2\/v2\.0\/token(?:$|\?)/
+
+/** Makes a simulator. Its timers end with the scope; the time of expiries and windows is the `Clock`'s. */
+export const make = Effect.fnUntraced(function* (
+  options: Partial<SimulatorOptions> = {},
+): Effect.fn.Return<Simulator, never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const simulator = new Simulator(new World(settings(options, now()), now))
+  yield* Effect.addFinalizer(() => Effect.sync(() => simulator.close()))
+  return simulator
+})

@@ -1,0 +1,41 @@
+/** What the endpoints of one simulator share. */
+import { Counters } from "./Counters.ts"
+import { DelayLine } from "./DelayLine.ts"
+import { Faults } from "./Faults.ts"
+import { Grants } from "./Grants.ts"
+import { MailboxUses, Pause } from "./Limits.ts"
+import { Mailboxes } from "./Mailboxes.ts"
+import type { Settings } from "./Options.ts"
+import { Population } from "./Population.ts"
+import { Violations } from "./Violations.ts"
+import { Wire } from "./Wire.ts"
+
+export class World {
+  readonly population: Population
+  readonly grants: Grants
+  readonly mailboxes: Mailboxes
+  readonly uses: MailboxUses
+  readonly faults: Faults
+  readonly wire: Wire
+  readonly counters = new Counters()
+  readonly violations = new Violations()
+  readonly delay = new DelayLine()
+  /** Waits that the token endpoint asked for, by app number. */
+  private readonly pauses = new Map<number, Pause>()
+
+  /** @param now reads the clock, epoch milliseconds */
+  constructor(readonly settings: Settings, readonly now: () => number) {
+    this.population = new Population(settings)
+    this.grants = new Grants(settings)
+    this.mailboxes = new Mailboxes(settings, this.population, now)
+    this.uses = new MailboxUses(settings.apps)
+    this.faults = new Faults(settings)
+    this.wire = new Wire(this.grants, this.population)
+  }
+
+  pause(app: number): Pause {
+    let pause = this.pauses.get(app)
+    if (pause === undefined) this.pauses.set(app, pause = new Pause())
+    return pause
+  }
+}

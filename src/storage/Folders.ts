@@ -1,0 +1,171 @@
+/** Folders: what the provider listed, and how far each one is synced. */
+import { Context, DateTime, Effect, Layer } from "effect"
+import { type AccountId, type FolderId, isId, newId } from "../domain/Ids.ts"
+import type { ChangeOrigin, Folder, FolderRole } from "../domain/Mail.ts"
+import type { RemoteFolder } from "../mail/Mailbox.ts"
+import { Database, orDie } from "./Database.ts"
+import { postgresJson } from "./PostgresText.ts"
+import { holdLease, type LeaseKey, LeaseLost } from "./SyncLeases.ts"
+
+/** How far a folder is synced. */
+export interface FolderState extends RemoteFolder {
+  readonly id: FolderId
+  /** Null = nothing of the present listing is stored. */
+  readonly cursor: string | null
+  /** True where `cursor` stands in the middle of a round, whose end brings the folder to a state of the past. */
+  readonly inRound: boolean
+  /** Which listing from the start this is; from 1. */
+  readonly round: number
+  /** True once that listing is complete. */
+  readonly listed: boolean
+  /** What entries of the change log get as their origin. */
+  readonly origin: ChangeOrigin
+  /** The provider says that it is deleted; its mail is not settled yet. */
+  readonly gone: boolean
+}
+
+interface FolderRow {
+  readonly id: string | null
+  readonly remote_id: string
+  readonly parent_remote_id: string | null
+  readonly display_name: string
+  readonly role: FolderRole | null
+  readonly remote_messages: number | null
+  readonly cursor: string | null
+  readonly in_round: boolean
+  readonly round: number
+  readonly listed: boolean
+  readonly origin: ChangeOrigin
+  readonly gone: boolean
+}
+
+const toState = (row: FolderRow & { readonly id: string }): FolderState => ({
+  id: row.id,
+  remoteId: row.remote_id,
+  parentRemoteId: row.parent_remote_id,
+  displayName: row.display_name,
+  role: row.role,
+  totalItems: row.remote_messages,
+  cursor: row.cursor,
+  inRound: row.in_round,
+  round: row.round,
+  listed: row.listed,
+  origin: row.origin,
+  gone: row.gone
+})
+
+const same = (state: FolderState, listed: RemoteFolder): boolean =>
+  !state.gone && state.parentRemoteId === listed.parentRemoteId && state.displayName === listed.displayName &&
+  state.role === listed.role && state.totalItems === listed.totalItems
+
+export class Folders extends Context.Service<Folders, {
+  /** In the order that they were found. Unknown account = none. */
+  readonly list: (accountId: AccountId) => Effect.Effect<ReadonlyArray<Folder>>
+  /** All folders, those included that are gone but not settled. */
+  readonly states: (key: LeaseKey) => Effect.Effect<ReadonlyArray<FolderState>, LeaseLost>
+  /**
+   * Stores a listing and answers as `states` does. A folder that is missing from the listing stays: a listing of nested
+   * folders is not one snapshot. A folder that comes back is listed afresh.
+   */
+  readonly store: (
+    key: LeaseKey,
+    before: ReadonlyArray<FolderState>,
+    listing: ReadonlyArray<RemoteFolder>
+  ) => Effect.Effect<ReadonlyArray<FolderState>, LeaseLost>
+  /** After a lost cursor: the folder is listed from the start, and what that listing does not show will have left it. */
+  readonly restart: (key: LeaseKey, folder: FolderState) => Effect.Effect<FolderState, LeaseLost>
+}>()("mailfleet/storage/Folders") {
+  static readonly layer: Layer.Layer<Folders, never, Database> = Layer.effect(
+    Folders,
+    Effect.gen(function* () {
+      const database = yield* Database
+      const { sql, tables: t } = database
+
+      const list = Effect.fn("Folders.list")(function* (accountId: AccountId) {
+        if (!isId(accountId)) return []
+        const rows = yield* sql<{
+          id: string
+          display_name: string
+          role: FolderRole | null
+          parent_id: string | null
+          messages: number
+          remote_messages: number | null
+          synced_at: Date | null
+        }>`select f.id, f.display_name, f.role, p.id as parent_id, f.messages, f.remote_messages, f.synced_at
+          from ${t.folders} f
+          left join ${t.folders} p on p.account_id = f.account_id and p.remote_id = f.parent_remote_id and not p.gone
+          where f.account_id = ${accountId} and not f.gone order by f.id`
+        return rows.map((row): Folder => ({
+          id: row.id,
+          displayName: row.display_name,
+          ...(row.role === null ? {} : { role: row.role }),
+          ...(row.parent_id === null ? {} : { parentId: row.parent_id }),
+          messages: row.messages,
+          remoteMessages: row.remote_messages,
+          syncedAt: row.synced_at === null ? null : DateTime.fromDateUnsafe(row.synced_at)
+        }))
+      }, orDie)
+
+      const states = Effect.fnUntraced(function* (key: LeaseKey) {
+        const rows = yield* orDie(sql<FolderRow>`select f.id, f.remote_id, f.parent_remote_id, f.display_name, f.role,
+            f.remote_messages, f.cursor, f.in_round, f.round, f.listed, f.origin, f.gone
+          from ${t.accounts} a left join ${t.folders} f on f.account_id = a.id
+          where a.id = ${key.accountId} and a.sync_lease_fence = ${key.fence} order by f.id`)
+        if (rows.length === 0) return yield* new LeaseLost()
+        return rows.flatMap(({ id, ...row }) => id === null ? [] : [toState({ ...row, id })])
+      })
+
+      const store = Effect.fn("Folders.store")(
+        function* (key: LeaseKey, before: ReadonlyArray<FolderState>, listing: ReadonlyArray<RemoteFolder>) {
+          const known = new Map(before.map((state) => [state.remoteId, state]))
+          const changed = listing.filter((folder) => {
+            const state = known.get(folder.remoteId)
+            return state === undefined || !same(state, folder)
+          })
+          if (changed.length === 0) return before
+          const folders = postgresJson([...new Map(changed.map((folder) => [folder.remoteId, folder])).values()].map(
+            (folder) => ({
+              id: newId(),
+              remote_id: folder.remoteId,
+              parent_remote_id: folder.parentRemoteId,
+              display_name: folder.displayName,
+              role: folder.role,
+              remote_messages: folder.totalItems
+            })
+          ))
+          // Index: folders_account_id_remote_id_key.
+          yield* orDie(sql`insert into ${t.folders} as f
+              (account_id, id, remote_id, parent_remote_id, display_name, role, remote_messages, origin)
+            select a.id, n.id, n.remote_id, n.parent_remote_id, n.display_name, n.role, n.remote_messages,
+              case when a.synced_at is null then 'backfill' else 'live' end
+            from ${t.accounts} a, json_to_recordset(${folders}::json) as n (id uuid, remote_id text,
+              parent_remote_id text, display_name text, role text, remote_messages integer)
+            where a.id = ${key.accountId} and a.sync_lease_fence = ${key.fence}
+            order by n.id
+            on conflict (account_id, remote_id) do update set
+              parent_remote_id = excluded.parent_remote_id, display_name = excluded.display_name, role = excluded.role,
+              remote_messages = excluded.remote_messages, gone = false,
+              cursor = case when not f.gone then f.cursor end, in_round = f.in_round and not f.gone,
+              listed = f.listed and not f.gone, round = f.round + f.gone::int,
+              origin = case when f.gone then 'reconcile' else f.origin end`)
+          return yield* states(key)
+        }
+      )
+
+      const restart = Effect.fn("Folders.restart")(function* (key: LeaseKey, folder: FolderState) {
+        const rows = yield* sql<FolderRow & { readonly id: string }>`update ${t.folders} set
+            cursor = null, in_round = false, listed = false, round = round + 1,
+            origin = case when synced_at is null then origin else 'reconcile' end
+          where account_id = ${key.accountId} and id = ${folder.id} and round = ${folder.round}
+          returning id, remote_id, parent_remote_id, display_name, role, remote_messages, cursor, in_round, round, listed,
+            origin, gone`
+        return rows[0] === undefined ? yield* new LeaseLost() : toState(rows[0])
+      }, (effect, key) =>
+        sql.withTransaction(Effect.andThen(holdLease(database, key), effect)).pipe(
+          Effect.catchTag("SqlError", Effect.die)
+        ))
+
+      return Folders.of({ list, states, store, restart })
+    })
+  )
+}

@@ -1,0 +1,248 @@
+/** From a row of an import to an account with its grant, in the caller's transaction. */
+import { Duration, Effect, Random, Redacted } from "effect"
+import type { SqlError } from "effect/sql"
+import type { Channel, Provider } from "../domain/Account.ts"
+import { type AccountId, newId } from "../domain/Ids.ts"
+import type { ItemError, OnDuplicate } from "../domain/Run.ts"
+import type { SettingsValues } from "../domain/Settings.ts"
+import type { Vault } from "../oauth/Vault.ts"
+import { statusChange } from "./Accounts.ts"
+import { appendChanges } from "./ChangeLog.ts"
+import { column, type Database } from "./Database.ts"
+import { grantOwner } from "./Grants.ts"
+
+export interface NewRow {
+  readonly email: string
+  readonly clientId: string
+  readonly refreshToken: Redacted.Redacted
+  readonly tenant: string
+  readonly provider: Provider
+  readonly channel: Channel
+  readonly tags: ReadonlyArray<string>
+}
+
+/** `stored`: there is an account with this token now, to be verified. Else the row is settled, by `error`. */
+export type RowResult =
+  | { readonly _tag: "Stored"; readonly accountId: AccountId }
+  | {
+    readonly _tag: "Settled"
+    readonly accountId: AccountId | undefined
+    readonly outcome: "skipped" | "failed"
+    readonly error: ItemError
+  }
+
+/** Provider and address: what makes an account unique. */
+export const accountKey = (row: { readonly provider: string; readonly email: string }): string =>
+  `${row.provider}:${row.email.toLowerCase()}`
+
+interface Existing {
+  readonly id: string
+  readonly provider: Provider
+  readonly email_key: string
+  readonly grant_id: string
+  readonly status: "pending" | "active" | "needs_reauth" | "blocked" | "disabled"
+  readonly token_hash: Uint8Array
+}
+
+interface Context {
+  readonly database: Database["Service"]
+  readonly vault: Vault["Service"]
+  readonly settings: SettingsValues
+}
+
+export interface RowOptions {
+  readonly onDuplicate: OnDuplicate
+  /** A dry run only says what would become of the rows. */
+  readonly dryRun: boolean
+  /** Whether the caller redeems the tokens itself, right after. */
+  readonly verify: boolean
+}
+
+/** No two rows may have the same key. Answers one result for each row, in order. */
+export const storeRows = (
+  context: Context,
+  rows: ReadonlyArray<NewRow>,
+  options: RowOptions
+): Effect.Effect<ReadonlyArray<RowResult>, SqlError.SqlError> =>
+  Effect.gen(function* () {
+    const results = new Map<string, RowResult>()
+    let existing = yield* findExisting(context, rows)
+    const fresh = rows.filter((row) => !existing.has(accountKey(row)))
+    if (options.dryRun) {
+      for (const row of fresh) results.set(accountKey(row), { _tag: "Stored", accountId: "" })
+    } else if (fresh.length > 0) {
+      const created = yield* insertAccounts(context, fresh, options.verify)
+      for (const [key, accountId] of created) results.set(key, { _tag: "Stored", accountId })
+      // Another import was faster with some of them.
+      if (created.size < fresh.length) existing = yield* findExisting(context, rows)
+    }
+    const duplicates = rows.filter((row) => !results.has(accountKey(row)))
+    const known = options.onDuplicate === "update" ? yield* knownTokens(context, duplicates, existing) : new Set<string>()
+    const updates: Array<readonly [NewRow, Existing]> = []
+    for (const row of duplicates) {
+      const key = accountKey(row)
+      const account = existing.get(key)!
+      if (options.onDuplicate !== "update") {
+        results.set(key, duplicate(account, options.onDuplicate))
+      } else if (known.has(key)) {
+        results.set(key, tokenKnown(account))
+      } else {
+        updates.push([row, account])
+        results.set(key, { _tag: "Stored", accountId: account.id })
+      }
+    }
+    if (updates.length > 0 && !options.dryRun) yield* replaceTokens(context, updates, options.verify)
+    return rows.map((row) => results.get(accountKey(row))!)
+  })
+
+const duplicate = (account: Existing, onDuplicate: "skip" | "fail"): RowResult => ({
+  _tag: "Settled",
+  accountId: account.id,
+  outcome: onDuplicate === "skip" ? "skipped" : "failed",
+  error: {
+    code: "duplicate_account",
+    message: "there is an account with this address already; onDuplicate=update gives it the new token",
+    retryable: false
+  }
+})
+
+const tokenKnown = (account: Existing): RowResult => ({
+  _tag: "Settled",
+  accountId: account.id,
+  outcome: "skipped",
+  error: {
+    code: "token_known",
+    message: "the account has or had this refresh token already; an old token is never put back",
+    retryable: false
+  }
+})
+
+// Unique index on accounts (provider, email_key).
+const findExisting = ({ database: { sql, tables: t } }: Context, rows: ReadonlyArray<NewRow>) =>
+  Effect.map(
+    sql<Existing>`select a.id, a.provider, a.email_key, a.grant_id, a.status, g.token_hash
+      from unnest(${column("text", rows.map(({ provider }) => provider))},
+        ${column("text", rows.map(({ email }) => email.toLowerCase()))}) as row (provider, email_key)
+      join ${t.accounts} a on a.provider = row.provider and a.email_key = row.email_key collate "C"
+      join ${t.grants} g on g.id = a.grant_id`,
+    (found) => new Map(found.map((account) => [`${account.provider}:${account.email_key}`, account]))
+  )
+
+/** The keys of rows whose token their grant has, or has had. */
+const knownTokens = Effect.fnUntraced(function* (
+  { database: { sql, tables: t }, vault }: Context,
+  rows: ReadonlyArray<NewRow>,
+  existing: ReadonlyMap<string, Existing>
+) {
+  const candidates = rows.flatMap((row) =>
+    vault.hashes(row.refreshToken).map((hash) => ({ key: accountKey(row), grantId: existing.get(accountKey(row))!.grant_id, hash }))
+  )
+  if (candidates.length === 0) return new Set<string>()
+  const found = yield* sql<{ key: string }>`select c.key
+    from unnest(${column("text", candidates.map(({ key }) => key))}, ${column("uuid", candidates.map(({ grantId }) => grantId))},
+      ${column("bytea", candidates.map(({ hash }) => hash))}) as c (key, grant_id, hash)
+    where exists (select 1 from ${t.grants} g where g.id = c.grant_id and g.token_hash = c.hash)
+      or exists (select 1 from ${t.grant_tokens} k where k.grant_id = c.grant_id and k.hash = c.hash)`
+  return new Set(found.map(({ key }) => key))
+})
+
+/** Ids of the apps that the rows name; one that is not known yet becomes a public app. */
+const appIds = Effect.fnUntraced(function* ({ database: { sql, tables: t } }: Context, rows: ReadonlyArray<NewRow>) {
+  const named = new Map(rows.map((row) => [appName(row), row]))
+  const apps = [...named.values()]
+  const lookup = sql<{ id: string; provider: string; client_id: string; tenant: string }>`
+    select p.id, p.provider, p.client_id, p.tenant from ${t.apps} p
+    join unnest(${column("text", apps.map(({ provider }) => provider))}, ${column("text", apps.map(({ clientId }) => clientId))},
+      ${column("text", apps.map(({ tenant }) => tenant))}) as n (provider, client_id, tenant)
+      on p.provider = n.provider and p.client_id = n.client_id and p.tenant = n.tenant`
+  let found = yield* lookup
+  if (found.length < apps.length) {
+    yield* sql`insert into ${t.apps} (id, provider, client_id, tenant)
+      select * from unnest(${column("uuid", apps.map(() => newId()))}, ${column("text", apps.map(({ provider }) => provider))},
+        ${column("text", apps.map(({ clientId }) => clientId))}, ${column("text", apps.map(({ tenant }) => tenant))})
+      on conflict do nothing`
+    found = yield* lookup
+  }
+  const ids = new Map(found.map((app) => [appName({ ...app, clientId: app.client_id }), app.id]))
+  return (row: NewRow) => ids.get(appName(row))!
+})
+
+const appName = (app: { readonly provider: string; readonly clientId: string; readonly tenant: string }): string =>
+  JSON.stringify([app.provider, app.clientId, app.tenant])
+
+/** Accounts that the caller verifies come due only later, in case it is stopped; the others are spread over the period. */
+const firstDue = Effect.fnUntraced(function* ({ settings }: Context, count: number, verify: boolean) {
+  const period = Duration.toSeconds(settings.refreshEvery)
+  const dues: Array<number> = []
+  for (let index = 0; index < count; index++) {
+    dues.push(period * (verify ? 0.5 + (yield* Random.next) / 2 : yield* Random.next))
+  }
+  return dues
+})
+
+const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: ReadonlyArray<NewRow>, verify: boolean) {
+  const { database: { sql, tables: t }, vault } = context
+  const appId = yield* appIds(context, rows)
+  const news = rows.map((row) => ({ row, accountId: newId(), grantId: newId() }))
+  const dues = yield* firstDue(context, rows.length, verify)
+  yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash, due_at)
+    select id, app_id, secret, hash, now() + make_interval(secs => due)
+    from unnest(${column("uuid", news.map(({ grantId }) => grantId))}, ${column("uuid", news.map(({ row }) => appId(row)))},
+      ${column("bytea", news.map(({ row, grantId }) => vault.seal(grantOwner(grantId), Redacted.value(row.refreshToken))))},
+      ${column("bytea", news.map(({ row }) => vault.hash(row.refreshToken)))}, ${column("float8", dues)})
+      as new (id, app_id, secret, hash, due)`
+  const inserted = yield* sql<{ id: string }>`
+    insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, tags)
+    select id, provider, email, email_key, channel, grant_id,
+      coalesce((select array_agg(tag order by place) from jsonb_array_elements_text(tags::jsonb) with ordinality as e (tag, place)), '{}')
+    from unnest(${column("uuid", news.map(({ accountId }) => accountId))}, ${column("text", rows.map(({ provider }) => provider))},
+      ${column("text", rows.map(({ email }) => email))}, ${column("text", rows.map(({ email }) => email.toLowerCase()))},
+      ${column("text", rows.map(({ channel }) => channel))}, ${column("uuid", news.map(({ grantId }) => grantId))},
+      ${column("text", rows.map(({ tags }) => JSON.stringify(tags)))})
+      as new (id, provider, email, email_key, channel, grant_id, tags)
+    on conflict (provider, email_key) do nothing returning id`
+  if (inserted.length === news.length) {
+    return new Map(news.map(({ row, accountId }) => [accountKey(row), accountId]))
+  }
+  const there = new Set(inserted.map(({ id }) => id))
+  const orphans = news.filter(({ accountId }) => !there.has(accountId))
+  yield* sql`delete from ${t.grants} where id = any(${column("uuid", orphans.map(({ grantId }) => grantId))})`
+  return new Map(news.filter(({ accountId }) => there.has(accountId)).map(({ row, accountId }) => [accountKey(row), accountId]))
+})
+
+/** The new token takes the place of the old one, whose hash stays; the account is `pending` until it is redeemed. */
+const replaceTokens = Effect.fnUntraced(function* (
+  context: Context,
+  updates: ReadonlyArray<readonly [NewRow, Existing]>,
+  verify: boolean
+) {
+  const { database, vault } = context
+  const { sql, tables: t } = database
+  const appId = yield* appIds(context, updates.map(([row]) => row))
+  const grantIds = column("uuid", updates.map(([, account]) => account.grant_id))
+  const dues = yield* firstDue(context, updates.length, verify)
+  yield* sql`select 1 from ${t.grants} where id = any(${grantIds}) order by id for update`
+  yield* sql`insert into ${t.grant_tokens} (grant_id, hash) select id, token_hash from ${t.grants}
+    where id = any(${grantIds}) on conflict do nothing`
+  yield* sql`update ${t.grants} g set app_id = new.app_id, secret = new.secret, token_hash = new.hash,
+      version = g.version + 1, failures = 0, failing_since = null, failure_class = null, failure_code = null,
+      failure_message = null, failed_at = null, due_at = now() + make_interval(secs => new.due)
+    from unnest(${grantIds}, ${column("uuid", updates.map(([row]) => appId(row)))},
+      ${column("bytea", updates.map(([row, account]) => vault.seal(grantOwner(account.grant_id), Redacted.value(row.refreshToken))))},
+      ${column("bytea", updates.map(([row]) => vault.hash(row.refreshToken)))}, ${column("float8", dues)})
+      as new (id, app_id, secret, hash, due)
+    where g.id = new.id`
+  yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
+  yield* sql`update ${t.accounts} a set email = new.email, channel = new.channel, status = 'pending', status_reason = null,
+      sync_due_at = null, updated_at = now(),
+      tags = (select coalesce(array_agg(distinct tag), '{}') from (
+        select unnest(a.tags) as tag union select jsonb_array_elements_text(new.tags::jsonb)) all_tags)
+    from unnest(${column("uuid", updates.map(([, account]) => account.id))}, ${column("text", updates.map(([row]) => row.email))},
+      ${column("text", updates.map(([row]) => row.channel))}, ${column("text", updates.map(([row]) => JSON.stringify(row.tags)))})
+      as new (id, email, channel, tags)
+    where a.id = new.id`
+  yield* appendChanges(
+    database,
+    updates.filter(([, { status }]) => status !== "pending").map(([, { id, status }]) => statusChange(id, status, "pending"))
+  )
+})

@@ -1,0 +1,380 @@
+/** Runs and their items. A run belongs to one process at a time, by a lease with a fencing number. */
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import type { Provider, Channel, AccountStatus, Resource } from "../domain/Account.ts"
+import { resourceOf } from "../domain/Account.ts"
+import { type AccountId, type GrantId, isId, newId, type RunId } from "../domain/Ids.ts"
+import type { ItemError, Outcome, Run, RunItem, RunKind, RunState } from "../domain/Run.ts"
+import { accountConditions, type Selection } from "./Accounts.ts"
+import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
+import { column, Database, orDie } from "./Database.ts"
+
+/** Seconds that a silent owner keeps a run. Renewed every second. */
+const ownerSeconds = 15
+
+/** The key came before: with another request (`reused`), or its upload is still under way (`uploading`). */
+export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>()("IdempotencyConflict", {
+  kind: Schema.Literals(["reused", "uploading"])
+}) {}
+
+/** Another process has taken the run over: this one must stop working on it. */
+export class RunLost extends Schema.TaggedError<RunLost>()("RunLost", { runId: Schema.String }) {}
+
+export interface NewRun {
+  readonly kind: RunKind
+  readonly trigger: string
+  readonly params?: unknown
+  readonly idempotencyKey?: string | undefined
+  /** Hash of all that the request says, to tell a repeated request from a reused key. */
+  readonly requestHash?: string | undefined
+}
+
+/** A run that this process owns. */
+export interface OwnedRun {
+  readonly id: RunId
+  readonly kind: RunKind
+  readonly fence: bigint
+  readonly params: unknown
+  readonly createdAt: Date
+}
+
+/** An item whose account is known, with what its work needs. */
+export interface WorkItem {
+  readonly position: number
+  readonly accountId: AccountId
+  readonly grantId: GrantId
+  readonly resource: Resource
+  readonly status: AccountStatus
+  readonly refreshedAt: Date | null
+  readonly syncedAt: Date | null
+}
+
+export interface ItemResult {
+  readonly position: number
+  readonly outcome: Exclude<Outcome, "pending">
+  readonly error?: ItemError | undefined
+}
+
+interface RunRow {
+  readonly id: string
+  readonly kind: RunKind
+  readonly state: RunState
+  readonly trigger: string
+  readonly params: { readonly dryRun?: boolean }
+  readonly total: number
+  readonly succeeded: number
+  readonly failed: number
+  readonly skipped: number
+  readonly retry_of: string | null
+  readonly created_at: Date
+  readonly started_at: Date | null
+  readonly finished_at: Date | null
+}
+
+const time = (date: Date | null) => date === null ? null : DateTime.fromDateUnsafe(date)
+
+const toRun = (row: RunRow): Run => ({
+  id: row.id,
+  kind: row.kind,
+  state: row.state,
+  trigger: row.trigger,
+  total: row.total,
+  processed: row.succeeded + row.failed + row.skipped,
+  succeeded: row.succeeded,
+  failed: row.failed,
+  skipped: row.skipped,
+  createdAt: DateTime.fromDateUnsafe(row.created_at),
+  startedAt: time(row.started_at),
+  finishedAt: time(row.finished_at),
+  ...(row.retry_of === null ? {} : { retryOf: row.retry_of }),
+  ...(row.params.dryRun === true ? { dryRun: true } : {})
+})
+
+export class Runs extends Context.Service<Runs, {
+  readonly get: (id: RunId) => Effect.Effect<Option.Option<Run>>
+  /** Newest first. Imports that are still being uploaded are not runs yet. */
+  readonly list: (options: {
+    readonly kind?: RunKind | undefined
+    readonly state?: RunState | undefined
+    readonly limit: number
+    readonly cursor?: string | undefined
+  }) => Effect.Effect<{ readonly items: ReadonlyArray<Run>; readonly nextCursor: string | null }, InvalidCursor>
+  readonly items: (runId: RunId, options: {
+    readonly outcome?: Outcome | undefined
+    readonly limit: number
+    readonly cursor?: string | undefined
+  }) => Effect.Effect<{ readonly items: ReadonlyArray<RunItem>; readonly nextCursor: string | null }, InvalidCursor>
+  /** A queued run over the selected accounts, as they are now. `skipDisabled` accounts named by id become skipped items. */
+  readonly createOver: (run: NewRun, selection: Selection) => Effect.Effect<Run, IdempotencyConflict>
+  /** A queued run over the failed items of another that have an account. None = there are none. */
+  readonly createRetry: (runId: RunId, run: NewRun) => Effect.Effect<Option.Option<Run>, IdempotencyConflict>
+  /** Where the run is: stops it, or asks its owner to. False = it has ended already. */
+  readonly cancel: (id: RunId) => Effect.Effect<boolean>
+
+  /** Takes over queued runs and runs whose owner is silent, oldest first. */
+  readonly claim: (kind: RunKind, limit: number) => Effect.Effect<ReadonlyArray<OwnedRun>>
+  /** Keeps the ownership. `cancelRequested` = stop working. */
+  readonly renew: (run: OwnedRun) => Effect.Effect<{ readonly cancelRequested: boolean }, RunLost>
+  /** Hands a run back, so that any process can take it up at once. */
+  readonly handBack: (run: OwnedRun) => Effect.Effect<void>
+  /** Pending items with an account, after `position`, in order. */
+  readonly pending: (run: OwnedRun, after: number, limit: number) => Effect.Effect<ReadonlyArray<WorkItem>>
+  /** Stores outcomes and counts in one transaction. An item that has an outcome already keeps it and is not counted again. */
+  readonly record: (run: OwnedRun, results: ReadonlyArray<ItemResult>) => Effect.Effect<void, RunLost>
+  readonly finish: (run: OwnedRun, state: "completed" | "cancelled" | "failed") => Effect.Effect<void, RunLost>
+}>()("mailfleet/storage/Runs") {
+  static readonly layer: Layer.Layer<Runs, never, Database> = Layer.effect(
+    Runs,
+    Effect.gen(function* () {
+      const database = yield* Database
+      const { sql, tables: t } = database
+
+      const get = Effect.fn("Runs.get")(function* (id: RunId) {
+        if (!isId(id)) return Option.none()
+        const rows = yield* sql<RunRow>`select * from ${t.runs} where id = ${id} and state <> 'uploading'`
+        return Option.map(Option.fromUndefinedOr(rows[0]), toRun)
+      }, orDie)
+
+      const list = Effect.fn("Runs.list")(function* (options: {
+        readonly kind?: RunKind | undefined
+        readonly state?: RunState | undefined
+        readonly limit: number
+        readonly cursor?: string | undefined
+      }) {
+        const conditions = [sql`state <> 'uploading'`]
+        if (options.kind !== undefined) conditions.push(sql`kind = ${options.kind}`)
+        if (options.state !== undefined) conditions.push(sql`state = ${options.state}`)
+        if (options.cursor !== undefined) {
+          const after = Option.filter(decodeCursor(options.cursor, 1), ([id]) => typeof id === "string" && isId(id))
+          if (Option.isNone(after)) return yield* invalidCursor
+          conditions.push(sql`id < ${after.value[0]!}`)
+        }
+        const rows = yield* orDie(
+          sql<RunRow>`select * from ${t.runs} where ${sql.and(conditions)} order by id desc limit ${options.limit + 1}`
+        )
+        const items = rows.slice(0, options.limit)
+        return {
+          items: items.map(toRun),
+          nextCursor: rows.length > options.limit ? encodeCursor([items[items.length - 1]!.id]) : null
+        }
+      })
+
+      const items = Effect.fn("Runs.items")(function* (runId: RunId, options: {
+        readonly outcome?: Outcome | undefined
+        readonly limit: number
+        readonly cursor?: string | undefined
+      }) {
+        const conditions = [sql`run_id = ${runId}`]
+        if (options.outcome !== undefined) conditions.push(sql`outcome = ${options.outcome}`)
+        if (options.cursor !== undefined) {
+          const after = Option.filter(decodeCursor(options.cursor, 1), ([position]) => Number.isInteger(position))
+          if (Option.isNone(after)) return yield* invalidCursor
+          conditions.push(sql`position > ${after.value[0]!}`)
+        }
+        const rows = yield* orDie(sql<ItemRow>`select position, line, email, account_id, outcome, error_code,
+            error_message, error_retryable
+          from ${t.run_items} where ${sql.and(conditions)} order by position limit ${options.limit + 1}`)
+        const page = rows.slice(0, options.limit)
+        return {
+          items: page.map(toItem),
+          nextCursor: rows.length > options.limit ? encodeCursor([page[page.length - 1]!.position]) : null
+        }
+      })
+
+      /** Runs `fill` for a new run; where the idempotency key is known, answers with the run that it made. */
+      const create = (run: NewRun, retryOf: RunId | null, fill: (id: RunId) => Effect.Effect<number, unknown>) =>
+        sql.withTransaction(Effect.gen(function* () {
+          const id = newId()
+          const inserted = yield* sql<RunRow>`insert into ${t.runs}
+              (id, kind, state, trigger, params, retry_of, idempotency_key, request_hash)
+            values (${id}, ${run.kind}, 'queued', ${run.trigger}, ${JSON.stringify(run.params ?? {})}, ${retryOf},
+              ${run.idempotencyKey ?? null}, ${run.requestHash ?? null})
+            on conflict (idempotency_key) do nothing returning *`
+          if (inserted[0] === undefined) return yield* repeated(run)
+          const total = yield* Effect.orDie(fill(id))
+          if (total === 0 && retryOf !== null) return Option.none<RunRow>()
+          const rows = yield* sql<RunRow>`update ${t.runs} r set total = ${total},
+              skipped = (select count(*) from ${t.run_items} i where i.run_id = r.id and i.outcome = 'skipped')
+            where id = ${id} returning *`
+          return Option.some(rows[0]!)
+        })).pipe(Effect.catchTag("SqlError", Effect.die))
+
+      const repeated = Effect.fnUntraced(function* (run: NewRun) {
+        const rows = yield* sql<RunRow & { readonly request_hash: string | null }>`
+          select * from ${t.runs} where idempotency_key = ${run.idempotencyKey ?? null}`
+        const row = rows[0]
+        if (row === undefined || row.request_hash !== (run.requestHash ?? null)) {
+          return yield* new IdempotencyConflict({ kind: "reused" })
+        }
+        return Option.some<RunRow>(row)
+      })
+
+      const createOver = Effect.fn("Runs.createOver")(function* (run: NewRun, selection: Selection) {
+        const row = yield* create(run, null, (id) =>
+          Effect.map(
+            selection._tag === "Ids"
+              ? sql`insert into ${t.run_items} (run_id, position, account_id, email, outcome, error_code, error_message, error_retryable)
+                select ${id}::uuid, row_number() over (order by named.place), a.id, coalesce(a.email, null),
+                  case when a.id is null then 'failed' when a.status = 'disabled' then 'skipped' else 'pending' end,
+                  case when a.id is null then 'account_not_found' when a.status = 'disabled' then 'account_disabled' end,
+                  case when a.id is null then 'there is no account with this id' when a.status = 'disabled' then 'the account is disabled' end,
+                  case when a.id is null or a.status = 'disabled' then false end
+                from (select id, min(place) as place from unnest(${column("uuid", selection.ids.filter(isId))})
+                  with ordinality as given (id, place) group by id) named
+                left join ${t.accounts} a on a.id = named.id returning 1`
+              : sql`insert into ${t.run_items} (run_id, position, account_id, email)
+                select ${id}::uuid, row_number() over (order by a.id), a.id, a.email
+                from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
+                where ${sql.and(accountConditions(database, selection.filter))} and a.status <> 'disabled' returning 1`,
+            (rows) => rows.length
+          ))
+        return toRun(Option.getOrThrow(row))
+      })
+
+      const createRetry = Effect.fn("Runs.createRetry")(function* (runId: RunId, run: NewRun) {
+        const row = yield* create(run, runId, (id) =>
+          Effect.map(
+            sql`insert into ${t.run_items} (run_id, position, line, email, account_id)
+              select ${id}::uuid, row_number() over (order by i.position), i.line, i.email, i.account_id
+              from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id
+              where i.run_id = ${runId} and i.outcome = 'failed' returning 1`,
+            (rows) => rows.length
+          ))
+        return Option.map(row, toRun)
+      })
+
+      const lost = (run: OwnedRun) => new RunLost({ runId: run.id })
+
+      return Runs.of({
+        get,
+        list,
+        items,
+        createOver,
+        createRetry,
+        cancel: Effect.fn("Runs.cancel")(function* (id: RunId) {
+          if (!isId(id)) return false
+          return yield* sql.withTransaction(Effect.gen(function* () {
+            const rows = yield* sql<{ owned: boolean }>`update ${t.runs} set cancel_requested = true
+              where id = ${id} and state in ('queued', 'running')
+              returning coalesce(owner_until > now(), false) as owned`
+            if (rows[0] === undefined) return false
+            if (!rows[0].owned) {
+              yield* sql`update ${t.runs} set state = 'cancelled', finished_at = now() where id = ${id}`
+              yield* sql`delete from ${t.import_blocks} where run_id = ${id}`
+            }
+            return true
+          }))
+        }, orDie),
+        // Index: runs_open.
+        claim: Effect.fnUntraced(function* (kind: RunKind, limit: number) {
+          const rows = yield* sql<{ id: string; owner_fence: bigint; params: unknown; created_at: Date }>`
+            update ${t.runs} set owner_fence = owner_fence + 1, owner_until = now() + make_interval(secs => ${ownerSeconds}),
+              state = 'running', started_at = coalesce(started_at, now())
+            where id in (
+              select id from ${t.runs} where state in ('queued', 'running') and kind = ${kind}
+              and (owner_until is null or owner_until < now()) order by id limit ${limit} for update skip locked)
+            returning id, owner_fence, params, created_at`
+          return rows.map((row) => ({ id: row.id, kind, fence: row.owner_fence, params: row.params, createdAt: row.created_at }))
+        }, orDie),
+        renew: Effect.fnUntraced(function* (run: OwnedRun) {
+          const rows = yield* orDie(sql<{ cancel_requested: boolean }>`update ${t.runs}
+            set owner_until = now() + make_interval(secs => ${ownerSeconds})
+            where id = ${run.id} and owner_fence = ${run.fence} and state = 'running' returning cancel_requested`)
+          if (rows[0] === undefined) return yield* lost(run)
+          return { cancelRequested: rows[0].cancel_requested }
+        }),
+        handBack: (run) =>
+          orDie(sql`update ${t.runs} set owner_until = null where id = ${run.id} and owner_fence = ${run.fence}`).pipe(
+            Effect.asVoid
+          ),
+        pending: Effect.fnUntraced(function* (run: OwnedRun, after: number, limit: number) {
+          const rows = yield* sql<{
+            position: number
+            account_id: string
+            grant_id: string
+            provider: Provider
+            channel: Channel
+            status: AccountStatus
+            refreshed_at: Date | null
+            synced_at: Date | null
+          }>`select i.position, i.account_id, a.grant_id, a.provider, a.channel, a.status, g.refreshed_at, a.synced_at
+            from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id join ${t.grants} g on g.id = a.grant_id
+            where i.run_id = ${run.id} and i.position > ${after} and i.outcome = 'pending'
+            order by i.position limit ${limit}`
+          return rows.map((row) => ({
+            position: row.position,
+            accountId: row.account_id,
+            grantId: row.grant_id,
+            resource: resourceOf(row.provider, row.channel),
+            status: row.status,
+            refreshedAt: row.refreshed_at,
+            syncedAt: row.synced_at
+          }))
+        }, orDie),
+        record: Effect.fnUntraced(function* (run: OwnedRun, results: ReadonlyArray<ItemResult>) {
+          yield* sql.withTransaction(Effect.gen(function* () {
+            const owned = yield* sql`select 1 from ${t.runs} where id = ${run.id} and owner_fence = ${run.fence}
+              and state = 'running' for update`
+            if (owned.length === 0) return yield* lost(run)
+            yield* recordItems(database, run.id, results)
+          })).pipe(Effect.catchTag("SqlError", Effect.die))
+        }),
+        finish: Effect.fnUntraced(function* (run: OwnedRun, state: "completed" | "cancelled" | "failed") {
+          yield* sql.withTransaction(Effect.gen(function* () {
+            if (state !== "cancelled") yield* failUnfinished(database, run.id)
+            const rows = yield* sql`update ${t.runs} set state = ${state}, finished_at = now(), owner_until = null
+              where id = ${run.id} and owner_fence = ${run.fence} and state = 'running' returning 1`
+            if (rows.length === 0) return yield* lost(run)
+            yield* sql`delete from ${t.import_blocks} where run_id = ${run.id}`
+          })).pipe(Effect.catchTag("SqlError", Effect.die))
+        })
+      })
+    })
+  )
+}
+
+interface ItemRow {
+  readonly position: number
+  readonly line: number | null
+  readonly email: string | null
+  readonly account_id: string | null
+  readonly outcome: Outcome
+  readonly error_code: string | null
+  readonly error_message: string | null
+  readonly error_retryable: boolean | null
+}
+
+const toItem = (row: ItemRow): RunItem => ({
+  position: row.position,
+  ...(row.line === null ? {} : { line: row.line }),
+  ...(row.email === null ? {} : { email: row.email }),
+  ...(row.account_id === null ? {} : { accountId: row.account_id }),
+  outcome: row.outcome,
+  ...(row.error_code === null ? {} : {
+    error: { code: row.error_code, message: row.error_message ?? "", retryable: row.error_retryable ?? false }
+  })
+})
+
+/** Items whose account was deleted while they waited end with the run. */
+const failUnfinished = ({ sql, tables: t }: Database["Service"], runId: RunId) =>
+  Effect.gen(function* () {
+    const rows = yield* sql`update ${t.run_items} set outcome = 'failed', error_code = 'account_deleted',
+        error_message = 'the account was deleted before its turn came', error_retryable = false
+      where run_id = ${runId} and outcome = 'pending' returning 1`
+    if (rows.length > 0) yield* sql`update ${t.runs} set failed = failed + ${rows.length} where id = ${runId}`
+  })
+
+/** Inside the caller's transaction: outcomes of items that were pending, and the run's counts. */
+export const recordItems = ({ sql, tables: t }: Database["Service"], runId: RunId, results: ReadonlyArray<ItemResult>) =>
+  Effect.gen(function* () {
+    const rows = yield* sql<{ outcome: Outcome }>`update ${t.run_items} i set outcome = new.outcome, error_code = new.code,
+        error_message = new.message, error_retryable = new.retryable
+      from unnest(${column("int4", results.map(({ position }) => position))},
+        ${column("text", results.map(({ outcome }) => outcome))},
+        ${column("text", results.map(({ error }) => error?.code ?? null))},
+        ${column("text", results.map(({ error }) => error?.message ?? null))},
+        ${column("bool", results.map(({ error }) => error?.retryable ?? null))}) as new (position, outcome, code, message, retryable)
+      where i.run_id = ${runId} and i.position = new.position and i.outcome = 'pending' returning new.outcome`
+    const count = (outcome: Outcome) => rows.filter((row) => row.outcome === outcome).length
+    yield* sql`update ${t.runs} set succeeded = succeeded + ${count("succeeded")}, failed = failed + ${count("failed")},
+      skipped = skipped + ${count("skipped")} where id = ${runId}`
+  })

@@ -1,0 +1,220 @@
+/** The whole server over a real database. Only the edges are doubled: the token endpoint and the mailboxes. */
+import { assert } from "@effect/vitest"
+import { Context, Effect, Layer, Logger, Option, Redacted, References, Schema } from "effect"
+import { newId } from "../../src/domain/Ids.ts"
+import { ProviderError } from "../../src/domain/ProviderError.ts"
+import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
+import { Settings } from "../../src/domain/Settings.ts"
+import { Mailboxes } from "../../src/mail/Mailboxes.ts"
+import { OAuthProvider } from "../../src/oauth/OAuthProvider.ts"
+import { Tokens } from "../../src/oauth/Tokens.ts"
+import { Vault } from "../../src/oauth/Vault.ts"
+import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
+import { Throttle } from "../../src/pacing/Throttle.ts"
+import { Concurrency } from "../../src/programs/Concurrency.ts"
+import { RunRequests } from "../../src/programs/RunRequests.ts"
+import { RunWorker } from "../../src/programs/RunWorker.ts"
+import { SyncAccount } from "../../src/programs/SyncAccount.ts"
+import { makeHandler } from "../../src/server/Http.ts"
+import { Shutdown } from "../../src/server/Shutdown.ts"
+import { Accounts } from "../../src/storage/Accounts.ts"
+import type { Database } from "../../src/storage/Database.ts"
+import { layerGrantStore } from "../../src/storage/Grants.ts"
+import { ImportStaging } from "../../src/storage/ImportStaging.ts"
+import { Runs } from "../../src/storage/Runs.ts"
+import { Stats } from "../../src/storage/Stats.ts"
+import { mailStorage } from "../support/mail.ts"
+
+export const adminKey = "CANARY-admin-key"
+
+/** No answer and no log line may hold this; every secret of these tests does. */
+const canary = "CANARY"
+
+/** A refresh token that the provider answers with this class to. */
+export const refreshToken = (outcome: FailureClass | "ok"): string => `CANARY.${outcome}.${newId()}`
+
+const settings = Settings.layerWith({
+  databaseUrl: Option.none(),
+  adminKey: Option.some(Redacted.make(adminKey)),
+  encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
+  schedules: false
+}).pipe(Layer.orDie)
+
+const provider = Layer.succeed(OAuthProvider, {
+  redeem: ({ refreshToken }) => {
+    const outcome = Redacted.value(refreshToken).split(".")[1]
+    if (outcome === "ok") {
+      return Effect.succeed({ accessToken: Redacted.make(`CANARY-access-${newId()}`), expiresIn: 3_600 })
+    }
+    const failureClass = outcome as FailureClass
+    return Effect.fail({
+      error: new ProviderError({
+        class: failureClass,
+        code: codeOf[failureClass],
+        message: `the provider said ${failureClass}`,
+        providerCode: "AADSTS0",
+        ...(failureClass === "throttled" ? { retryAfterMillis: 7_500 } : {})
+      }),
+      ...(failureClass === "throttled" ? { reach: "grant" as const } : {})
+    })
+  }
+})
+
+const mailboxes = Layer.succeed(Mailboxes, {
+  open: () => Effect.succeed({ folders: () => Effect.succeed([]), page: () => Effect.never })
+})
+
+const lines: Array<string> = []
+
+const capture = Logger.layer([Logger.map(Logger.formatLogFmt, (line) => {
+  lines.push(line)
+})])
+
+/** All that was logged, debug lines included. */
+export const logged = Effect.sync((): ReadonlyArray<string> => lines)
+
+export class Server extends Context.Service<Server, {
+  readonly handler: (request: Request) => Promise<Response>
+}>()("test/Server") {
+  static readonly layer = Layer.effect(Server, Effect.map(makeHandler, (handler) => ({ handler })))
+}
+
+const storage = Layer.mergeAll(Accounts.layer, Runs.layer, Stats.layer, mailStorage)
+
+const edges = Layer.mergeAll(
+  Tokens.layer.pipe(
+    Layer.provide([layerGrantStore.pipe(Layer.provide(Vault.layer)), provider, Throttle.layer, AppBreaker.layer])
+  ),
+  SyncAccount.layer.pipe(Layer.provide(mailboxes)),
+  Concurrency.layer,
+  ImportStaging.layer.pipe(Layer.provide(Vault.layer))
+)
+
+const programs = RunRequests.layer.pipe(Layer.provideMerge(RunWorker.layer), Layer.provideMerge(edges))
+
+export const server: Layer.Layer<Server | Shutdown | Runs | Accounts, never, Database> = Server.layer.pipe(
+  Layer.provideMerge(Shutdown.layer),
+  Layer.provideMerge(programs),
+  Layer.provideMerge(storage),
+  Layer.provideMerge(settings),
+  Layer.provideMerge(capture),
+  Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Debug")),
+  Layer.orDie
+)
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  /** The body as JSON; fails the test where it is none. */
+  readonly json: unknown
+}
+
+export interface Call {
+  readonly method?: string
+  /** `null` = no key. */
+  readonly key?: string | null
+  readonly headers?: Record<string, string>
+  readonly body?: BodyInit
+  /** Sent as JSON. */
+  readonly json?: unknown
+  /** Set where the answer is meant to hold a secret. */
+  readonly secret?: boolean
+  readonly signal?: AbortSignal
+}
+
+const request = (path: string, call: Call): Request => {
+  const { key = adminKey, method, headers, body, json, signal } = call
+  const sent = json === undefined ? body : JSON.stringify(json)
+  return new Request(`http://mailfleet.test${path}`, {
+    method: method ?? (sent === undefined ? "GET" : "POST"),
+    headers: {
+      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+      ...(json === undefined ? {} : { "content-type": "application/json" }),
+      ...headers
+    },
+    ...(sent === undefined ? {} : { body: sent }),
+    ...(signal === undefined ? {} : { signal })
+  })
+}
+
+export const raw = (path: string, call: Call = {}) =>
+  Effect.flatMap(Server, ({ handler }) => Effect.promise(() => handler(request(path, call))))
+
+/** Calls the server. Every answer is searched for secrets, and every error is checked to be a problem. */
+export const send = Effect.fnUntraced(function* (path: string, call: Call = {}) {
+  const response = yield* raw(path, call)
+  const text = yield* Effect.promise(() => response.text())
+  if (call.secret !== true) assert.notInclude(text, canary)
+  for (const [name, value] of response.headers) assert.notInclude(value, canary, name)
+  assert.strictEqual(response.headers.get("x-content-type-options"), "nosniff")
+  if (response.status >= 400 && call.method !== "HEAD") {
+    assert.strictEqual(response.headers.get("content-type"), "application/problem+json", `${response.status} ${text}`)
+    const problem = Schema.decodeUnknownSync(Problem)(JSON.parse(text))
+    assert.strictEqual(problem.status, response.status)
+  }
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    get json(): unknown {
+      return JSON.parse(text)
+    }
+  } satisfies Answer
+})
+
+const Issue = Schema.Struct({ in: Schema.String, field: Schema.String, message: Schema.String })
+
+/** What every error body holds. */
+export const Problem = Schema.Struct({
+  type: Schema.String.check(Schema.isStartingWith("urn:mailfleet:problem:")),
+  title: Schema.NonEmptyString,
+  status: Schema.Int,
+  detail: Schema.NonEmptyString,
+  code: Schema.String.check(Schema.isPattern(/^[a-z0-9_]+$/)),
+  issues: Schema.optionalKey(Schema.Array(Issue).check(Schema.isNonEmpty())),
+  accepted: Schema.optionalKey(Schema.Array(Schema.String)),
+  accountId: Schema.optionalKey(Schema.String),
+  line: Schema.optionalKey(Schema.Int)
+})
+
+export const problemOf = (answer: Answer) => Schema.decodeUnknownSync(Problem)(answer.json)
+
+/** Asserts the status and the code of a refused call. */
+export const refused = Effect.fnUntraced(function* (status: number, code: string, path: string, call: Call = {}) {
+  const answer = yield* send(path, call)
+  assert.strictEqual(answer.status, status, answer.text)
+  const problem = problemOf(answer)
+  assert.strictEqual(problem.code, code)
+  return { answer, problem }
+})
+
+/** Asserts the status of a call that succeeds, and decodes its body. */
+export const taken = Effect.fnUntraced(function* <S extends Schema.Top & { readonly DecodingServices: never }>(
+  schema: S,
+  status: number,
+  path: string,
+  call: Call = {}
+) {
+  const answer = yield* send(path, call)
+  assert.strictEqual(answer.status, status, answer.text)
+  assert.strictEqual(answer.headers.get("content-type"), "application/json")
+  return Schema.decodeUnknownSync(Schema.toCodecJson(schema))(answer.json, { onExcessProperty: "error" })
+})
+
+export const clientId = "11111111-2222-3333-4444-555555555555"
+
+/** A CSV of accounts. */
+export const csv = (rows: ReadonlyArray<readonly [email: string, outcome: FailureClass | "ok"]>): string =>
+  ["email,client_id,refresh_token", ...rows.map(([email, outcome]) => `${email},${clientId},${refreshToken(outcome)}`)]
+    .join("\n")
+
+/** Adds one account; a failure of its token shows in its status. */
+export const addAccount = (email: string, outcome: FailureClass | "ok" = "ok", app: string = clientId) =>
+  Effect.map(
+    send("/v1/accounts", { json: { email, clientId: app, refreshToken: refreshToken(outcome) } }),
+    (answer) => {
+      assert.strictEqual(answer.status, 201, answer.text)
+      return Schema.decodeUnknownSync(Schema.Struct({ id: Schema.String, status: Schema.String }))(answer.json)
+    }
+  )

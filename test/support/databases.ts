@@ -1,0 +1,80 @@
+/**
+ * Runs a suite on every engine: `TEST_ENGINES`, by default `embedded,postgres`.
+ *
+ * Postgres is the one of `DATABASE_URL`, or else database and user `postgres` at 127.0.0.1:5432. Where none answers, its
+ * suites are skipped and say so. Each suite has a fresh schema; the embedded database is started once per test file.
+ */
+import { PgClient } from "@effect/sql-pg"
+import { afterAll, describe, it as plain, layer as withLayer, type Vitest } from "@effect/vitest"
+import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
+import { Database } from "../../src/storage/Database.ts"
+import { embeddedClient } from "../../src/storage/Embedded.ts"
+
+export type Engine = "embedded" | "postgres"
+
+const wanted = (Deno.env.get("TEST_ENGINES") ?? "embedded,postgres").split(",").map((name) => name.trim())
+
+/** The engines to run on, in the order of speed. */
+export const engines: ReadonlyArray<Engine> = (["postgres", "embedded"] as const).filter((name) => wanted.includes(name))
+
+export const postgresUrl = Deno.env.get("DATABASE_URL") ?? "postgres://postgres@127.0.0.1:5432/postgres"
+
+const postgresClient = PgClient.layer({
+  url: Redacted.make(postgresUrl),
+  applicationName: "mailfleet-test",
+  maxConnections: 10,
+  multiplex: true,
+  connectTimeout: "5 seconds"
+})
+
+const answers: Promise<boolean> = Effect.runPromise(
+  PgClient.PgClient.pipe(
+    Effect.flatMap((sql) => sql`select 1`),
+    Effect.provide(postgresClient),
+    Effect.timeout("6 seconds"),
+    Effect.as(true),
+    Effect.catchCause(() => Effect.succeed(false))
+  )
+)
+
+// Started by the first suite that wants it, and kept for all of the file's.
+const embedded = ManagedRuntime.make(embeddedClient(""))
+afterAll(() => embedded.dispose())
+
+const client = (engine: Engine): Layer.Layer<PgClient.PgClient> =>
+  engine === "postgres"
+    ? Layer.orDie(postgresClient)
+    : Layer.effect(PgClient.PgClient, Effect.orDie(Effect.flatMap(embedded.contextEffect, (context) => Effect.provide(PgClient.PgClient, context))))
+
+/** A database of its own: a schema that is dropped at the end. */
+export const databaseLayer = (engine: Engine): Layer.Layer<Database> =>
+  Layer.effect(
+    Database,
+    Effect.gen(function* () {
+      const schema = `test_${crypto.randomUUID().replaceAll("-", "")}`
+      const sql = yield* PgClient.PgClient
+      yield* Effect.addFinalizer(() => Effect.ignoreCause(sql`drop schema if exists ${sql(schema)} cascade`))
+      return yield* Effect.orDie(Database.fromClient({ schema, engine }))
+    })
+  ).pipe(Layer.provide(client(engine)))
+
+/**
+ * Declares the same tests on each engine, over `layer` on a fresh database that all tests of the suite share. The clock
+ * is the real one, since leases and due times are the database's.
+ */
+export const onDatabases = async <R, E>(
+  name: string,
+  layer: Layer.Layer<R, E, Database>,
+  tests: (it: Vitest.MethodsNonLive<R | Database>, engine: Engine) => void
+): Promise<void> => {
+  for (const engine of engines) {
+    if (engine === "postgres" && !(await answers)) {
+      describe(name, () => plain.skip(`skipped: no Postgres answers at ${new URL(postgresUrl).host}`, () => {}))
+    } else {
+      withLayer(layer.pipe(Layer.provideMerge(databaseLayer(engine))), { excludeTestServices: true, timeout: "60 seconds" })(
+        `${name} (${engine})`,
+        (it) => tests(it, engine)
+      )
+    }
+  }
+}

@@ -6,5 +6,5 @@ import fleet from "./0001_fleet.ts"
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
 > = {
-  "0001_fleet": fleet
+  "0001_fleet": fleet,
 }

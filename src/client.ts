@@ -60,9 +60,9 @@ const make = Effect.fnUntraced(function* (options: ClientOptions) {
     Effect.provide(
       HttpApiMiddleware.layerClient(
         Authorization,
-        ({ next, request }) => next(HttpClientRequest.bearerToken(request, apiKey))
-      )
-    )
+        ({ next, request }) => next(HttpClientRequest.bearerToken(request, apiKey)),
+      ),
+    ),
   )
   const urls = HttpApiClient.urlBuilder(Api, { baseUrl })
 
@@ -74,18 +74,17 @@ const make = Effect.fnUntraced(function* (options: ClientOptions) {
         HttpClientRequest.setBody(HttpBody.stream(body, upload.contentType)),
         upload.idempotencyKey === undefined
           ? (unchanged) => unchanged
-          : HttpClientRequest.setHeader("idempotency-key", upload.idempotencyKey)
+          : HttpClientRequest.setHeader("idempotency-key", upload.idempotencyKey),
       )
       const { body: run } = yield* decodeImport(yield* http.execute(request))
       return run
-    }
+    },
   )
 
   const poll = (id: string, every: Duration.Input) =>
     Stream.fromEffectSchedule(api.runs.get({ params: { id } }), Schedule.spaced(every))
 
-  const watch = (id: string) =>
-    Stream.unwrap(api.runs.events({ params: { id } })).pipe(Stream.map(({ data }) => data))
+  const watch = (id: string) => Stream.unwrap(api.runs.events({ params: { id } })).pipe(Stream.map(({ data }) => data))
 
   return MailfleetClient.of({
     api,
@@ -97,8 +96,8 @@ const make = Effect.fnUntraced(function* (options: ClientOptions) {
       watch(id).pipe(
         Stream.catch(() => Stream.empty),
         Stream.concat(poll(id, Duration.seconds(1))),
-        Stream.takeUntil(hasEnded)
-      )
+        Stream.takeUntil(hasEnded),
+      ),
   })
 })
 
@@ -107,18 +106,18 @@ export class MailfleetClient extends Context.Service<MailfleetClient, {
   /** Uploads a file as it is read, with backpressure. Answers with the run once the server has stored all of it. */
   readonly importFile: <E>(
     body: Stream.Stream<Uint8Array, E>,
-    upload: ImportUpload
+    upload: ImportUpload,
   ) => Effect.Effect<Run, Effect.Error<ReturnType<typeof decodeImport>>>
   /** The run every `every` (250 ms), until it has ended. */
   readonly pollRun: (
     id: string,
-    options?: { readonly every?: Duration.Input | undefined }
+    options?: { readonly every?: Duration.Input | undefined },
   ) => Stream.Stream<Run, Effect.Error<RunCall>>
   /** The run each time it changed, pushed by the server, until it has ended. Falls back to asking each second. */
   readonly watchRun: (id: string) => Stream.Stream<Run, Effect.Error<RunCall>>
 }>()("mailfleet/client/MailfleetClient") {
   static readonly make: (
-    options: ClientOptions
+    options: ClientOptions,
   ) => Effect.Effect<MailfleetClient["Service"], never, HttpClient.HttpClient> = make
 
   /** Over the `HttpClient` of the caller, such as `FetchHttpClient.layer`. */

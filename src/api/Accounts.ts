@@ -13,7 +13,7 @@ import {
   ImportRefused,
   InvalidCursor,
   NotFound,
-  ProviderUnavailable
+  ProviderUnavailable,
 } from "./Problems.ts"
 
 /** One account given by itself. Checked as a row of an import file is. */
@@ -24,7 +24,7 @@ export const NewAccount = Schema.Struct({
   tenant: Schema.optionalKey(Schema.String),
   provider: Schema.optionalKey(Provider),
   channel: Schema.optionalKey(Channel),
-  tags: Schema.optionalKey(Tags)
+  tags: Schema.optionalKey(Tags),
 }).annotate({ identifier: "NewAccount" })
 
 /** What an operator may change of an account. */
@@ -33,17 +33,17 @@ export const AccountPatch = Schema.Struct({
   status: Schema.optionalKey(Schema.Literals(["active", "disabled"])),
   /** Replaces all tags. */
   tags: Schema.optionalKey(Tags),
-  channel: Schema.optionalKey(Channel)
+  channel: Schema.optionalKey(Channel),
 }).annotate({ examples: [{ status: "disabled" }, { tags: ["support", "eu"] }] })
   .check(Schema.makeFilter((patch) => Object.keys(patch).length > 0, {
     identifier: "AccountPatch",
-    expected: "at least one of status, tags and channel"
+    expected: "at least one of status, tags and channel",
   }))
 
 export const IssuedToken = Schema.Struct({
   accessToken: Schema.RedactedFromValue(Schema.String),
   resource: Resource,
-  expiresAt: Schema.DateTimeUtcFromString
+  expiresAt: Schema.DateTimeUtcFromString,
 }).annotate({ identifier: "IssuedToken" })
 
 const longestValidity = Duration.hours(1)
@@ -56,14 +56,14 @@ const MinValidity = Schema.String.pipe(
         onNone: () =>
           Effect.fail(
             new SchemaIssue.InvalidValue({
-              expected: `a duration of at most 1 hour, written like "90 seconds" or "5 minutes"`
-            })
+              expected: `a duration of at most 1 hour, written like "90 seconds" or "5 minutes"`,
+            }),
           ),
-        onSome: Effect.succeed
+        onSome: Effect.succeed,
       })
     ),
-    encode: SchemaGetter.transform((duration) => `${Duration.toMillis(duration)} millis`)
-  })
+    encode: SchemaGetter.transform((duration) => `${Duration.toMillis(duration)} millis`),
+  }),
 )
 
 const params = { id: Id }
@@ -76,60 +76,60 @@ export class Accounts extends HttpApiGroup.make("accounts")
         status: Schema.optionalKey(AccountStatus),
         tag: Schema.optionalKey(Text),
         search: Schema.optionalKey(Text),
-        provider: Schema.optionalKey(Provider)
+        provider: Schema.optionalKey(Provider),
       },
       success: pageOf(Account),
-      error: InvalidCursor
+      error: InvalidCursor,
     }).annotateMerge(OpenApi.annotations({
       summary: "List accounts",
-      description: "Oldest first. `search` is a case-insensitive substring of the address."
+      description: "Oldest first. `search` is a case-insensitive substring of the address.",
     })),
     HttpApiEndpoint.post("create", "/v1/accounts", {
       payload: NewAccount,
       success: HttpApiSchema.WithHeaders(Account.pipe(HttpApiSchema.status(201)), { location: Schema.String }),
-      error: [DuplicateAccount, ImportRefused]
+      error: [DuplicateAccount, ImportRefused],
     }).annotateMerge(OpenApi.annotations({
       summary: "Add one account",
-      description: "Stores the account and redeems its refresh token once; its status says what came of it."
+      description: "Stores the account and redeems its refresh token once; its status says what came of it.",
     })),
     HttpApiEndpoint.get("get", "/v1/accounts/:id", { params, success: Account, error: NotFound }).annotateMerge(
-      OpenApi.annotations({ summary: "Get an account", description: "With the state of its token and of its mail." })
+      OpenApi.annotations({ summary: "Get an account", description: "With the state of its token and of its mail." }),
     ),
     HttpApiEndpoint.patch("update", "/v1/accounts/:id", {
       params,
       payload: AccountPatch,
       success: Account,
-      error: NotFound
+      error: NotFound,
     }).annotateMerge(OpenApi.annotations({
       summary: "Change an account",
-      description: "Switches it off or on, replaces its tags, or changes the channel that its mail is read by."
+      description: "Switches it off or on, replaces its tags, or changes the channel that its mail is read by.",
     })),
     HttpApiEndpoint.delete("remove", "/v1/accounts/:id", { params, error: NotFound }).annotateMerge(
       OpenApi.annotations({
         summary: "Delete an account",
-        description: "With its stored mail, and with its grant where no other account uses it. The mailbox is not touched."
-      })
+        description:
+          "With its stored mail, and with its grant where no other account uses it. The mailbox is not touched.",
+      }),
     ),
     HttpApiEndpoint.get("accessToken", "/v1/accounts/:id/access-token", {
       params,
       query: {
         resource: Schema.optionalKey(Resource),
-        minValidity: Schema.optionalKey(MinValidity)
+        minValidity: Schema.optionalKey(MinValidity),
       },
       success: IssuedToken,
-      error: [NotFound, AccountUnusable, ProviderUnavailable]
+      error: [NotFound, AccountUnusable, ProviderUnavailable],
     }).annotateMerge(OpenApi.annotations({
       summary: "Get a valid access token",
       description: [
         "From the cache, or by a refresh where the cached one ends within `minValidity` (2 minutes). `resource` is that of",
-        "the account's channel unless named. Every call is audited."
-      ].join(" ")
-    }))
+        "the account's channel unless named. Every call is audited.",
+      ].join(" "),
+    })),
   )
   .middleware(Boundary)
   .middleware(Authorization)
   .annotateMerge(OpenApi.annotations({
     title: "Accounts",
-    description: "One mailbox at one provider, read by way of a grant."
-  }))
-{}
+    description: "One mailbox at one provider, read by way of a grant.",
+  })) {}

@@ -22,9 +22,8 @@ export class Api extends HttpApi.make("mailfleet")
       "Keeps a fleet of OAuth mailboxes signed in and in sync.",
       "\n\nTimes are ISO 8601 in UTC. Lists are pages of `items` with a `nextCursor`; `limit` is 50 unless given, at most 500.",
       "Calls that start a run answer `202` with the run and its `Location`, and take an `Idempotency-Key`.",
-      "Errors are `application/problem+json` (RFC 9457) with a stable `code`."
+      "Errors are `application/problem+json` (RFC 9457) with a stable `code`.",
     ].join(" "),
     license: { name: "MIT", identifier: "MIT" },
-    transform: (spec) => documented(spec as OpenApi.OpenAPISpec)
-  }))
-{}
+    transform: (spec) => documented(spec as OpenApi.OpenAPISpec),
+  })) {}

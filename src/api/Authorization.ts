@@ -12,9 +12,9 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
     requiredForClient: true,
     security: {
       adminKey: HttpApiSecurity.bearer.pipe(
-        HttpApiSecurity.annotate(OpenApi.Description, "The admin key (`MAILFLEET_ADMIN_KEY`) as a bearer token.")
-      )
+        HttpApiSecurity.annotate(OpenApi.Description, "The admin key (`MAILFLEET_ADMIN_KEY`) as a bearer token."),
+      ),
     },
-    error: Unauthorized
-  }
+    error: Unauthorized,
+  },
 ) {}

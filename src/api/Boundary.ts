@@ -6,9 +6,9 @@ import {
   InvalidBody,
   InvalidRequest,
   UnsupportedMediaType,
-  UploadBroken
+  UploadBroken,
 } from "./Problems.ts"
 
 export class Boundary extends HttpApiMiddleware.Service<Boundary>()("mailfleet/api/Boundary", {
-  error: [InvalidRequest, InvalidBody, UnsupportedMediaType, BodyTooLarge, UploadBroken, InternalError]
+  error: [InvalidRequest, InvalidBody, UnsupportedMediaType, BodyTooLarge, UploadBroken, InternalError],
 }) {}

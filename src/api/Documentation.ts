@@ -3,26 +3,29 @@ import type { OpenApi } from "effect/http-api"
 import { defaultLimit, maxLimit } from "./Parameters.ts"
 
 /** Parameters mean the same wherever they occur, so each is described once. */
-const parameters: Readonly<Record<string, { readonly description: string; readonly schema?: Record<string, unknown> }>> = {
+const parameters: Readonly<
+  Record<string, { readonly description: string; readonly schema?: Record<string, unknown> }>
+> = {
   id: { description: "The id. One that names nothing answers 404." },
   limit: {
     description: "How many items a page has at most.",
-    schema: { type: "integer", minimum: 1, maximum: maxLimit, default: defaultLimit }
+    schema: { type: "integer", minimum: 1, maximum: maxLimit, default: defaultLimit },
   },
   cursor: { description: "`nextCursor` of the page before." },
   after: { description: "A `position`, or `nextCursor` of the page before: only what came later is listed." },
   "idempotency-key": {
     description: "Makes the call safe to repeat: the same key with the same request answers with the same run.",
-    schema: { type: "string", pattern: "^[!-~]{1,255}$" }
+    schema: { type: "string", pattern: "^[!-~]{1,255}$" },
   },
   onDuplicate: { description: "What happens to a row whose account exists. `skip` unless given." },
   dryRun: {
     description: "Check the file only: no account is stored, no provider contacted.",
-    schema: { type: "boolean", default: false }
+    schema: { type: "boolean", default: false },
   },
   verify: {
-    description: "Redeem each refresh token once. Otherwise accounts stay `pending` until their first scheduled refresh.",
-    schema: { type: "boolean", default: true }
+    description:
+      "Redeem each refresh token once. Otherwise accounts stay `pending` until their first scheduled refresh.",
+    schema: { type: "boolean", default: true },
   },
   provider: { description: "The provider." },
   channel: { description: "How the mailboxes are read." },
@@ -36,7 +39,7 @@ const parameters: Readonly<Record<string, { readonly description: string; readon
   folder: { description: "A folder's id, or a role such as `inbox`." },
   q: { description: "Case-insensitive substring of subject, sender, preview or text." },
   resource: { description: "What the token opens. That of the account's channel unless given." },
-  minValidity: { description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour." }
+  minValidity: { description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour." },
 }
 
 const prefix = "#/components/schemas/"
@@ -55,7 +58,7 @@ const withPlainNames = (spec: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec => {
   renamed.components.schemas = Object.fromEntries(
     Object.entries(renamed.components.schemas)
       .map(([name, schema]) => [plainName(name), schema] as const)
-      .sort(([one], [other]) => one < other ? -1 : 1)
+      .sort(([one], [other]) => one < other ? -1 : 1),
   )
   return renamed
 }
@@ -68,7 +71,7 @@ export const documented = (generated: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec 
       if (!("parameters" in operation)) continue
       operation.parameters = operation.parameters.map((parameter) => ({
         ...parameter,
-        ...parameters[parameter.name]
+        ...parameters[parameter.name],
       }))
     }
   }

@@ -16,7 +16,7 @@ export const importMediaTypes = [
   "application/x-ndjson",
   "application/ndjson",
   "application/jsonl",
-  "application/json"
+  "application/json",
 ] as const
 
 export class Imports extends HttpApiGroup.make("imports")
@@ -28,12 +28,12 @@ export class Imports extends HttpApiGroup.make("imports")
         verify: Schema.optionalKey(Flag),
         provider: Schema.optionalKey(Provider),
         channel: Schema.optionalKey(Channel),
-        tags: Schema.optionalKey(TagList)
+        tags: Schema.optionalKey(TagList),
       },
       headers: idempotent,
       payload: HttpApiSchema.StreamUint8Array({ contentType: importMediaTypes }),
       success: Started,
-      error: [ImportRefused, ...startErrors]
+      error: [ImportRefused, ...startErrors],
     }).annotateMerge(OpenApi.annotations({
       summary: "Import accounts",
       description: [
@@ -44,13 +44,12 @@ export class Imports extends HttpApiGroup.make("imports")
         "\n\n`onDuplicate` says what happens to a row whose account exists: `skip` it, `update` its token, or `fail` it.",
         "`dryRun` checks the file without storing accounts or contacting a provider. `provider`, `channel` and `tags`",
         "(separated by commas) apply to rows that do not name their own.",
-        "\n\nA bad row fails alone, with its line and the reason. A file that cannot be read at all is refused."
-      ].join(" ")
+        "\n\nA bad row fails alone, with its line and the reason. A file that cannot be read at all is refused.",
+      ].join(" "),
     }))
       // A misspelt `dryRun` must not become a real import.
-      .annotate(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" })
+      .annotate(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" }),
   )
   .middleware(Boundary)
   .middleware(Authorization)
-  .annotateMerge(OpenApi.annotations({ title: "Imports", description: "Accounts come in as files." }))
-{}
+  .annotateMerge(OpenApi.annotations({ title: "Imports", description: "Accounts come in as files." })) {}

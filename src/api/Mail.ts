@@ -16,49 +16,50 @@ export class Mail extends HttpApiGroup.make("mail")
       params,
       query: page,
       success: pageOf(Folder),
-      error: [NotFound, InvalidCursor]
+      error: [NotFound, InvalidCursor],
     }).annotateMerge(OpenApi.annotations({
       summary: "List the folders of an account",
-      description: "As the provider names them, with the role of those that have one."
+      description: "As the provider names them, with the role of those that have one.",
     })),
     HttpApiEndpoint.get("accountMessages", "/v1/accounts/:id/messages", {
       params,
       query: { ...page, folder: Schema.optionalKey(Text), q: Schema.optionalKey(Text) },
       success: pageOf(Message),
-      error: [NotFound, InvalidCursor]
+      error: [NotFound, InvalidCursor],
     }).annotateMerge(OpenApi.annotations({
       summary: "List the messages of an account",
-      description: "Newest first. `folder` is a folder's id or a role such as `inbox`; `q` searches subject, sender and text."
+      description:
+        "Newest first. `folder` is a folder's id or a role such as `inbox`; `q` searches subject, sender and text.",
     })),
     HttpApiEndpoint.get("messages", "/v1/messages", {
       query: { ...page, q: Schema.optionalKey(Text) },
       success: pageOf(Message),
-      error: InvalidCursor
+      error: InvalidCursor,
     }).annotateMerge(OpenApi.annotations({
       summary: "Search the mail of the fleet",
-      description: "Newest first, over all accounts. `q` searches subject, sender and text."
+      description: "Newest first, over all accounts. `q` searches subject, sender and text.",
     })),
     HttpApiEndpoint.get("message", "/v1/messages/:id", {
       params,
       success: MessageWithBody,
-      error: NotFound
+      error: NotFound,
     }).annotateMerge(OpenApi.annotations({
       summary: "Get a message",
-      description: "With its text and, where the sender wrote any, its HTML exactly as sent: clean it before showing it."
+      description:
+        "With its text and, where the sender wrote any, its HTML exactly as sent: clean it before showing it.",
     })),
     HttpApiEndpoint.get("changes", "/v1/changes", {
       query: { limit: Limit, after: Cursor, cursor: Cursor },
       success: Schema.Struct({ items: Schema.Array(Change), nextCursor: Schema.String }),
-      error: InvalidCursor
+      error: InvalidCursor,
     }).annotateMerge(OpenApi.annotations({
       summary: "Read the change log",
       description: [
         "Each change once, oldest first. `after` takes the `position` of a change; `nextCursor` is the position to go on",
-        "from, now or later, and never null. `cursor` means the same as `after`."
-      ].join(" ")
-    }))
+        "from, now or later, and never null. `cursor` means the same as `after`.",
+      ].join(" "),
+    })),
   )
   .middleware(Boundary)
   .middleware(Authorization)
-  .annotateMerge(OpenApi.annotations({ title: "Mail", description: "What is stored of the mailboxes." }))
-{}
+  .annotateMerge(OpenApi.annotations({ title: "Mail", description: "What is stored of the mailboxes." })) {}

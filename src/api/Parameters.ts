@@ -7,7 +7,7 @@ const withoutNul = Schema.isPattern(/^[^\0]*$/, { expected: "a text without NUL 
 /** A short text to filter by. */
 export const Text = Schema.String.check(
   withoutNul,
-  Schema.isMaxLength(1_000, { expected: "a text of at most 1000 characters" })
+  Schema.isMaxLength(1_000, { expected: "a text of at most 1000 characters" }),
 )
 
 /** An id in a path. Of whatever form: what is no id names nothing, and the answer to that is 404. */
@@ -23,14 +23,14 @@ export const Limit = Schema.optionalKey(Schema.String.pipe(
   Schema.decodeTo(
     // One check, so that one wrong value is one issue.
     Schema.Number.check(Schema.makeFilter((limit) => Number.isInteger(limit) && limit >= 1 && limit <= maxLimit, {
-      expected: `a whole number from 1 to ${maxLimit}`
+      expected: `a whole number from 1 to ${maxLimit}`,
     })),
     {
       // `Number` alone would take "0x10", "1e2" and blanks.
       decode: SchemaGetter.transform((text) => /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN),
-      encode: SchemaGetter.transform(String)
-    }
-  )
+      encode: SchemaGetter.transform(String),
+    },
+  ),
 ))
 
 /** `nextCursor` of the page before; opaque. */
@@ -47,15 +47,15 @@ export const pageOf = <S extends Schema.Top>(item: S) =>
 export const Flag = Schema.Literals(["true", "false", "1", "0"]).pipe(
   Schema.decodeTo(Schema.Boolean, {
     decode: SchemaGetter.transform((text) => text === "true" || text === "1"),
-    encode: SchemaGetter.transform((value) => value ? "true" as const : "false" as const)
-  })
+    encode: SchemaGetter.transform((value) => value ? "true" as const : "false" as const),
+  }),
 )
 
 /** Groups accounts; as in import files. */
 export const Tag = Schema.String.check(
   Schema.isPattern(/^(?! )[^\p{Cc}\p{Cs},;|]{1,64}(?<! )$/u, {
-    expected: "a tag of 1 to 64 characters without commas, semicolons, bars and control characters"
-  })
+    expected: "a tag of 1 to 64 characters without commas, semicolons, bars and control characters",
+  }),
 )
 
 export const Tags = Schema.Array(Tag).check(Schema.isMaxLength(32, { expected: "at most 32 tags" }))
@@ -64,8 +64,8 @@ export const Tags = Schema.Array(Tag).check(Schema.isMaxLength(32, { expected: "
 export const TagList = Schema.String.pipe(
   Schema.decodeTo(Tags, {
     decode: SchemaGetter.transform((text) => [...new Set(text.split(",").map((tag) => tag.trim()).filter(Boolean))]),
-    encode: SchemaGetter.transform((tags) => tags.join(","))
-  })
+    encode: SchemaGetter.transform((tags) => tags.join(",")),
+  }),
 )
 
 /**
@@ -75,7 +75,7 @@ export const TagList = Schema.String.pipe(
 export const idempotent = {
   "idempotency-key": Schema.optionalKey(
     Schema.String.check(
-      Schema.isPattern(/^[!-~]{1,255}$/, { expected: "1 to 255 visible ASCII characters" })
-    ).annotate({ description: "Makes the call safe to repeat: the same key and request answer with the same run." })
-  )
+      Schema.isPattern(/^[!-~]{1,255}$/, { expected: "1 to 255 visible ASCII characters" }),
+    ).annotate({ description: "Makes the call safe to repeat: the same key and request answer with the same run." }),
+  ),
 }

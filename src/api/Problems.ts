@@ -7,10 +7,14 @@
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
 
-const problem = <const Code extends string, const Status extends number>(code: Code, status: Status, title: string) => ({
+const problem = <const Code extends string, const Status extends number>(
+  code: Code,
+  status: Status,
+  title: string,
+) => ({
   type: `urn:mailfleet:problem:${code}` as const,
   status,
-  title
+  title,
 })
 
 /** One value of the request that cannot be taken. */
@@ -20,72 +24,70 @@ export const Issue = Schema.Struct({
   /** The name of the parameter, or the path into the body such as `filter.status`; empty = the whole body. */
   field: Schema.String,
   /** What was expected. */
-  message: Schema.String
+  message: Schema.String,
 }).annotate({ identifier: "Issue" })
 export type Issue = typeof Issue.Type
 
 export class InvalidRequest
   extends HttpApiError.Problem<InvalidRequest>()("InvalidRequest", problem("invalid_request", 400, "Invalid request"), {
     code: Schema.tag("invalid_request"),
-    issues: Schema.Array(Issue)
+    issues: Schema.Array(Issue),
   }) {}
 
 export class InvalidCursor
   extends HttpApiError.Problem<InvalidCursor>()("InvalidCursor", problem("invalid_cursor", 400, "Invalid cursor"), {
-    code: Schema.tag("invalid_cursor")
+    code: Schema.tag("invalid_cursor"),
   }) {}
 
 /** The upload broke off, or its length was not what it announced. */
 export class UploadBroken
   extends HttpApiError.Problem<UploadBroken>()("UploadBroken", problem("upload_broken", 400, "Upload broke off"), {
-    code: Schema.tag("upload_broken")
+    code: Schema.tag("upload_broken"),
   }) {}
 
 export class Unauthorized
   extends HttpApiError.Problem<Unauthorized>()("Unauthorized", problem("unauthorized", 401, "Unauthorized"), {
-    code: Schema.tag("unauthorized")
+    code: Schema.tag("unauthorized"),
   }) {}
 
 /** No such route, or nothing has this id. */
-export class NotFound
-  extends HttpApiError.Problem<NotFound>()("NotFound", problem("not_found", 404, "Not found"), {
-    code: Schema.tag("not_found")
-  }) {}
+export class NotFound extends HttpApiError.Problem<NotFound>()("NotFound", problem("not_found", 404, "Not found"), {
+  code: Schema.tag("not_found"),
+}) {}
 
 export class MethodNotAllowed extends HttpApiError.Problem<MethodNotAllowed>()(
   "MethodNotAllowed",
   problem("method_not_allowed", 405, "Method not allowed"),
-  { code: Schema.tag("method_not_allowed"), allowed: Schema.Array(Schema.String) }
+  { code: Schema.tag("method_not_allowed"), allowed: Schema.Array(Schema.String) },
 ) {}
 
 /** An account with this address is there already. */
 export class DuplicateAccount extends HttpApiError.Problem<DuplicateAccount>()(
   "DuplicateAccount",
   problem("duplicate_account", 409, "Account exists already"),
-  { code: Schema.tag("duplicate_account"), accountId: Schema.String }
+  { code: Schema.tag("duplicate_account"), accountId: Schema.String },
 ) {}
 
 /** The first request with this key is still uploading. */
 export class IdempotencyKeyInUse extends HttpApiError.Problem<IdempotencyKeyInUse>()(
   "IdempotencyKeyInUse",
   problem("idempotency_key_in_use", 409, "Idempotency key in use"),
-  { code: Schema.tag("idempotency_key_in_use") }
+  { code: Schema.tag("idempotency_key_in_use") },
 ) {}
 
-export class RunEnded
-  extends HttpApiError.Problem<RunEnded>()("RunEnded", problem("run_ended", 409, "Run has ended"), {
-    code: Schema.tag("run_ended")
-  }) {}
+export class RunEnded extends HttpApiError.Problem<RunEnded>()("RunEnded", problem("run_ended", 409, "Run has ended"), {
+  code: Schema.tag("run_ended"),
+}) {}
 
 export class RunActive
   extends HttpApiError.Problem<RunActive>()("RunActive", problem("run_active", 409, "Run is still going"), {
-    code: Schema.tag("run_active")
+    code: Schema.tag("run_active"),
   }) {}
 
 export class NothingToRetry extends HttpApiError.Problem<NothingToRetry>()(
   "NothingToRetry",
   problem("nothing_to_retry", 409, "Nothing to retry"),
-  { code: Schema.tag("nothing_to_retry") }
+  { code: Schema.tag("nothing_to_retry") },
 ) {}
 
 /** The account cannot give an access token until somebody acts. */
@@ -95,34 +97,34 @@ export class AccountUnusable extends HttpApiError.Problem<AccountUnusable>()(
   {
     code: Schema.Literals(["needs_reauth", "account_blocked", "consent_required", "account_disabled"]),
     /** The provider's own code, such as `AADSTS700082`. */
-    providerCode: Schema.optionalKey(Schema.String)
-  }
+    providerCode: Schema.optionalKey(Schema.String),
+  },
 ) {}
 
 export class BodyTooLarge
   extends HttpApiError.Problem<BodyTooLarge>()("BodyTooLarge", problem("body_too_large", 413, "Body too large"), {
     code: Schema.tag("body_too_large"),
-    maxBytes: Schema.Int
+    maxBytes: Schema.Int,
   }) {}
 
 export class UnsupportedMediaType extends HttpApiError.Problem<UnsupportedMediaType>()(
   "UnsupportedMediaType",
   problem("unsupported_media_type", 415, "Unsupported media type"),
-  { code: Schema.tag("unsupported_media_type"), accepted: Schema.Array(Schema.String) }
+  { code: Schema.tag("unsupported_media_type"), accepted: Schema.Array(Schema.String) },
 ) {}
 
 /** Well-formed JSON that is not what the call takes. */
 export class InvalidBody
   extends HttpApiError.Problem<InvalidBody>()("InvalidBody", problem("invalid_body", 422, "Invalid body"), {
     code: Schema.tag("invalid_body"),
-    issues: Schema.Array(Issue)
+    issues: Schema.Array(Issue),
   }) {}
 
 /** This key came before with another request. */
 export class IdempotencyKeyReused extends HttpApiError.Problem<IdempotencyKeyReused>()(
   "IdempotencyKeyReused",
   problem("idempotency_key_reused", 422, "Idempotency key reused"),
-  { code: Schema.tag("idempotency_key_reused") }
+  { code: Schema.tag("idempotency_key_reused") },
 ) {}
 
 /** The file as a whole, or the one account, cannot be taken; nothing was stored. `code` names the reason. */
@@ -130,12 +132,12 @@ export class ImportRefused
   extends HttpApiError.Problem<ImportRefused>()("ImportRefused", problem("import_refused", 422, "Import refused"), {
     code: Schema.String,
     /** Physical line in the file, from 1. */
-    line: Schema.optionalKey(Schema.Int)
+    line: Schema.optionalKey(Schema.Int),
   }) {}
 
 export class InternalError
   extends HttpApiError.Problem<InternalError>()("InternalError", problem("internal_error", 500, "Internal error"), {
-    code: Schema.tag("internal_error")
+    code: Schema.tag("internal_error"),
   }) {}
 
 /** The provider, the app or the pace stands in the way. Comes with `Retry-After` where the wait is known. */
@@ -148,14 +150,14 @@ export class ProviderUnavailable extends HttpApiError.Problem<ProviderUnavailabl
       "provider_unavailable",
       "app_misconfigured",
       "grant_doubtful",
-      "provider_answer_unknown"
+      "provider_answer_unknown",
     ]),
     /** The provider's own code, such as `AADSTS7000215`. */
-    providerCode: Schema.optionalKey(Schema.String)
-  }
+    providerCode: Schema.optionalKey(Schema.String),
+  },
 ) {}
 
 /** The database does not answer, or this process is shutting down. */
 export class NotReady extends HttpApiError.Problem<NotReady>()("NotReady", problem("not_ready", 503, "Not ready"), {
-  code: Schema.tag("not_ready")
+  code: Schema.tag("not_ready"),
 }) {}

@@ -15,24 +15,24 @@ export const SelectionFilter = Schema.Struct({
   search: Schema.optionalKey(Text),
   provider: Schema.optionalKey(Provider),
   /** Never refreshed, or not since then. */
-  refreshedBefore: Schema.optionalKey(Schema.DateTimeUtcFromString)
+  refreshedBefore: Schema.optionalKey(Schema.DateTimeUtcFromString),
 }).annotate({ identifier: "SelectionFilter" })
 
 /** Which accounts to work on. Disabled accounts are left out, or skipped where named by id. */
 export const Selection = Schema.Struct({
   accountIds: Schema.optionalKey(
     Schema.Array(Schema.String).check(
-      Schema.isBetweenLength(1, 10_000, { expected: "1 to 10000 account ids" })
-    )
+      Schema.isBetweenLength(1, 10_000, { expected: "1 to 10000 account ids" }),
+    ),
   ),
   filter: Schema.optionalKey(SelectionFilter),
-  all: Schema.optionalKey(Schema.Literal(true))
+  all: Schema.optionalKey(Schema.Literal(true)),
 }).annotate({
   description: "Exactly one of `accountIds`, `filter` and `all`.",
-  examples: [{ all: true }, { filter: { tag: "support" } }]
+  examples: [{ all: true }, { filter: { tag: "support" } }],
 }).check(Schema.makeFilter((selection) => Object.keys(selection).length === 1, {
   identifier: "Selection",
-  expected: "exactly one of accountIds, filter and all"
+  expected: "exactly one of accountIds, filter and all",
 }))
 export type Selection = typeof Selection.Type
 
@@ -42,25 +42,26 @@ export class Work extends HttpApiGroup.make("work")
       headers: idempotent,
       payload: Selection,
       success: Started,
-      error: startErrors
+      error: startErrors,
     }).annotateMerge(OpenApi.annotations({
       summary: "Refresh accounts",
-      description: "Starts a run that redeems the refresh token of each selected account, even where its access token is fresh."
+      description:
+        "Starts a run that redeems the refresh token of each selected account, even where its access token is fresh.",
     })),
     HttpApiEndpoint.post("sync", "/v1/syncs", {
       headers: idempotent,
       payload: Selection,
       success: Started,
-      error: startErrors
+      error: startErrors,
     }).annotateMerge(OpenApi.annotations({
       summary: "Sync mail",
-      description: "Starts a run that brings the stored mail of each selected account into step with its mailbox, all folders."
-    }))
+      description:
+        "Starts a run that brings the stored mail of each selected account into step with its mailbox, all folders.",
+    })),
   )
   .middleware(Boundary)
   .middleware(Authorization)
   .annotateMerge(OpenApi.annotations({
     title: "Work",
-    description: "Refreshing and syncing on demand, beside what the schedules do by themselves."
-  }))
-{}
+    description: "Refreshing and syncing on demand, beside what the schedules do by themselves.",
+  })) {}

@@ -4,7 +4,10 @@ import { Flag } from "effect/cli"
 import { AccountStatus, Provider } from "../domain/Account.ts"
 
 /** The flag's value under its name, or nothing: queries and payloads leave out what is not given. */
-export const given = <const Name extends string, A>(name: Name, value: Option.Option<A>): { readonly [K in Name]?: A } =>
+export const given = <const Name extends string, A>(
+  name: Name,
+  value: Option.Option<A>,
+): { readonly [K in Name]?: A } =>
   Option.match(value, {
     onNone: () => ({}),
     // A computed name of a literal type becomes an index signature, hence the type by hand.
@@ -18,7 +21,9 @@ export const json = Flag.Boolean("json").pipe(
 )
 
 export const wait = Flag.Boolean("wait").pipe(
-  Flag.withDescription("Follow the run until it has ended. --no-wait prints its id and leaves; it goes on at the server"),
+  Flag.withDescription(
+    "Follow the run until it has ended. --no-wait prints its id and leaves; it goes on at the server",
+  ),
   Flag.withDefault(true),
 )
 

@@ -39,7 +39,9 @@ const newAdminKey = Command.make(
 )
 
 export const keys = Command.make("keys").pipe(
-  Command.withDescription("Make keys. Nothing is stored: they are printed once, and take effect where the settings name them."),
+  Command.withDescription(
+    "Make keys. Nothing is stored: they are printed once, and take effect where the settings name them.",
+  ),
   Command.withShortDescription("Make keys for the settings"),
   Command.withExamples([{ command: "mailfleet keys new-admin-key" }]),
   Command.withSubcommands([newEncryptionKey, newAdminKey]),

@@ -24,8 +24,8 @@ export interface Progress {
   readonly done: Effect.Effect<void>
 }
 
-/** Where progress is shown. Tests put their own in its place. */
-export class Screen extends Context.Reference<{
+/** Where progress is shown. */
+export interface Screen {
   /** A terminal that can go back to the start of its line. */
   readonly isTerminal: boolean
   readonly colors: boolean
@@ -34,7 +34,12 @@ export class Screen extends Context.Reference<{
   readonly draw: (text: string) => void
   /** Writes a line of a log. */
   readonly log: (line: string) => void
-}>("mailfleet/commands/Progress/Screen", { defaultValue: () => standardScreen("stdout") }) {}
+}
+
+/** The screen in use. Commands that print JSON, and tests, put their own in its place. */
+export const Screen: Context.Reference<Screen> = Context.Reference<Screen>("mailfleet/commands/Progress/Screen", {
+  defaultValue: () => standardScreen("stdout"),
+})
 
 const encoder = new TextEncoder()
 
@@ -47,7 +52,7 @@ const write = (text: string): void => {
  * The bar goes to standard error, so that standard output holds results only. Plain lines are part of the output, and go
  * where `log` says.
  */
-export const standardScreen = (log: "stdout" | "stderr"): Screen["Service"] => ({
+export const standardScreen = (log: "stdout" | "stderr"): Screen => ({
   isTerminal: Deno.stderr.isTerminal() && Deno.env.get("TERM") !== "dumb",
   // https://no-color.org
   colors: (Deno.env.get("NO_COLOR") ?? "") === "",
@@ -81,7 +86,12 @@ class Meter {
   #counts: Counts = { processed: 0, succeeded: 0, failed: 0, skipped: 0 }
   #samples: Array<Sample>
 
-  constructor(readonly label: string, public total: number, readonly startedAt: number) {
+  constructor(
+    readonly label: string,
+    public total: number,
+    readonly unit: string | undefined,
+    readonly startedAt: number,
+  ) {
     this.#samples = [{ at: startedAt, processed: 0 }]
   }
 
@@ -101,6 +111,7 @@ class Meter {
       ...this.#counts,
       label: this.label,
       total: this.total,
+      unit: this.unit,
       rate: isKnown ? (this.#counts.processed - from.processed) / (millis / 1_000) : undefined,
       elapsed: Duration.millis(now - this.startedAt),
       isDone,
@@ -108,19 +119,23 @@ class Meter {
   }
 }
 
-/** Begins to show progress; the scope ends it. `total` 0 = not known yet. */
+/**
+ * Begins to show progress; the scope ends it. `total` 0 = not known yet. With a `unit`, such as `MB`, the counts are an
+ * amount, and only `processed` is shown.
+ */
 export const make = Effect.fnUntraced(function* (options: {
   readonly label: string
   readonly total: number
+  readonly unit?: string
 }): Effect.fn.Return<Progress, never, Scope.Scope> {
   const screen = yield* Screen
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
-  const meter = new Meter(options.label, options.total, now())
+  const meter = new Meter(options.label, options.total, options.unit, now())
   return yield* (screen.isTerminal ? bar(meter, screen, now) : lines(meter, screen, now))
 })
 
-const bar = Effect.fnUntraced(function* (meter: Meter, screen: Screen["Service"], now: () => number) {
+const bar = Effect.fnUntraced(function* (meter: Meter, screen: Screen, now: () => number) {
   let drawnAt = -Infinity
   let drawnWidth = 0
   let isOver = false
@@ -155,7 +170,7 @@ const bar = Effect.fnUntraced(function* (meter: Meter, screen: Screen["Service"]
   return progress
 })
 
-const lines = (meter: Meter, screen: Screen["Service"], now: () => number): Effect.Effect<Progress> =>
+const lines = (meter: Meter, screen: Screen, now: () => number): Effect.Effect<Progress> =>
   Effect.sync(() => {
     let loggedAt = now()
     let loggedTenth = 0

@@ -13,6 +13,8 @@ export interface Counts {
 export interface State extends Counts {
   readonly label: string
   readonly total: number
+  /** Of the counts; undefined = items, with outcomes. */
+  readonly unit: string | undefined
   /** Items a second of late; undefined while nothing can be said. */
   readonly rate: number | undefined
   /** Since the start. */
@@ -25,8 +27,14 @@ const shareOf = ({ processed, total, isDone }: State): number =>
 
 const percent = (state: State): string => `${Math.floor(shareOf(state) * 100)} %`
 
-const rateText = ({ rate }: State): string | undefined =>
-  rate === undefined ? undefined : `${rate >= 100 ? Math.round(rate) : Math.round(rate * 10) / 10}/s`
+const unitOf = ({ unit }: State): string => unit === undefined ? "" : ` ${unit}`
+
+const rateText = (state: State): string | undefined => {
+  const { rate } = state
+  return rate === undefined
+    ? undefined
+    : `${rate >= 100 ? Math.round(rate) : Math.round(rate * 10) / 10}${unitOf(state)}/s`
+}
 
 const timeText = (state: State): string | undefined => {
   if (state.isDone) return `in ${short(state.elapsed)}`
@@ -37,10 +45,10 @@ const timeText = (state: State): string | undefined => {
 /** `import: 50 of 100 (50 %), 48 succeeded, 2 failed, 0 skipped, 4.9/s, 10 s left` */
 export const plainLine = (state: State): string =>
   [
-    `${state.label}: ${state.processed} of ${state.total} (${percent(state)})`,
-    `${state.succeeded} succeeded`,
-    `${state.failed} failed`,
-    `${state.skipped} skipped`,
+    `${state.label}: ${state.processed} of ${state.total}${unitOf(state)} (${percent(state)})`,
+    ...(state.unit === undefined
+      ? [`${state.succeeded} succeeded`, `${state.failed} failed`, `${state.skipped} skipped`]
+      : []),
     rateText(state),
     timeText(state),
   ].filter((part) => part !== undefined).join(", ")
@@ -76,7 +84,7 @@ export const barLine = (
   const pieces: Array<Piece> = [
     { text: state.label, paint: plain, worth: 5 },
     { text: percent(state).padStart(5), paint: plain, worth: 9 },
-    { text: `${state.processed}/${state.total}`, paint: plain, worth: 8 },
+    { text: `${state.processed}/${state.total}${unitOf(state)}`, paint: plain, worth: 8 },
     ...(rate === undefined ? [] : [{ text: rate, paint: dim, worth: 2 }]),
     ...(time === undefined ? [] : [{ text: time, paint: dim, worth: 4 }]),
     ...(state.failed === 0 ? [] : [{ text: `${state.failed} failed`, paint: red, worth: 6 }]),

@@ -54,4 +54,3 @@ export const printJson = <S extends Schema.Codec<unknown, unknown>>(schema: S, v
   )
 
 export const reportJson = (run: Run) => printJson(Run, run)
-

@@ -52,7 +52,8 @@ export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   }
   return clean
     .map((row) =>
-      row.map((cell, column) => column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()
+      row.map((cell, column) => column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)).join("  ")
+        .trimEnd()
     )
     .join("\n")
 }

@@ -31,7 +31,7 @@ export const resourceOf = (provider: Provider, channel: Channel): Resource =>
 export const Failure = Schema.Struct({
   code: Schema.String,
   message: Schema.String,
-  at: Schema.DateTimeUtcFromString
+  at: Schema.DateTimeUtcFromString,
 })
 export type Failure = typeof Failure.Type
 
@@ -57,14 +57,14 @@ export const Account = Schema.Struct({
     /** When the newest cached access token ends. */
     expiresAt: Schema.NullOr(Schema.DateTimeUtcFromString),
     nextRefreshAt: Schema.NullOr(Schema.DateTimeUtcFromString),
-    lastError: Schema.optionalKey(Failure)
+    lastError: Schema.optionalKey(Failure),
   }),
   sync: Schema.Struct({
     /** End of the last complete round over all folders. */
     syncedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
     nextSyncAt: Schema.NullOr(Schema.DateTimeUtcFromString),
     messages: Schema.Int,
-    lastError: Schema.optionalKey(Failure)
-  })
+    lastError: Schema.optionalKey(Failure),
+  }),
 })
 export type Account = typeof Account.Type

@@ -20,7 +20,7 @@ export const FailureClass = Schema.Literals([
   "blocked",
   "needs_user",
   "ambiguous",
-  "unknown"
+  "unknown",
 ])
 export type FailureClass = typeof FailureClass.Type
 
@@ -33,7 +33,7 @@ export const codeOf: Readonly<Record<FailureClass, string>> = {
   blocked: "account_blocked",
   needs_user: "needs_reauth",
   ambiguous: "grant_doubtful",
-  unknown: "provider_answer_unknown"
+  unknown: "provider_answer_unknown",
 }
 
 /** True where the same work may succeed later without anybody's help. */

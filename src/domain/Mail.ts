@@ -15,7 +15,7 @@ export const Folder = Schema.Struct({
   /** Messages that the provider counted when the folder was last listed. */
   remoteMessages: Schema.NullOr(Schema.Int),
   /** End of the folder's last complete round. */
-  syncedAt: Schema.NullOr(Schema.DateTimeUtcFromString)
+  syncedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
 })
 export type Folder = typeof Folder.Type
 
@@ -43,7 +43,7 @@ export const Message = Schema.Struct({
   hasAttachments: Schema.Boolean,
   preview: Schema.String,
   internetMessageId: Schema.NullOr(Schema.String),
-  threadId: Schema.NullOr(Schema.String)
+  threadId: Schema.NullOr(Schema.String),
 })
 export type Message = typeof Message.Type
 
@@ -51,7 +51,7 @@ export type Message = typeof Message.Type
 export const MessageWithBody = Schema.Struct({
   ...Message.fields,
   text: Schema.NullOr(Schema.String),
-  html: Schema.NullOr(Schema.String)
+  html: Schema.NullOr(Schema.String),
 })
 export type MessageWithBody = typeof MessageWithBody.Type
 
@@ -60,7 +60,7 @@ export const ChangeKind = Schema.Literals([
   "message.updated",
   "message.moved",
   "message.deleted",
-  "account.status"
+  "account.status",
 ])
 export type ChangeKind = typeof ChangeKind.Type
 
@@ -78,6 +78,6 @@ export const Change = Schema.Struct({
   messageId: Schema.optionalKey(MessageId),
   folderId: Schema.optionalKey(FolderId),
   /** The fields that an update changed; for `account.status` the status before and after. */
-  fields: Schema.optionalKey(Schema.Array(Schema.String))
+  fields: Schema.optionalKey(Schema.Array(Schema.String)),
 })
 export type Change = typeof Change.Type

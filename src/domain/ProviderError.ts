@@ -15,7 +15,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
   /** Milliseconds to wait before the next try, where the provider or our own pacing says so. */
   retryAfterMillis: Schema.optionalKey(Schema.Number),
   /** True where nothing was sent: a pause or an open breaker forbade it. */
-  notSent: Schema.optionalKey(Schema.Boolean)
+  notSent: Schema.optionalKey(Schema.Boolean),
 }) {
   /** The same error with the time to wait. */
   retryAfter(millis: number): ProviderError {
@@ -26,7 +26,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
       message,
       retryAfterMillis: millis,
       ...(providerCode === undefined ? {} : { providerCode }),
-      ...(notSent === undefined ? {} : { notSent })
+      ...(notSent === undefined ? {} : { notSent }),
     })
   }
 
@@ -43,4 +43,3 @@ export const parseRetryAfter = (header: string | null | undefined, nowMillis: nu
   const date = Date.parse(header)
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMillis)
 }
-

@@ -29,7 +29,7 @@ export const Run = Schema.Struct({
   finishedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
   /** The run whose failed items this one runs again. */
   retryOf: Schema.optionalKey(RunId),
-  dryRun: Schema.optionalKey(Schema.Boolean)
+  dryRun: Schema.optionalKey(Schema.Boolean),
 })
 export type Run = typeof Run.Type
 
@@ -37,7 +37,7 @@ export const ItemError = Schema.Struct({
   code: Schema.String,
   message: Schema.String,
   /** True where running the item again may succeed without anybody's help. */
-  retryable: Schema.Boolean
+  retryable: Schema.Boolean,
 })
 export type ItemError = typeof ItemError.Type
 
@@ -49,7 +49,7 @@ export const RunItem = Schema.Struct({
   email: Schema.optionalKey(Schema.String),
   accountId: Schema.optionalKey(AccountId),
   outcome: Outcome,
-  error: Schema.optionalKey(ItemError)
+  error: Schema.optionalKey(ItemError),
 })
 export type RunItem = typeof RunItem.Type
 

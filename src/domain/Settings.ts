@@ -4,7 +4,7 @@ import { Config, Context, Duration, Effect, Layer, Option, Redacted, Schema } fr
 /** A setting has a wrong value. `message` is one line that names the variable and what it takes. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
   variable: Schema.String,
-  message: Schema.String
+  message: Schema.String,
 }) {}
 
 /** How many at once: a number, or `auto` = found by trying what the provider bears. */
@@ -54,8 +54,10 @@ const text = (variable: string, fallback: string, check: (value: string) => bool
 const optional = (variable: string) =>
   Config.String(variable).pipe(
     Config.option,
-    Effect.map(Option.match({ onNone: () => undefined, onSome: (value) => value.trim() === "" ? undefined : value.trim() })),
-    Effect.mapError(() => new SettingsError({ variable, message: `${variable} cannot be read` }))
+    Effect.map(
+      Option.match({ onNone: () => undefined, onSome: (value) => value.trim() === "" ? undefined : value.trim() }),
+    ),
+    Effect.mapError(() => new SettingsError({ variable, message: `${variable} cannot be read` })),
   )
 
 const wrong = (variable: string, expected: string) =>
@@ -69,12 +71,14 @@ const integer = (variable: string, fallback: number, minimum: number, maximum: n
     variable,
     String(fallback),
     (value) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum,
-    `a whole number from ${minimum} to ${maximum}`
+    `a whole number from ${minimum} to ${maximum}`,
   ).pipe(Effect.map(Number))
 
 const duration = (variable: string, fallback: string, minimum: Duration.Duration) =>
   Effect.gen(function* () {
-    const expected = `a duration of at least ${Duration.format(minimum)}, written like "2 seconds", "5 minutes" or "1 day"`
+    const expected = `a duration of at least ${
+      Duration.format(minimum)
+    }, written like "2 seconds", "5 minutes" or "1 day"`
     const value = (yield* optional(variable)) ?? fallback
     const parsed = parseDuration(value)
     if (Option.isNone(parsed) || Duration.isLessThan(parsed.value, minimum)) return yield* wrong(variable, expected)
@@ -100,7 +104,7 @@ const isUrl = (...protocols: ReadonlyArray<string>) => (value: string) =>
 
 const url = (variable: string, fallback: string) =>
   text(variable, fallback, isUrl("http:", "https:"), "an http or https URL").pipe(
-    Effect.map((value) => value.replace(/\/+$/, ""))
+    Effect.map((value) => value.replace(/\/+$/, "")),
   )
 
 const imap = (variable: string, fallback: string) =>
@@ -108,7 +112,7 @@ const imap = (variable: string, fallback: string) =>
 
 const onOff = (variable: string, fallback: "on" | "off") =>
   text(variable, fallback, (value) => value === "on" || value === "off", "on or off").pipe(
-    Effect.map((value) => value === "on")
+    Effect.map((value) => value === "on"),
   )
 
 const fromEnvironment = Effect.gen(function* () {
@@ -122,7 +126,7 @@ const fromEnvironment = Effect.gen(function* () {
       "MAILFLEET_DATABASE_SCHEMA",
       "mailfleet",
       (value) => /^[a-z_][a-z0-9_]{0,62}$/.test(value),
-      "a Postgres schema name of lower-case letters, digits and _"
+      "a Postgres schema name of lower-case letters, digits and _",
     ),
     databaseMaxConnections: yield* integer("MAILFLEET_DATABASE_CONNECTIONS", 10, 2, 1_000),
     databasePrepare: yield* onOff("MAILFLEET_DATABASE_PREPARE", "on"),
@@ -136,19 +140,19 @@ const fromEnvironment = Effect.gen(function* () {
       "MAILFLEET_MICROSOFT_TENANT",
       "common",
       (value) => /^[\w.-]{1,255}$/.test(value),
-      "common, organizations, consumers, a tenant id or a domain"
+      "common, organizations, consumers, a tenant id or a domain",
     ),
     microsoftGraphScope: yield* text(
       "MAILFLEET_MICROSOFT_GRAPH_SCOPE",
       "https://graph.microsoft.com/.default offline_access",
       (value) => value.length <= 2_000,
-      "scopes of Microsoft Graph, separated by blanks"
+      "scopes of Microsoft Graph, separated by blanks",
     ),
     microsoftImapScope: yield* text(
       "MAILFLEET_MICROSOFT_IMAP_SCOPE",
       "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
       (value) => value.length <= 2_000,
-      "scopes of Outlook, separated by blanks"
+      "scopes of Outlook, separated by blanks",
     ),
     graphUrl: yield* url("MAILFLEET_GRAPH_URL", "https://graph.microsoft.com/v1.0"),
     outlookImap: yield* imap("MAILFLEET_OUTLOOK_IMAP", "imaps://outlook.office365.com:993"),
@@ -162,7 +166,7 @@ const fromEnvironment = Effect.gen(function* () {
     syncSpacing: yield* duration("MAILFLEET_SYNC_SPACING", "2 seconds", Duration.zero),
     refreshEvery: yield* duration("MAILFLEET_REFRESH_EVERY", "1 day", Duration.seconds(1)),
     syncEvery: yield* duration("MAILFLEET_SYNC_EVERY", "5 minutes", Duration.seconds(1)),
-    schedules: yield* onOff("MAILFLEET_SCHEDULES", "on")
+    schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
   }
   return values
 })

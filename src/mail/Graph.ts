@@ -18,7 +18,7 @@ import {
   type Page,
   type RemoteFolder,
   type Removed,
-  type Upsert
+  type Upsert,
 } from "./Mailbox.ts"
 
 /** Well-known names serve as ids in whatever language the mailbox is (Microsoft Graph, mailFolder resource type). */
@@ -28,7 +28,7 @@ const wellKnown: ReadonlyArray<readonly [name: string, role: FolderRole]> = [
   ["drafts", "drafts"],
   ["junkemail", "junk"],
   ["deleteditems", "trash"],
-  ["archive", "archive"]
+  ["archive", "archive"],
 ]
 
 const folderFields = Object.keys(GraphFolder.fields).filter((field) => !field.startsWith("@")).join(",")
@@ -59,10 +59,12 @@ export class Graph extends Context.Service<Graph, {
         tokens: yield* Tokens,
         throttle: yield* Throttle,
         limiter: yield* MailboxLimiter,
-        graphUrl
+        graphUrl,
       }
-      return Graph.of({ open: (account) => Effect.sync(() => openMailbox(makeGraphClient(services, account), graphUrl)) })
-    })
+      return Graph.of({
+        open: (account) => Effect.sync(() => openMailbox(makeGraphClient(services, account), graphUrl)),
+      })
+    }),
   )
 }
 
@@ -85,9 +87,9 @@ const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
         ({ id }) =>
           listing(`${folderUrl(id)}/childFolders?${query}`).pipe(
             // Gone since it was listed, with all below it.
-            Effect.catchIf((error) => error._tag === "GraphRefusal" && isNotFound(error), () => Effect.succeed([]))
+            Effect.catchIf((error) => error._tag === "GraphRefusal" && isNotFound(error), () => Effect.succeed([])),
           ),
-        { concurrency: "unbounded" }
+        { concurrency: "unbounded" },
       )
       return [...here, ...below.flat()]
     })
@@ -95,7 +97,7 @@ const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
   /** Asked only when a folder has come up that no listing showed before: else the roles are known. */
   const rolesOf = Effect.fnUntraced(function* (
     found: ReadonlyArray<typeof GraphFolder.Type>,
-    known: ReadonlyArray<Pick<RemoteFolder, "remoteId" | "role">>
+    known: ReadonlyArray<Pick<RemoteFolder, "remoteId" | "role">>,
   ) {
     const ids = new Set(found.map(({ id }) => id))
     const roles = new Map<string, FolderRole>()
@@ -109,9 +111,9 @@ const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
         client.get(`${mailFolders}/${name}?$select=id`, FolderIdOnly).pipe(
           Effect.map(({ id }) => roles.set(id, role)),
           // Many mailboxes have no archive.
-          Effect.catchIf((error) => error._tag === "GraphRefusal" && isNotFound(error), () => Effect.void)
+          Effect.catchIf((error) => error._tag === "GraphRefusal" && isNotFound(error), () => Effect.void),
         ),
-      { concurrency: "unbounded", discard: true }
+      { concurrency: "unbounded", discard: true },
     )
     return roles
   })
@@ -125,26 +127,31 @@ const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
         parentRemoteId: folder.parentFolderId ?? null,
         displayName: folder.displayName ?? "",
         role: roles.get(folder.id) ?? null,
-        totalItems: folder.totalItemCount ?? null
+        totalItems: folder.totalItemCount ?? null,
       }))
     }, Effect.mapError(toProviderError)),
 
-    page: Effect.fn("Graph.page")(function* (folderRemoteId, cursor) {
-      const first = `${folderUrl(folderRemoteId)}/messages/delta?$select=${messageSelect}&$orderby=receivedDateTime%20desc`
-      const page = yield* client.get(cursor ?? first, DeltaPage)
-      const changes: Array<Upsert | Removed> = []
-      for (const message of page.value) {
-        changes.push(toChange(message))
-        // Turning HTML into text takes milliseconds: other fibers have their turn in between.
-        yield* Effect.yieldNow
-      }
-      const deltaLink = page["@odata.deltaLink"]
-      const next = deltaLink ?? page["@odata.nextLink"]
-      if (next === undefined) return yield* strangeAnswer(200)
-      return { changes, cursor: next, roundComplete: deltaLink !== undefined } satisfies Page
-    }, Effect.mapError((error) => {
-      if (error._tag === "GraphRefusal" && isCursorLost(error)) return new CursorLost()
-      return error._tag === "GraphRefusal" && isNotFound(error) ? new FolderGone() : toProviderError(error)
-    }))
+    page: Effect.fn("Graph.page")(
+      function* (folderRemoteId, cursor) {
+        const first = `${
+          folderUrl(folderRemoteId)
+        }/messages/delta?$select=${messageSelect}&$orderby=receivedDateTime%20desc`
+        const page = yield* client.get(cursor ?? first, DeltaPage)
+        const changes: Array<Upsert | Removed> = []
+        for (const message of page.value) {
+          changes.push(toChange(message))
+          // Turning HTML into text takes milliseconds: other fibers have their turn in between.
+          yield* Effect.yieldNow
+        }
+        const deltaLink = page["@odata.deltaLink"]
+        const next = deltaLink ?? page["@odata.nextLink"]
+        if (next === undefined) return yield* strangeAnswer(200)
+        return { changes, cursor: next, roundComplete: deltaLink !== undefined } satisfies Page
+      },
+      Effect.mapError((error) => {
+        if (error._tag === "GraphRefusal" && isCursorLost(error)) return new CursorLost()
+        return error._tag === "GraphRefusal" && isNotFound(error) ? new FolderGone() : toProviderError(error)
+      }),
+    ),
   }
 }

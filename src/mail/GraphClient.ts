@@ -43,14 +43,14 @@ export interface GraphClient {
   /** Reads a whole URL, which is used as it is: delta links are opaque. */
   readonly get: <S extends Schema.Codec<unknown, unknown>>(
     url: string,
-    schema: S
+    schema: S,
   ) => Effect.Effect<S["Type"], GraphRefusal | ProviderError>
 }
 
 /** Lives for one round: it keeps the access token that it was given. */
 export const makeGraphClient = (
   { graphUrl, http, limiter, throttle, tokens }: GraphServices,
-  account: MailAccount
+  account: MailAccount,
 ): GraphClient => {
   const origin = new URL(graphUrl).origin
   const key = mailboxKey(account.clientId, account.id)
@@ -83,17 +83,19 @@ export const makeGraphClient = (
 
   const send = Effect.fnUntraced(
     function* (url: string, token: AccessToken) {
-      const response = yield* http.execute(HttpClientRequest.get(url).pipe(
-        HttpClientRequest.bearerToken(token.token),
-        HttpClientRequest.setHeaders({ accept: "application/json", prefer })
-      ))
+      const response = yield* http.execute(
+        HttpClientRequest.get(url).pipe(
+          HttpClientRequest.bearerToken(token.token),
+          HttpClientRequest.setHeaders({ accept: "application/json", prefer }),
+        ),
+      )
       return { status: response.status, headers: response.headers, body: yield* response.text }
     },
     Effect.timeout(timeout),
     Effect.mapError(() => noAnswer),
     // A redirect could carry the token elsewhere.
     Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-    Effect.provideService(HttpClient.TracerPropagationEnabled, false)
+    Effect.provideService(HttpClient.TracerPropagationEnabled, false),
   )
 
   const attempt = Effect.fnUntraced(function* (url: string) {
@@ -108,7 +110,7 @@ export const makeGraphClient = (
       }
       const refusal = refusalOf(
         { status, body, retryAfter: headers["retry-after"], authenticate: headers["www-authenticate"] },
-        yield* Clock.currentTimeMillis
+        yield* Clock.currentTimeMillis,
       )
       if (refusal.error.class === "throttled") {
         const millis = refusal.error.retryAfterMillis ?? (yield* throttle.backoff(key))
@@ -133,12 +135,12 @@ export const makeGraphClient = (
           Effect.retry({
             schedule: retries,
             times: 3,
-            while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient"
-          })
+            while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient",
+          }),
         )
         return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(
-          Effect.mapError(() => strangeAnswer(200))
+          Effect.mapError(() => strangeAnswer(200)),
         )
-      })
+      }),
   }
 }

@@ -8,12 +8,12 @@ export class GraphRefusal extends Schema.TaggedError<GraphRefusal>()("GraphRefus
   status: Schema.Number,
   /** Graph's own code in lower case; empty where there is none. */
   code: Schema.String,
-  error: ProviderError
+  error: ProviderError,
 }) {}
 
 /** `code` may be missing or empty, and the body of a throttled answer may be plain text. */
 const ErrorBody = Schema.fromJsonString(
-  Schema.Struct({ error: Schema.Struct({ code: Schema.optionalKey(Schema.NullOr(Schema.String)) }) })
+  Schema.Struct({ error: Schema.Struct({ code: Schema.optionalKey(Schema.NullOr(Schema.String)) }) }),
 )
 
 const decode = Schema.decodeUnknownOption(ErrorBody)
@@ -29,15 +29,16 @@ const messages: Readonly<Record<FailureClass, string>> = {
   transient: "Microsoft Graph does not answer properly just now; it is tried again",
   app: "Microsoft Graph refuses the app: check its registration",
   scope: "the grant does not allow reading this mailbox: consent to Mail.Read (or Mail.ReadWrite) is missing",
-  blocked: "the mailbox cannot be read through Microsoft Graph: it is inactive, unlicensed, on premises or in another tenant",
+  blocked:
+    "the mailbox cannot be read through Microsoft Graph: it is inactive, unlicensed, on premises or in another tenant",
   needs_user: "the user must sign in again: Microsoft Graph asks for a fresh sign-in",
   ambiguous: "Microsoft Graph refuses the access token",
-  unknown: "Microsoft Graph gave an answer that is not known here"
+  unknown: "Microsoft Graph gave an answer that is not known here",
 }
 
 export const graphError = (
   failureClass: FailureClass,
-  details: { readonly providerCode?: string; readonly retryAfterMillis?: number; readonly notSent?: boolean } = {}
+  details: { readonly providerCode?: string; readonly retryAfterMillis?: number; readonly notSent?: boolean } = {},
 ): ProviderError =>
   new ProviderError({ class: failureClass, code: codeOf[failureClass], message: messages[failureClass], ...details })
 
@@ -58,7 +59,7 @@ const transientCodes = new Set([
   "errorserverbusy",
   "errorinternalservererror",
   "errortimeoutexpired",
-  "resourcemodified"
+  "resourcemodified",
 ])
 
 const deniedCodes = new Set(["", "erroraccessdenied", "accessdenied", "authorization_requestdenied"])
@@ -72,7 +73,7 @@ export const refusalOf = (
     readonly retryAfter: string | undefined
     readonly authenticate: string | undefined
   },
-  nowMillis: number
+  nowMillis: number,
 ): GraphRefusal => {
   const { status } = answer
   const providerCode = codeIn(answer.body)
@@ -84,8 +85,8 @@ export const refusalOf = (
     code,
     error: graphError(failureClass, {
       ...(providerCode === "" ? {} : { providerCode }),
-      ...(failureClass === "throttled" && retryAfterMillis !== undefined ? { retryAfterMillis } : {})
-    })
+      ...(failureClass === "throttled" && retryAfterMillis !== undefined ? { retryAfterMillis } : {}),
+    }),
   })
 }
 

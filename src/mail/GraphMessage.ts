@@ -8,7 +8,7 @@ import type { RemoteMessage, Removed, Upsert } from "./Mailbox.ts"
 const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
 const Recipient = Schema.Struct({
-  emailAddress: maybe(Schema.Struct({ name: maybe(Schema.String), address: maybe(Schema.String) }))
+  emailAddress: maybe(Schema.Struct({ name: maybe(Schema.String), address: maybe(Schema.String) })),
 })
 
 const Recipients = maybe(Schema.Array(Schema.NullOr(Recipient)))
@@ -36,7 +36,7 @@ export const GraphMessage = Schema.Struct({
   bodyPreview: maybe(Schema.String),
   internetMessageId: maybe(Schema.String),
   conversationId: maybe(Schema.String),
-  body: maybe(Schema.Struct({ contentType: maybe(Schema.String), content: maybe(Schema.String) }))
+  body: maybe(Schema.Struct({ contentType: maybe(Schema.String), content: maybe(Schema.String) })),
 })
 type GraphMessage = typeof GraphMessage.Type
 
@@ -49,7 +49,7 @@ export const messageSelect: string = Object.keys(GraphMessage.fields)
 export const DeltaPage = Schema.Struct({
   value: Schema.Array(GraphMessage),
   "@odata.nextLink": Schema.optionalKey(Schema.String),
-  "@odata.deltaLink": Schema.optionalKey(Schema.String)
+  "@odata.deltaLink": Schema.optionalKey(Schema.String),
 })
 
 export const GraphFolder = Schema.Struct({
@@ -58,19 +58,19 @@ export const GraphFolder = Schema.Struct({
   displayName: maybe(Schema.String),
   parentFolderId: maybe(Schema.String),
   childFolderCount: maybe(Schema.Number),
-  totalItemCount: maybe(Schema.Number)
+  totalItemCount: maybe(Schema.Number),
 })
 
 export const FolderPage = Schema.Struct({
   value: Schema.Array(GraphFolder),
-  "@odata.nextLink": Schema.optionalKey(Schema.String)
+  "@odata.nextLink": Schema.optionalKey(Schema.String),
 })
 
 export const FolderIdOnly = Schema.Struct({ id: Schema.String })
 
 const address = (recipient: typeof Recipient.Type): Address => ({
   name: recipient.emailAddress?.name ?? "",
-  address: recipient.emailAddress?.address ?? ""
+  address: recipient.emailAddress?.address ?? "",
 })
 
 const addresses = (recipients: typeof Recipients.Type): ReadonlyArray<Address> =>
@@ -117,6 +117,8 @@ export const toChange = (message: GraphMessage): Upsert | Removed => {
   if (message.bodyPreview !== undefined) fields.preview = message.bodyPreview ?? ""
   if (message.internetMessageId !== undefined) fields.internetMessageId = message.internetMessageId
   if (message.conversationId !== undefined) fields.threadId = message.conversationId
-  if (message.body !== undefined) Object.assign(fields, message.body === null ? { html: null, text: null } : bodyOf(message.body))
+  if (message.body !== undefined) {
+    Object.assign(fields, message.body === null ? { html: null, text: null } : bodyOf(message.body))
+  }
   return { _tag: "Upsert", remoteId: message.id, fields }
 }

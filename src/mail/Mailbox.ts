@@ -61,11 +61,11 @@ export interface Mailbox {
    * with their roles, so that a channel need not ask for roles again.
    */
   readonly folders: (
-    known: ReadonlyArray<Pick<RemoteFolder, "remoteId" | "role">>
+    known: ReadonlyArray<Pick<RemoteFolder, "remoteId" | "role">>,
   ) => Effect.Effect<ReadonlyArray<RemoteFolder>, ProviderError>
   /** The next page of changes in a folder; without a cursor the first page of a listing, newest messages first. */
   readonly page: (
     folderRemoteId: string,
-    cursor: string | null
+    cursor: string | null,
   ) => Effect.Effect<Page, ProviderError | CursorLost | FolderGone>
 }

@@ -18,9 +18,9 @@ export class Mailboxes extends Context.Service<Mailboxes, {
               class: "unknown",
               code: "channel_not_available",
               message: `mail cannot be read over ${account.channel} yet: set the account's channel to graph`,
-              notSent: true
-            })
-          )
-      }))
+              notSent: true,
+            }),
+          ),
+      })),
   )
 }

@@ -13,9 +13,9 @@ import {
   type Refusal,
   reportUnknown,
   slowDownOf,
+  toFailure,
   type TokenAnswer,
   tokenTimeout,
-  toFailure
 } from "./TokenEndpoint.ts"
 
 /** Google names its errors and has no codes (OAuth 2.0 for web server applications, error codes; RFC 6749 §5.2). */
@@ -23,20 +23,41 @@ const errors: ReadonlyMap<string, readonly [FailureClass, string]> = new Map(Obj
   internal_failure: ["transient", "Google's token endpoint has a passing fault; it is tried again by itself"],
   server_error: ["transient", "Google's token endpoint has a passing fault; it is tried again by itself"],
   temporarily_unavailable: ["transient", "Google's token endpoint is busy; it is tried again by itself"],
-  invalid_client: ["app", "Google refuses the app's credentials; check its client id and set its current client secret"],
-  deleted_client: ["app", "the OAuth client was deleted at Google; restore it within 30 days, or make a new one and sign the users in again"],
-  disabled_client: ["app", "the OAuth client is disabled at Google; its owner must have it enabled in the Google Cloud console"],
+  invalid_client: [
+    "app",
+    "Google refuses the app's credentials; check its client id and set its current client secret",
+  ],
+  deleted_client: [
+    "app",
+    "the OAuth client was deleted at Google; restore it within 30 days, or make a new one and sign the users in again",
+  ],
+  disabled_client: [
+    "app",
+    "the OAuth client is disabled at Google; its owner must have it enabled in the Google Cloud console",
+  ],
   unauthorized_client: ["app", "the OAuth client may not refresh tokens; check its kind in the Google Cloud console"],
-  unsupported_grant_type: ["app", "the OAuth client may not use refresh tokens; check its kind in the Google Cloud console"],
-  invalid_request: ["app", "Google finds the request malformed; check the app's client id and whether it needs a secret"],
+  unsupported_grant_type: [
+    "app",
+    "the OAuth client may not use refresh tokens; check its kind in the Google Cloud console",
+  ],
+  invalid_request: [
+    "app",
+    "Google finds the request malformed; check the app's client id and whether it needs a secret",
+  ],
   invalid_scope: ["app", "Google does not accept the scopes; check those of the app in the Google Cloud console"],
-  org_internal: ["app", "the app is internal to another organisation; make it external, or use an app of the user's own"],
-  admin_policy_enforced: ["blocked", "a policy of the Workspace forbids the app; an administrator can trust it in the admin console"],
+  org_internal: [
+    "app",
+    "the app is internal to another organisation; make it external, or use an app of the user's own",
+  ],
+  admin_policy_enforced: [
+    "blocked",
+    "a policy of the Workspace forbids the app; an administrator can trust it in the admin console",
+  ],
   // Never a code beside it: expired, revoked, password changed, over 100 tokens for the account, or an app in testing.
   invalid_grant: [
     "needs_user",
-    "the refresh token has expired or was revoked; the user must sign in again (for an app in testing this comes every 7 days)"
-  ]
+    "the refresh token has expired or was revoked; the user must sign in again (for an app in testing this comes every 7 days)",
+  ],
 }))
 
 const refusalOf = (answer: TokenAnswer): Refusal => {
@@ -46,17 +67,15 @@ const refusalOf = (answer: TokenAnswer): Refusal => {
   const fault = faultOf(answer, "MAILFLEET_GOOGLE_TOKEN_URL")
   if (fault !== undefined) return { providerCode: error, ...fault }
   const known = error === undefined ? undefined : errors.get(error)
-  return known !== undefined
-    ? { class: known[0], message: known[1], providerCode: error }
-    : {
-      class: "unknown",
-      message: "Google gave an answer that is not known here; tried again slowly, look up its error if it goes on",
-      providerCode: error
-    }
+  return known !== undefined ? { class: known[0], message: known[1], providerCode: error } : {
+    class: "unknown",
+    message: "Google gave an answer that is not known here; tried again slowly, look up its error if it goes on",
+    providerCode: error,
+  }
 }
 
 export const makeGoogle = (
-  options: { readonly timeout?: Duration.Input } = {}
+  options: { readonly timeout?: Duration.Input } = {},
 ): Effect.Effect<Redeem, never, HttpClient.HttpClient | Settings> =>
   Effect.gen(function* () {
     const { googleTokenUrl } = yield* Settings
@@ -72,7 +91,7 @@ export const makeGoogle = (
         client_id: app.clientId.trim(),
         ...(secret === "" ? {} : { client_secret: secret }),
         grant_type: "refresh_token",
-        refresh_token: token
+        refresh_token: token,
       })
       // Google does not rotate: a refresh token is there only if, against its documentation, one was sent.
       const redemption = redemptionOf(answer)
@@ -85,4 +104,7 @@ export const makeGoogle = (
     return (request) => Effect.withSpan(redeem(request), "Google.redeem", { captureStackTrace: false })
   })
 
-const wrongResource: Refusal = { class: "unknown", message: "a Google account has no such resource; check its provider and channel" }
+const wrongResource: Refusal = {
+  class: "unknown",
+  message: "a Google account has no such resource; check its provider and channel",
+}

@@ -65,7 +65,7 @@ export class GrantStore extends Context.Service<GrantStore, {
   readonly accessToken: (
     id: GrantId,
     resource: Resource,
-    minValiditySeconds: number
+    minValiditySeconds: number,
   ) => Effect.Effect<Option.Option<{ readonly token: Redacted.Redacted; readonly expiresAt: DateTime.Utc }>>
   /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. */
   readonly postpone: (id: GrantId, seconds: number) => Effect.Effect<void>

@@ -15,10 +15,10 @@ import {
   type Refusal,
   reportUnknown,
   slowDownOf,
+  toFailure,
   type TokenAnswer,
   type TokenBody,
   tokenTimeout,
-  toFailure
 } from "./TokenEndpoint.ts"
 
 /** What is said where no code of ours decided. */
@@ -29,12 +29,13 @@ const messages: Readonly<Record<FailureClass, string>> = {
   scope: "the permission that is asked for is not granted; have the user, or an administrator, consent again",
   blocked: "Microsoft blocks the account; an administrator of the tenant must act",
   needs_user: "Microsoft does not accept the refresh token any more; the user must sign in again",
-  ambiguous: "Microsoft refuses the refresh token without a known reason; confirmed over some hours before it is believed",
-  unknown: "Microsoft gave an answer that is not known here; tried again slowly, look up its code if it goes on"
+  ambiguous:
+    "Microsoft refuses the refresh token without a known reason; confirmed over some hours before it is believed",
+  unknown: "Microsoft gave an answer that is not known here; tried again slowly, look up its code if it goes on",
 }
 
 export const makeMicrosoft = (
-  options: { readonly timeout?: Duration.Input } = {}
+  options: { readonly timeout?: Duration.Input } = {},
 ): Effect.Effect<Redeem, never, HttpClient.HttpClient | Settings> =>
   Effect.gen(function* () {
     const { microsoftAuthority, microsoftGraphScope, microsoftImapScope } = yield* Settings
@@ -42,7 +43,7 @@ export const makeMicrosoft = (
     // One access token, one resource: a scope is always sent, and never one of two resources.
     const scopes: Readonly<Partial<Record<Resource, string>>> = {
       graph: microsoftGraphScope.trim(),
-      "outlook-imap": microsoftImapScope.trim()
+      "outlook-imap": microsoftImapScope.trim(),
     }
 
     const redeem: Redeem = Effect.fnUntraced(function* ({ app, refreshToken, resource }) {
@@ -51,7 +52,13 @@ export const makeMicrosoft = (
       // Values are not trimmed over there: a stray blank or line break makes them wrong (breaking changes, September 2019).
       const token = Redacted.value(refreshToken).trim()
       const secret = app.secret === undefined ? "" : Redacted.value(app.secret).trim()
-      const amiss = scope === undefined ? wrongResource : /^\.{0,2}$/.test(tenant) ? noTenant : token === "" ? noToken : undefined
+      const amiss = scope === undefined
+        ? wrongResource
+        : /^\.{0,2}$/.test(tenant)
+        ? noTenant
+        : token === ""
+        ? noToken
+        : undefined
       if (amiss !== undefined) return yield* Effect.fail(toFailure(amiss, undefined))
 
       const answer = yield* post(`${microsoftAuthority}/${encodeURIComponent(tenant)}/oauth2/v2.0/token`, {
@@ -59,7 +66,7 @@ export const makeMicrosoft = (
         grant_type: "refresh_token",
         refresh_token: token,
         scope: scope ?? "",
-        ...(secret === "" ? {} : { client_secret: secret })
+        ...(secret === "" ? {} : { client_secret: secret }),
       })
       const redemption = redemptionOf(answer)
       if (redemption !== undefined) return redemption
@@ -75,19 +82,27 @@ export const makeMicrosoft = (
     return (request) =>
       Effect.withSpan(redeem(request), "Microsoft.redeem", {
         attributes: { resource: request.resource },
-        captureStackTrace: false
+        captureStackTrace: false,
       })
   })
 
-const wrongResource: Refusal = { class: "unknown", message: "a Microsoft account has no such resource; check its provider and channel" }
-const noTenant: Refusal = { class: "app", message: "the app has no usable tenant; set `common`, its tenant id or its domain" }
+const wrongResource: Refusal = {
+  class: "unknown",
+  message: "a Microsoft account has no such resource; check its provider and channel",
+}
+const noTenant: Refusal = {
+  class: "app",
+  message: "the app has no usable tenant; set `common`, its tenant id or its domain",
+}
 
 const isStrange = (failureClass: FailureClass): boolean => failureClass === "unknown" || failureClass === "ambiguous"
 
 /** From `error_codes`; where that is missing, from the text, in which Microsoft writes them as `AADSTS` and the number. */
 const codesOf = (body: TokenBody | undefined): ReadonlyArray<number> => {
   if (body === undefined) return []
-  const listed = (body.error_codes ?? []).map(Number).filter((code) => Number.isInteger(code) && code >= 1_000 && code < 1e8)
+  const listed = (body.error_codes ?? []).map(Number).filter((code) =>
+    Number.isInteger(code) && code >= 1_000 && code < 1e8
+  )
   if (listed.length > 0) return listed
   return Array.from((body.error_description ?? "").matchAll(/AADSTS(\d{4,8})\b/g), ([, digits]) => Number(digits))
 }
@@ -102,7 +117,7 @@ const refusalOf = (answer: TokenAnswer, codes: ReadonlyArray<number>): Refusal =
 
   const known = codes.map((code): readonly [number, MicrosoftCode | undefined] => [
     code,
-    code === 70000 ? meaningOf70000(description) : microsoftCodes.get(code)
+    code === 70000 ? meaningOf70000(description) : microsoftCodes.get(code),
   ])
   const byCode = (failureClass: FailureClass): Refusal | undefined => {
     for (const [code, meaning] of known) {
@@ -115,7 +130,7 @@ const refusalOf = (answer: TokenAnswer, codes: ReadonlyArray<number>): Refusal =
   const general = (failureClass: FailureClass): Refusal => ({
     class: failureClass,
     message: messages[failureClass],
-    providerCode: anyCode
+    providerCode: anyCode,
   })
 
   // Both first rows say "throttled"; the code knows better than the status whom the pause concerns.
@@ -135,7 +150,9 @@ const refusalOf = (answer: TokenAnswer, codes: ReadonlyArray<number>): Refusal =
     (refusesGrant ? byCode("needs_user") : undefined) ??
     // `suberror` is informational and may change: it speaks only where no code did.
     (refusesGrant && isFinished(body?.suberror) ? general("needs_user") : undefined) ??
-    (error === "consent_required" || (refusesGrant && body?.suberror === "consent_required") ? general("scope") : undefined) ??
+    (error === "consent_required" || (refusesGrant && body?.suberror === "consent_required")
+      ? general("scope")
+      : undefined) ??
     general(refusesGrant ? "ambiguous" : "unknown")
 }
 

@@ -20,7 +20,11 @@ export const loopPauseMillis = 300_000
 /** `code: meaning`, or `code: [meaning, action]` where the usual action of the class is not the right one. */
 type Meanings = Readonly<Record<number, string | readonly [meaning: string, action: string]>>
 
-const all = (failureClass: FailureClass, usual: string, meanings: Meanings): ReadonlyArray<readonly [number, MicrosoftCode]> =>
+const all = (
+  failureClass: FailureClass,
+  usual: string,
+  meanings: Meanings,
+): ReadonlyArray<readonly [number, MicrosoftCode]> =>
   Object.entries(meanings).map(([code, text]) => {
     const [meaning, action] = typeof text === "string" ? [text, usual] : text
     return [Number(code), { class: failureClass, message: `${meaning}; ${action}` }]
@@ -31,13 +35,14 @@ const throttled: ReadonlyArray<readonly [number, MicrosoftCode]> = [
   [50196, {
     class: "throttled",
     reach: "grant",
-    message: "Microsoft saw the same request too often and takes it for a loop; this grant rests for five minutes or more"
+    message:
+      "Microsoft saw the same request too often and takes it for a loop; this grant rests for five minutes or more",
   }],
   [90055, {
     class: "throttled",
     reach: "tenant",
-    message: "the tenant receives too many requests; all its accounts of this app rest for five minutes or more"
-  }]
+    message: "the tenant receives too many requests; all its accounts of this app rest for five minutes or more",
+  }],
 ]
 
 const transient = all("transient", "it is tried again by itself", {
@@ -56,7 +61,10 @@ const transient = all("transient", "it is tried again by itself", {
   80002: "the organisation's own password check timed out",
   80005: "the organisation's authentication agent gave a faulty answer",
   80014: "the organisation's authentication agent took too long",
-  50000: ["Microsoft could not issue the token", "it is tried again by itself; if it goes on, open a support case with Microsoft"]
+  50000: [
+    "Microsoft could not issue the token",
+    "it is tried again by itself; if it goes on, open a support case with Microsoft",
+  ],
 })
 
 const checkSettings = "check the app's registration and its client id, tenant and scopes here"
@@ -73,12 +81,18 @@ const app = all("app", checkSettings, {
   700027: ["the signature of the app's assertion was refused", "set the certificate that the app registration names"],
   700016: [
     "the app is not known in the tenant",
-    "check client id and tenant; an administrator of the tenant may have removed the app and can add it again"
+    "check client id and tenant; an administrator of the tenant may have removed the app and can add it again",
   ],
-  700011: ["the app is not known in the tenant", "check client id and tenant, or have an administrator add the app there"],
+  700011: [
+    "the app is not known in the tenant",
+    "check client id and tenant, or have an administrator add the app there",
+  ],
   7000112: ["the app is disabled", "have its owner enable it in the app registration"],
   70001: ["the app is disabled or not known", "check the client id, and whether the app registration is enabled"],
-  50194: ["the app belongs to one tenant and was used at the common endpoint", "set its own tenant here, or make it multi-tenant"],
+  50194: [
+    "the app belongs to one tenant and was used at the common endpoint",
+    "set its own tenant here, or make it multi-tenant",
+  ],
   9002332: ["the app takes work accounts only and was used at the endpoint of personal accounts", audience],
   9001023: ["the app was used at an endpoint that does not serve it", "set `organizations` or its own tenant here"],
   90130: ["the app is not served at the common endpoints", "set `organizations` or its own tenant here"],
@@ -97,25 +111,37 @@ const app = all("app", checkSettings, {
   900023: ["the tenant is neither an id nor a domain", "check the app's tenant"],
   650052: [
     "the organisation has not subscribed to or enabled the service that the app asks for",
-    "have an administrator of the tenant enable it"
+    "have an administrator of the tenant enable it",
   ],
   650056: ["the app registration lists no permission for the resource, or the tenant has not consented", permission],
   650057: ["the app registration does not list the resource", permission],
   65005: ["the app registration does not list the permission", permission],
-  50001: ["the resource is disabled or does not exist in the tenant", "check the scopes set here, or have the resource enabled"],
-  500011: ["the resource is not known in the tenant", "check the scopes set here, or have an administrator consent to the app"],
+  50001: [
+    "the resource is disabled or does not exist in the tenant",
+    "check the scopes set here, or have the resource enabled",
+  ],
+  500011: [
+    "the resource is not known in the tenant",
+    "check the scopes set here, or have an administrator consent to the app",
+  ],
   50011: "the redirect address is not the app's own",
-  50049: ["the sign-in service's address is not known to Microsoft", "check MAILFLEET_MICROSOFT_AUTHORITY"]
+  50049: ["the sign-in service's address is not known to Microsoft", "check MAILFLEET_MICROSOFT_AUTHORITY"],
 })
 
 const scope = all("scope", "have the user, or an administrator, consent again", {
-  65001: "nobody has consented to the permission that is asked for"
+  65001: "nobody has consented to the permission that is asked for",
 })
 
 const blocked = all("blocked", "an administrator of the tenant must act", {
-  50034: ["the user is not in this tenant", "check that the mailbox still exists and that the app's tenant is the right one"],
+  50034: [
+    "the user is not in this tenant",
+    "check that the mailbox still exists and that the app's tenant is the right one",
+  ],
   50020: ["the user belongs to another tenant or provider", "check the app's tenant, or have the user invited there"],
-  51004: ["the user is not in this tenant's directory", "check that the mailbox still exists and that the app's tenant is right"],
+  51004: [
+    "the user is not in this tenant's directory",
+    "check that the mailbox still exists and that the app's tenant is right",
+  ],
   50057: ["the user's account is disabled", "an administrator can enable it; it is looked at again from time to time"],
   50105: ["the user is not assigned to the app", "an administrator can assign them"],
   53003: ["a Conditional Access policy forbids the sign-in", "an administrator can allow the app or this network"],
@@ -124,8 +150,8 @@ const blocked = all("blocked", "an administrator of the tenant must act", {
   53011: ["the user is blocked for risk", "an administrator can dismiss the risk"],
   50053: [
     "the account is locked after too many sign-ins, or our address is held to be malicious",
-    "it is tried again after a while; the tenant's sign-in log tells which of the two"
-  ]
+    "it is tried again after a while; the tenant's sign-in log tells which of the two",
+  ],
 })
 
 const needsUser = all("needs_user", "the user must sign in again", {
@@ -134,7 +160,7 @@ const needsUser = all("needs_user", "the user must sign in again", {
   700082: "the refresh token was not used for 90 days",
   700084: [
     "the refresh token was issued to a single-page app and has passed its 24 hours",
-    "register the redirect address as web or mobile, then the user must sign in again"
+    "register the redirect address as web or mobile, then the user must sign in again",
   ],
   70043: "a sign-in frequency policy has ended the refresh token",
   50173: "the grant was revoked: a password changed, or sessions were ended",
@@ -160,7 +186,10 @@ const needsUser = all("needs_user", "the user must sign in again", {
   50097: "a sign-in from a known device is demanded",
   53000: "a compliant device is demanded",
   53001: "a device of the organisation's domain is demanded",
-  53002: ["the tenant allows approved apps only", "an administrator must approve the app, then the user must sign in again"],
+  53002: [
+    "the tenant allows approved apps only",
+    "an administrator must approve the app, then the user must sign in again",
+  ],
   53004: "the user must set up multi-factor sign-in",
   50005: "the tenant's policy does not allow this kind of device",
   50129: "a registered device is demanded",
@@ -169,8 +198,8 @@ const needsUser = all("needs_user", "the user must sign in again", {
   54005: "an authorization code was redeemed twice",
   9002313: [
     "the refresh token is malformed",
-    "it may have been cut off or changed on its way here: import it again, or have the user sign in again"
-  ]
+    "it may have been cut off or changed on its way here: import it again, or have the user sign in again",
+  ],
 })
 
 export const microsoftCodes: ReadonlyMap<number, MicrosoftCode> = new Map([
@@ -179,7 +208,7 @@ export const microsoftCodes: ReadonlyMap<number, MicrosoftCode> = new Map([
   ...app,
   ...scope,
   ...blocked,
-  ...needsUser
+  ...needsUser,
 ])
 
 /**
@@ -191,15 +220,21 @@ export const meaningOf70000 = (description: string): MicrosoftCode | undefined =
   if (/service abuse/i.test(description)) {
     return {
       class: "blocked",
-      message: "Microsoft has locked the mailbox for abuse; its owner must unlock it at account.microsoft.com"
+      message: "Microsoft has locked the mailbox for abuse; its owner must unlock it at account.microsoft.com",
     }
   }
-  if (/\bscopes?\b[^.]{0,80}\b(?:unauthori[sz]ed|expired|not (?:been )?(?:consented|granted|authori[sz]ed))/i.test(description)) {
+  if (
+    /\bscopes?\b[^.]{0,80}\b(?:unauthori[sz]ed|expired|not (?:been )?(?:consented|granted|authori[sz]ed))/i.test(
+      description,
+    )
+  ) {
     return {
       class: "scope",
-      message: "the grant does not hold the permission that is asked for, but may hold others; have the user consent again"
+      message:
+        "the grant does not hold the permission that is asked for, but may hold others; have the user consent again",
     }
   }
-  const dead = /could not be authenticated|grant is (?:expired|invalid)|refresh[ _]token\W.{0,40}(?:expired|revoked|not valid|isn't valid)/i
+  const dead =
+    /could not be authenticated|grant is (?:expired|invalid)|refresh[ _]token\W.{0,40}(?:expired|revoked|not valid|isn't valid)/i
   return dead.test(description) ? microsoftCodes.get(70000) : undefined
 }

@@ -8,7 +8,7 @@ import { OAuthProvider } from "./OAuthProvider.ts"
 
 /** `timeout`: for the whole exchange with a token endpoint; 8 seconds unless a test wants less. */
 export const layerProvidersWith = (
-  options: { readonly timeout?: Duration.Input }
+  options: { readonly timeout?: Duration.Input },
 ): Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> =>
   Layer.effect(
     OAuthProvider,
@@ -16,9 +16,11 @@ export const layerProvidersWith = (
       const microsoft = yield* makeMicrosoft(options)
       const google = yield* makeGoogle(options)
       return OAuthProvider.of({
-        redeem: (request) => request.app.provider === "google" ? google(request) : microsoft(request)
+        redeem: (request) => request.app.provider === "google" ? google(request) : microsoft(request),
       })
-    })
+    }),
   )
 
-export const layerProviders: Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> = layerProvidersWith({})
+export const layerProviders: Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> = layerProvidersWith(
+  {},
+)

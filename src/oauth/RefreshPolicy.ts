@@ -28,13 +28,16 @@ export const verdict = (
   },
   failures: number,
   failingSeconds: number,
-  jitter: number
+  jitter: number,
 ): Verdict => {
   const spread = (seconds: number) => seconds * (1 + jitter / 10)
   const backoff = (first: number, most: number) => spread(Math.min(most, first * 2 ** Math.min(failures - 1, 20)))
   switch (failure.class) {
     case "throttled":
-      return { status: undefined, dueInSeconds: Math.max((failure.retryAfterMillis ?? 0) / 1_000, backoff(minute, hour)) }
+      return {
+        status: undefined,
+        dueInSeconds: Math.max((failure.retryAfterMillis ?? 0) / 1_000, backoff(minute, hour)),
+      }
     case "transient":
       return { status: undefined, dueInSeconds: backoff(minute, hour) }
     case "app":

@@ -9,7 +9,7 @@ interface Entry {
 
 const batchSize = Metric.histogram("mailfleet_settlements_per_commit", {
   description: "Redemptions stored in one transaction",
-  boundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256]
+  boundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256],
 })
 
 const mostPerCommit = 256
@@ -19,7 +19,7 @@ const mostPerCommit = 256
  * tried again until it takes it: a second redemption with the old token may be refused (RFC 9700 §4.14.2).
  */
 export const makeWriter = (
-  store: GrantStore["Service"]
+  store: GrantStore["Service"],
 ): Effect.Effect<(settlement: Settlement) => Effect.Effect<Settled>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const queue = yield* Queue.unbounded<Entry>()
@@ -27,7 +27,9 @@ export const makeWriter = (
     const store1 = (batch: ReadonlyArray<Entry>) =>
       Effect.gen(function* () {
         const settled = yield* store.settle(batch.map(({ settlement }) => settlement))
-        yield* Effect.forEach(batch, ({ answer }, index) => Deferred.succeed(answer, settled[index]!), { discard: true })
+        yield* Effect.forEach(batch, ({ answer }, index) => Deferred.succeed(answer, settled[index]!), {
+          discard: true,
+        })
       })
 
     const untilStored = (entry: Entry) =>
@@ -37,7 +39,7 @@ export const makeWriter = (
         ),
         Effect.sandbox,
         Effect.retry(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])),
-        Effect.orDie
+        Effect.orDie,
       )
 
     yield* Effect.gen(function* () {
@@ -46,8 +48,8 @@ export const makeWriter = (
       // One by one after a failure, so that a single bad row cannot hold up the others.
       yield* Effect.uninterruptible(
         store1(batch).pipe(
-          Effect.catchCause(() => Effect.forEach(batch, untilStored, { concurrency: "unbounded", discard: true }))
-        )
+          Effect.catchCause(() => Effect.forEach(batch, untilStored, { concurrency: "unbounded", discard: true })),
+        ),
       )
     }).pipe(Effect.forever, Effect.forkScoped)
 

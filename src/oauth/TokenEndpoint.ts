@@ -37,7 +37,7 @@ const TokenBody = Schema.Struct({
   error_codes: lenient(Schema.Array(Schema.Union([Schema.Number, Schema.String]))),
   suberror: lenient(Schema.String),
   trace_id: lenient(Schema.String),
-  correlation_id: lenient(Schema.String)
+  correlation_id: lenient(Schema.String),
 })
 export type TokenBody = typeof TokenBody.Type
 
@@ -61,20 +61,22 @@ const noAnswer: TokenAnswer = { status: 0, slowDown: false, retryAfterMillis: un
 /** No spans and no trace headers of the client; a redirect is an answer, for it could carry the token elsewhere. */
 const manners = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
   Context.add(HttpClient.TracerPropagationEnabled, false),
-  Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
+  Context.add(FetchHttpClient.RequestInit, { redirect: "manual" }),
 )
 
 /**
  * Never fails: what does not come is an answer with status 0, or one without a body. The client's errors hold the whole
  * request, secrets included, and end here.
  */
-export const makeTokenEndpoint = (timeout: Duration.Input): Effect.Effect<TokenEndpoint, never, HttpClient.HttpClient> =>
+export const makeTokenEndpoint = (
+  timeout: Duration.Input,
+): Effect.Effect<TokenEndpoint, never, HttpClient.HttpClient> =>
   Effect.map(HttpClient.HttpClient, (http) => (url, form) =>
     Effect.suspend(() => {
       let answer = noAnswer
       const request = HttpClientRequest.post(url).pipe(
         HttpClientRequest.acceptJson,
-        HttpClientRequest.bodyText(new URLSearchParams(form).toString(), "application/x-www-form-urlencoded")
+        HttpClientRequest.bodyText(new URLSearchParams(form).toString(), "application/x-www-form-urlencoded"),
       )
       const exchange = Effect.gen(function* () {
         const response = yield* http.execute(request)
@@ -87,7 +89,7 @@ export const makeTokenEndpoint = (timeout: Duration.Input): Effect.Effect<TokenE
         Effect.catch(() => Effect.void),
         Effect.catchDefect(() => Effect.void),
         Effect.provideContext(manners),
-        Effect.map(() => answer)
+        Effect.map(() => answer),
       )
     }))
 
@@ -99,7 +101,7 @@ const headOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, nowM
     slowDown: status === 429 || (!isSuccess(status) && header !== undefined && header.trim() !== ""),
     // A pause of nothing is no pause: the caller's own backoff serves better than a request in the same moment.
     retryAfterMillis: millis === undefined || millis === 0 ? undefined : Math.min(millis, longestPauseMillis),
-    body: undefined
+    body: undefined,
   }
 }
 
@@ -116,7 +118,7 @@ const textOf = (response: HttpClientResponse.HttpClientResponse) =>
         text += decoder.decode(bytes, { stream: true })
         return Effect.void
       }),
-      Effect.map(() => text + decoder.decode())
+      Effect.map(() => text + decoder.decode()),
     )
   })
 
@@ -134,7 +136,7 @@ export const redemptionOf = ({ body, status }: TokenAnswer): Redemption | undefi
     accessToken: Redacted.make(accessToken),
     expiresIn: lifeOf(body.expires_in),
     ...(refreshToken === "" ? {} : { refreshToken: Redacted.make(refreshToken) }),
-    ...(body.scope === undefined ? {} : { scope: body.scope })
+    ...(body.scope === undefined ? {} : { scope: body.scope }),
   }
 }
 
@@ -157,20 +159,24 @@ export interface Refusal {
 /** An empty token is not sent: the provider would blame the app for a missing parameter. */
 export const noToken: Refusal = {
   class: "needs_user",
-  message: "the stored refresh token is empty; import it again, or have the user sign in again"
+  message: "the stored refresh token is empty; import it again, or have the user sign in again",
 }
 
 /** A fault that lies before or beyond any error code: nothing came, or nothing that a token endpoint says. */
 export const faultOf = ({ body, status }: TokenAnswer, settingName: string): Refusal | undefined => {
   const transient = (message: string): Refusal => ({ class: "transient", message })
   if (status === 0) {
-    return transient("the token endpoint did not answer in time or could not be reached; the outcome is unknown, it is tried again")
+    return transient(
+      "the token endpoint did not answer in time or could not be reached; the outcome is unknown, it is tried again",
+    )
   }
   if (isSuccess(status)) {
     return transient("the token endpoint answered without an access token; the outcome is unknown, it is tried again")
   }
   if (status >= 500) return transient("the token endpoint has a fault; it is tried again by itself")
-  if (status < 400) return transient(`the token endpoint redirects elsewhere, which is not followed; check ${settingName}`)
+  if (status < 400) {
+    return transient(`the token endpoint redirects elsewhere, which is not followed; check ${settingName}`)
+  }
   return body === undefined
     ? transient("the token endpoint's answer broke off or is not JSON; it is tried again, check proxies if it goes on")
     : undefined
@@ -183,17 +189,20 @@ export const slowDownOf = (answer: TokenAnswer, providerCode: string | undefined
       message: "the token endpoint asks to slow down; everything of this app waits, then it is tried again",
       providerCode,
       reach: "app",
-      retryAfterMillis: answer.retryAfterMillis
+      retryAfterMillis: answer.retryAfterMillis,
     }
     : undefined
 
 /** The `error` of RFC 6749 §5.2 where it looks like one: it ends up in logs. */
 export const errorName = (body: TokenBody | undefined): string | undefined =>
-  body?.error !== undefined && body.error.length <= 40 && /^[a-z]+(?:_[a-z]+)*$/.test(body.error) ? body.error : undefined
+  body?.error !== undefined && body.error.length <= 40 && /^[a-z]+(?:_[a-z]+)*$/.test(body.error)
+    ? body.error
+    : undefined
 
 const guid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-const guidIn = (text: string | undefined): string | undefined => text !== undefined && guid.test(text) ? text : undefined
+const guidIn = (text: string | undefined): string | undefined =>
+  text !== undefined && guid.test(text) ? text : undefined
 
 export const toFailure = (refusal: Refusal, body: TokenBody | undefined): RedemptionFailure => {
   const { message, providerCode, reach, retryAfterMillis } = refusal
@@ -205,20 +214,23 @@ export const toFailure = (refusal: Refusal, body: TokenBody | undefined): Redemp
       code: codeOf[refusal.class],
       message,
       ...(providerCode === undefined ? {} : { providerCode }),
-      ...(retryAfterMillis === undefined ? {} : { retryAfterMillis })
+      ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }),
     }),
     ...(reach === undefined ? {} : { reach }),
     ...(traceId === undefined ? {} : { traceId }),
-    ...(correlationId === undefined ? {} : { correlationId })
+    ...(correlationId === undefined ? {} : { correlationId }),
   }
 }
 
 /** For the provider's support; neither codes nor ids are secret. */
-export const reportUnknown = ({ correlationId, error, traceId }: RedemptionFailure, status: number): Effect.Effect<void> =>
+export const reportUnknown = (
+  { correlationId, error, traceId }: RedemptionFailure,
+  status: number,
+): Effect.Effect<void> =>
   Effect.logWarning("a token endpoint gave an answer that is not known here", {
     class: error.class,
     status,
     ...(error.providerCode === undefined ? {} : { providerCode: error.providerCode }),
     ...(traceId === undefined ? {} : { traceId }),
-    ...(correlationId === undefined ? {} : { correlationId })
+    ...(correlationId === undefined ? {} : { correlationId }),
   })

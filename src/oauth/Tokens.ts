@@ -1,5 +1,17 @@
 /** A valid access token of a grant, refreshed by exactly one. */
-import { Context, DateTime, Deferred, Duration, Effect, Exit, Layer, Metric, Option, Random, type Redacted } from "effect"
+import {
+  Context,
+  DateTime,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  Metric,
+  Option,
+  Random,
+  type Redacted,
+} from "effect"
 import type { Resource } from "../domain/Account.ts"
 import { codeOf } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
@@ -25,7 +37,7 @@ const heldAtMost = 300
 
 const redemptions = Metric.counter("mailfleet_redemptions_total", {
   description: "Refresh tokens redeemed, by what the provider answered",
-  incremental: true
+  incremental: true,
 })
 const count = (outcome: string) => Metric.update(Metric.withAttributes(redemptions, { outcome }), 1)
 
@@ -37,7 +49,7 @@ export class Tokens extends Context.Service<Tokens, {
   readonly accessToken: (
     grantId: GrantId,
     resource: Resource,
-    options?: { readonly minValidity?: Duration.Input }
+    options?: { readonly minValidity?: Duration.Input },
   ) => Effect.Effect<AccessToken, ProviderError>
   /** Redeems the refresh token even where a cached access token is fresh. Joins a refresh that is under way. */
   readonly refresh: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError>
@@ -57,19 +69,22 @@ export class Tokens extends Context.Service<Tokens, {
       const scope = yield* Effect.scope
       // Before any redemption in the order of the scope: so it ends after the last of them.
       const commit = yield* makeWriter(store)
-      const inFlight = new Map<GrantId, { readonly resource: Resource; readonly answer: Deferred.Deferred<AccessToken, ProviderError> }>()
+      const inFlight = new Map<
+        GrantId,
+        { readonly resource: Resource; readonly answer: Deferred.Deferred<AccessToken, ProviderError> }
+      >()
       const refreshEvery = Duration.toSeconds(settings.refreshEvery)
 
       const cached = (grantId: GrantId, resource: Resource, minValiditySeconds: number) =>
         Effect.map(
           store.accessToken(grantId, resource, minValiditySeconds),
-          Option.map(({ token, expiresAt }): AccessToken => ({ token, resource, expiresAt }))
+          Option.map(({ token, expiresAt }): AccessToken => ({ token, resource, expiresAt })),
         )
 
       const settlementOf = Effect.fnUntraced(function* (
         grant: LeasedGrant,
         resource: Resource,
-        answer: Exit.Exit<Redemption, RedemptionFailure>
+        answer: Exit.Exit<Redemption, RedemptionFailure>,
       ) {
         const jitter = yield* Random.next
         if (Exit.isSuccess(answer)) {
@@ -82,7 +97,7 @@ export class Tokens extends Context.Service<Tokens, {
             accessToken,
             expiresInSeconds: expiresIn,
             refreshToken,
-            dueInSeconds: nextDueSeconds(refreshEvery, grant.redeemedBefore, jitter)
+            dueInSeconds: nextDueSeconds(refreshEvery, grant.redeemedBefore, jitter),
           } satisfies Settlement
         }
         const { error } = yield* failureOf(answer)
@@ -94,14 +109,14 @@ export class Tokens extends Context.Service<Tokens, {
           class: error.class,
           code: error.providerCode ?? error.code,
           message: error.message,
-          ...verdict(error, same ? grant.failures + 1 : 1, same ? grant.failingSeconds : 0, jitter)
+          ...verdict(error, same ? grant.failures + 1 : 1, same ? grant.failingSeconds : 0, jitter),
         } satisfies Settlement
       })
 
       /** A throttled answer pauses what it reaches; where it names no time, our own backoff does. */
       const pace = Effect.fnUntraced(function* (
         grant: LeasedGrant,
-        answer: Exit.Exit<Redemption, RedemptionFailure>
+        answer: Exit.Exit<Redemption, RedemptionFailure>,
       ): Effect.fn.Return<Exit.Exit<Redemption, RedemptionFailure>> {
         const keys = tokenKeys(grant.app, grant.id)
         if (Exit.isSuccess(answer)) {
@@ -121,7 +136,7 @@ export class Tokens extends Context.Service<Tokens, {
           const answer = yield* provider.redeem({ app: grant.app, refreshToken: grant.refreshToken, resource }).pipe(
             breaker.guard(appKey(grant.app)),
             Effect.exit,
-            Effect.flatMap((exit) => pace(grant, exit))
+            Effect.flatMap((exit) => pace(grant, exit)),
           )
           if (Exit.isFailure(answer) && (yield* failureOf(answer)).error.notSent === true) {
             yield* store.release(grant)
@@ -131,35 +146,39 @@ export class Tokens extends Context.Service<Tokens, {
           return { answer, settled }
         }))
 
-      const refreshOnce: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError> = Effect.fn(
-        "Tokens.refresh"
-      )(function* (grantId, resource) {
-        const { version, lease } = yield* takeLease(store, grantId)
-        if (lease === undefined) {
-          const token = yield* cached(grantId, resource, 0)
-          if (Option.isSome(token)) return token.value
-          // The winner redeemed for another resource, or failed: our own turn.
-          return yield* refreshOnce(grantId, resource)
-        }
-        const keys = tokenKeys(lease.app, grantId)
-        const paused = yield* throttle.remaining(keys.app, keys.tenant, keys.grant)
-        if (paused > 0) {
-          yield* store.release(lease)
-          return yield* pausedError(paused)
-        }
-        const { answer, settled } = yield* redeem(lease, resource)
-        if (!settled.applied) {
-          // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
-          yield* Effect.logInfo("a redemption was overtaken", { grantId, version })
-          const token = yield* cached(grantId, resource, 0)
-          return Option.isSome(token) ? token.value : yield* refreshOnce(grantId, resource)
-        }
-        if (Exit.isFailure(answer)) return yield* (yield* failureOf(answer)).error
-        return { token: answer.value.accessToken, resource, expiresAt: settled.expiresAt! }
-      })
+      const refreshOnce: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError> = Effect
+        .fn(
+          "Tokens.refresh",
+        )(function* (grantId, resource) {
+          const { version, lease } = yield* takeLease(store, grantId)
+          if (lease === undefined) {
+            const token = yield* cached(grantId, resource, 0)
+            if (Option.isSome(token)) return token.value
+            // The winner redeemed for another resource, or failed: our own turn.
+            return yield* refreshOnce(grantId, resource)
+          }
+          const keys = tokenKeys(lease.app, grantId)
+          const paused = yield* throttle.remaining(keys.app, keys.tenant, keys.grant)
+          if (paused > 0) {
+            yield* store.release(lease)
+            return yield* pausedError(paused)
+          }
+          const { answer, settled } = yield* redeem(lease, resource)
+          if (!settled.applied) {
+            // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
+            yield* Effect.logInfo("a redemption was overtaken", { grantId, version })
+            const token = yield* cached(grantId, resource, 0)
+            return Option.isSome(token) ? token.value : yield* refreshOnce(grantId, resource)
+          }
+          if (Exit.isFailure(answer)) return yield* (yield* failureOf(answer)).error
+          return { token: answer.value.accessToken, resource, expiresAt: settled.expiresAt! }
+        })
 
       /** Joins the refresh that is under way in this process, or starts one in our own scope, which no caller can cut. */
-      const refresh: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError> = (grantId, resource) =>
+      const refresh: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError> = (
+        grantId,
+        resource,
+      ) =>
         Effect.suspend(() => {
           const flight = inFlight.get(grantId)
           if (flight !== undefined) {
@@ -177,7 +196,7 @@ export class Tokens extends Context.Service<Tokens, {
             }),
             Effect.exit,
             Effect.forkIn(scope),
-            Effect.andThen(Deferred.await(answer))
+            Effect.andThen(Deferred.await(answer)),
           )
         })
 
@@ -188,15 +207,18 @@ export class Tokens extends Context.Service<Tokens, {
           if (Option.isSome(fresh)) return fresh.value
           return yield* refresh(grantId, resource).pipe(
             Effect.catch((error) =>
-              Effect.flatMap(cached(grantId, resource, 0), Option.match({
-                onNone: () => Effect.fail(error),
-                onSome: Effect.succeed
-              }))
-            )
+              Effect.flatMap(
+                cached(grantId, resource, 0),
+                Option.match({
+                  onNone: () => Effect.fail(error),
+                  onSome: Effect.succeed,
+                }),
+              )
+            ),
           )
-        })
+        }),
       })
-    })
+    }),
   )
 }
 
@@ -206,10 +228,16 @@ const takeLease = Effect.fnUntraced(function* (store: GrantStore["Service"], gra
   for (let polls = 0; polls < heldAtMost; polls++) {
     const answer = yield* store.lease(grantId)
     if (answer._tag === "Missing") {
-      return yield* new ProviderError({ class: "unknown", code: "grant_not_found", message: "the grant is not there any more" })
+      return yield* new ProviderError({
+        class: "unknown",
+        code: "grant_not_found",
+        message: "the grant is not there any more",
+      })
     }
     if (answer._tag === "Leased") {
-      if (seen === undefined || answer.grant.version === seen) return { version: answer.grant.version, lease: answer.grant }
+      if (seen === undefined || answer.grant.version === seen) {
+        return { version: answer.grant.version, lease: answer.grant }
+      }
       yield* store.release(answer.grant)
       return { version: answer.grant.version, lease: undefined }
     }
@@ -220,7 +248,7 @@ const takeLease = Effect.fnUntraced(function* (store: GrantStore["Service"], gra
     class: "transient",
     code: codeOf.transient,
     message: "another process holds this grant and does not finish",
-    notSent: true
+    notSent: true,
   })
 })
 
@@ -230,7 +258,7 @@ const pausedError = (millis: number) =>
     code: codeOf.throttled,
     message: "the provider asked us to wait; tried again after the pause",
     retryAfterMillis: millis,
-    notSent: true
+    notSent: true,
   })
 
 /** The failure of a redemption; a defect of a provider module counts as a passing fault, so that no grant suffers for it. */
@@ -239,6 +267,10 @@ const failureOf = (exit: Exit.Failure<Redemption, RedemptionFailure>): Effect.Ef
   return failed !== undefined
     ? Effect.succeed(failed.error)
     : Effect.as(Effect.logError("a redemption ended unexpectedly"), {
-      error: new ProviderError({ class: "transient", code: codeOf.transient, message: "the redemption ended unexpectedly" })
+      error: new ProviderError({
+        class: "transient",
+        code: codeOf.transient,
+        message: "the redemption ended unexpectedly",
+      }),
     })
 }

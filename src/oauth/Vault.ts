@@ -51,8 +51,8 @@ export class Vault extends Context.Service<Vault, {
               iv,
               cipher.update(plaintext, "utf8"),
               cipher.final(),
-              cipher.getAuthTag()
-            ])
+              cipher.getAuthTag(),
+            ]),
           )
         },
         open: (owner, sealed) =>
@@ -63,7 +63,7 @@ export class Vault extends Context.Service<Vault, {
               const key = byId.get(bytes.subarray(2, idEnd).toString())
               if (bytes[0] !== format || key === undefined) {
                 throw new VaultError({
-                  message: "a stored secret was encrypted with a key that MAILFLEET_ENCRYPTION_KEYS no longer holds"
+                  message: "a stored secret was encrypted with a key that MAILFLEET_ENCRYPTION_KEYS no longer holds",
                 })
               }
               const iv = bytes.subarray(idEnd, idEnd + ivBytes)
@@ -72,19 +72,19 @@ export class Vault extends Context.Service<Vault, {
               decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes))
               const plaintext = Buffer.concat([
                 decipher.update(bytes.subarray(idEnd + ivBytes, bytes.length - tagBytes)),
-                decipher.final()
+                decipher.final(),
               ])
               return Redacted.make(plaintext.toString("utf8"))
             },
             catch: (error) =>
-              error instanceof VaultError
-                ? error
-                : new VaultError({ message: "a stored secret cannot be decrypted: the row was altered, or the key is another one" })
+              error instanceof VaultError ? error : new VaultError({
+                message: "a stored secret cannot be decrypted: the row was altered, or the key is another one",
+              }),
           }),
         hash: (token) => keyedHash(current, token),
-        hashes: (token) => keys.map((key) => keyedHash(key, token))
+        hashes: (token) => keys.map((key) => keyedHash(key, token)),
       })
-    })
+    }),
   )
 }
 
@@ -100,7 +100,10 @@ const keyedHash = (key: Key, token: Redacted.Redacted): Uint8Array =>
 const parseKeys = (setting: Option.Option<Redacted.Redacted>) =>
   Effect.gen(function* () {
     const wrong = (message: string) =>
-      new SettingsError({ variable: "MAILFLEET_ENCRYPTION_KEYS", message: `MAILFLEET_ENCRYPTION_KEYS ${message}; ${howToMakeAKey}` })
+      new SettingsError({
+        variable: "MAILFLEET_ENCRYPTION_KEYS",
+        message: `MAILFLEET_ENCRYPTION_KEYS ${message}; ${howToMakeAKey}`,
+      })
     if (Option.isNone(setting)) return yield* wrong("must be set together with DATABASE_URL")
     const keys: Array<Key> = []
     for (const part of Redacted.value(setting.value).split(",")) {

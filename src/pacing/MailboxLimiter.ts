@@ -12,12 +12,12 @@ export class MailboxLimiter extends Context.Service<MailboxLimiter, {
     Effect.gen(function* () {
       const semaphores = yield* RcMap.make({
         lookup: (_key: string) => Semaphore.make(concurrentRequests),
-        idleTimeToLive: "1 minute"
+        idleTimeToLive: "1 minute",
       })
       return MailboxLimiter.of({
         limit: (key) => (effect) =>
-          Effect.scoped(Effect.flatMap(RcMap.get(semaphores, key), (semaphore) => semaphore.withPermit(effect)))
+          Effect.scoped(Effect.flatMap(RcMap.get(semaphores, key), (semaphore) => semaphore.withPermit(effect))),
       })
-    })
+    }),
   )
 }

@@ -2,10 +2,13 @@
 import { Clock, Context, Effect, Layer } from "effect"
 
 /** The keys under which a token endpoint can pause us: the whole app, one tenant of it, one grant. */
-export const tokenKeys = (app: { readonly provider: string; readonly clientId: string; readonly tenant: string }, grantId: string) => ({
+export const tokenKeys = (
+  app: { readonly provider: string; readonly clientId: string; readonly tenant: string },
+  grantId: string,
+) => ({
   app: `token:${app.provider}:${app.clientId}`,
   tenant: `token:${app.provider}:${app.clientId}:${app.tenant}`,
-  grant: `token:grant:${grantId}`
+  grant: `token:grant:${grantId}`,
 })
 
 /** The key of one mailbox under one app (Microsoft Graph throttling limits: per app id and mailbox). */
@@ -50,7 +53,7 @@ export class Throttle extends Context.Service<Throttle, {
           row.set(key, count)
           return Math.min(60_000, 1_000 * 2 ** (count - 1))
         }),
-      succeeded: (key) => Effect.sync(() => void row.delete(key))
+      succeeded: (key) => Effect.sync(() => void row.delete(key)),
     })
   })
 }

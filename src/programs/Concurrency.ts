@@ -9,20 +9,21 @@ export interface Lane {
 }
 
 export class Concurrency extends Context.Service<Concurrency, Readonly<Record<RunKind | "backgroundRefresh", Lane>>>()(
-  "mailfleet/programs/Concurrency"
+  "mailfleet/programs/Concurrency",
 ) {
   static readonly layer: Layer.Layer<Concurrency, never, Settings> = Layer.effect(
     Concurrency,
     Effect.gen(function* () {
       const settings = yield* Settings
-      const lane = (concurrency: number) => Effect.map(Semaphore.make(concurrency), (permits): Lane => ({ concurrency, permits }))
+      const lane = (concurrency: number) =>
+        Effect.map(Semaphore.make(concurrency), (permits): Lane => ({ concurrency, permits }))
       return Concurrency.of({
         import: yield* lane(settings.importConcurrency),
         refresh: yield* lane(settings.refreshConcurrency),
         // Requested and scheduled syncs together.
         sync: yield* lane(settings.syncConcurrency),
-        backgroundRefresh: yield* lane(settings.backgroundRefreshConcurrency)
+        backgroundRefresh: yield* lane(settings.backgroundRefreshConcurrency),
       })
-    })
+    }),
   )
 }

@@ -20,7 +20,7 @@ import { type ImportOptions, ImportRefused, type Requested } from "./RunRequests
 const ImportParams = Schema.Struct({
   onDuplicate: OnDuplicate,
   dryRun: Schema.Boolean,
-  verify: Schema.Boolean
+  verify: Schema.Boolean,
 })
 const decodeParams = Schema.decodeUnknownEffect(ImportParams)
 
@@ -36,7 +36,11 @@ export const stage = Effect.fn("Import.stage")(
       kind: "import",
       trigger: request.trigger,
       idempotencyKey: request.idempotencyKey,
-      params: { onDuplicate: options.onDuplicate, dryRun: options.dryRun, verify: options.verify } satisfies typeof ImportParams.Type
+      params: {
+        onDuplicate: options.onDuplicate,
+        dryRun: options.dryRun,
+        verify: options.verify,
+      } satisfies typeof ImportParams.Type,
     })
     if (begun._tag === "Known") {
       yield* Stream.runDrain(hashed)
@@ -48,9 +52,9 @@ export const stage = Effect.fn("Import.stage")(
       Effect.raceFirst(Effect.forever(Effect.andThen(Effect.sleep(uploadBeat), staging.renew(upload)))),
       Effect.andThen(Effect.suspend(() => staging.seal(upload, digest.digest("hex")))),
       // Whatever ends the upload, an interruption included: nothing of it stays, and its key is free.
-      Effect.onError(() => staging.abort(upload))
+      Effect.onError(() => staging.abort(upload)),
     )
-  }
+  },
 )
 
 const stageRows = <E>(body: Stream.Stream<Uint8Array, E>, options: ImportOptions, upload: Upload) =>
@@ -58,10 +62,12 @@ const stageRows = <E>(body: Stream.Stream<Uint8Array, E>, options: ImportOptions
     const staging = yield* ImportStaging
     yield* body.pipe(
       parse(options.format, { provider: options.provider, channel: options.channel, tags: options.tags }),
-      Stream.catchIf(isFileError, (error) =>
-        Stream.fail(new ImportRefused({ code: error.code, message: error.message, line: error.line }))),
+      Stream.catchIf(
+        isFileError,
+        (error) => Stream.fail(new ImportRefused({ code: error.code, message: error.message, line: error.line })),
+      ),
       Stream.grouped(blockRows),
-      Stream.runForEach((rows) => staging.append(upload, rows))
+      Stream.runForEach((rows) => staging.append(upload, rows)),
     )
     if (upload.position === 1) {
       return yield* new ImportRefused({ code: "empty_file", message: "the file holds no rows" })
@@ -86,4 +92,3 @@ export const importAccounts = (run: OwnedRun, options: RunOverOptions) =>
     return yield* runOver(run, options, (item, attempt) =>
       refreshOne(run, item, attempt).pipe(Effect.provideService(Tokens, tokens)))
   })
-

@@ -58,7 +58,7 @@ export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptio
       yield* Effect.sleep(millis).pipe(
         Effect.andThen(Queue.offer(queue, entry)),
         Effect.ensuring(waiting.release(1)),
-        Effect.forkIn(scope)
+        Effect.forkIn(scope),
       )
     })
 
@@ -87,7 +87,7 @@ export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptio
   yield* Effect.forkIn(feed, scope)
   yield* Effect.forEach(Array.from({ length: options.concurrency }), () => lane, {
     concurrency: "unbounded",
-    discard: true
+    discard: true,
   })
 }, Effect.scoped)
 

@@ -11,11 +11,14 @@ export const refreshOne = Effect.fnUntraced(function* (run: OwnedRun, item: Work
   if (item.refreshedAt !== null && item.refreshedAt >= run.createdAt) return succeeded
   return yield* tokens.refresh(item.grantId, item.resource).pipe(
     Effect.as(succeeded),
-    Effect.catch((error) => orPostpone(error, attempt))
+    Effect.catch((error) => orPostpone(error, attempt)),
   )
 })
 
 export const refresh = (run: OwnedRun, options: RunOverOptions) =>
-  Effect.flatMap(Tokens, (tokens) =>
-    runOver(run, options, (item, attempt) =>
-      refreshOne(run, item, attempt).pipe(Effect.provideService(Tokens, tokens))))
+  Effect.flatMap(
+    Tokens,
+    (tokens) =>
+      runOver(run, options, (item, attempt) =>
+        refreshOne(run, item, attempt).pipe(Effect.provideService(Tokens, tokens))),
+  )

@@ -6,14 +6,14 @@
 import { Effect, Latch, Metric, Random, type Semaphore } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { type ItemResult, type OwnedRun, type RunLost, Runs, type WorkItem } from "../storage/Runs.ts"
-import { lanes, postponed, type Postponed } from "./Lanes.ts"
+import { lanes, type Postponed, postponed } from "./Lanes.ts"
 
 export type ItemOutcome = Omit<ItemResult, "position">
 
 export const succeeded: ItemOutcome = { outcome: "succeeded" }
 export const skipped = (code: string, message: string): ItemOutcome => ({
   outcome: "skipped",
-  error: { code, message, retryable: false }
+  error: { code, message, retryable: false },
 })
 
 /** Progress is stored after so many outcomes, or so long after the first of them, whichever comes first. */
@@ -22,7 +22,10 @@ const progressMillis = 250
 const pageSize = 200
 const transientRetries = 3
 
-const items = Metric.counter("mailfleet_run_items_total", { description: "Items of runs, by kind and outcome", incremental: true })
+const items = Metric.counter("mailfleet_run_items_total", {
+  description: "Items of runs, by kind and outcome",
+  incremental: true,
+})
 
 /** Waits out what asks to wait, tries passing faults again, and turns the rest into the item's outcome. */
 export const orPostpone = (error: ProviderError, attempt: number): Effect.Effect<ItemOutcome | Postponed> =>
@@ -47,7 +50,7 @@ export interface RunOverOptions {
 export const runOver = (
   run: OwnedRun,
   options: RunOverOptions,
-  one: (item: WorkItem, attempt: number) => Effect.Effect<ItemOutcome | Postponed>
+  one: (item: WorkItem, attempt: number) => Effect.Effect<ItemOutcome | Postponed>,
 ): Effect.Effect<"completed" | "cancelled", RunLost, Runs> =>
   Effect.gen(function* () {
     const runs = yield* Runs
@@ -81,7 +84,7 @@ export const runOver = (
     const recorder = some.await.pipe(
       Effect.andThen(Effect.timeoutOption(enough.await, progressMillis)),
       Effect.andThen(recordAll),
-      Effect.forever
+      Effect.forever,
     )
 
     const work = lanes({
@@ -89,21 +92,24 @@ export const runOver = (
       permits: options.permits,
       next,
       one: (item: WorkItem, attempt) =>
-        Effect.map(one(item, attempt), (result) => isPostponed(result) ? result : { ...result, position: item.position }),
+        Effect.map(
+          one(item, attempt),
+          (result) => isPostponed(result) ? result : { ...result, position: item.position },
+        ),
       done: (result: ItemResult) =>
         Effect.sync(() => {
           results.push(result)
           some.openUnsafe()
           if (results.length >= progressItems) enough.openUnsafe()
-        })
+        }),
     }).pipe(
       Effect.withSpan(`RunOver.${run.kind}`, { attributes: { runId: run.id } }),
-      Effect.as("completed" as const)
+      Effect.as("completed" as const),
     )
 
     return yield* Effect.raceFirst(
       Effect.raceFirst(work, recorder),
-      untilCancelled(run)
+      untilCancelled(run),
       // Outcomes that are known but not stored yet, whatever ended the work.
     ).pipe(Effect.ensuring(Effect.ignore(recordAll)))
   })

@@ -16,7 +16,7 @@ import { RunWorker } from "./RunWorker.ts"
 export class ImportRefused extends Schema.TaggedError<ImportRefused>()("ImportRefused", {
   code: Schema.String,
   message: Schema.String,
-  line: Schema.optionalKey(Schema.Int)
+  line: Schema.optionalKey(Schema.Int),
 }) {}
 
 export interface ImportOptions {
@@ -48,7 +48,7 @@ export interface NewAccount {
 
 /** An account with this address is there already. */
 export class DuplicateAccount extends Schema.TaggedError<DuplicateAccount>()("DuplicateAccount", {
-  accountId: Schema.String
+  accountId: Schema.String,
 }) {}
 
 export class RunRequests extends Context.Service<RunRequests, {
@@ -56,7 +56,7 @@ export class RunRequests extends Context.Service<RunRequests, {
   readonly import: <E>(
     body: Stream.Stream<Uint8Array, E>,
     options: ImportOptions,
-    request: Requested
+    request: Requested,
   ) => Effect.Effect<Run, E | ImportRefused | IdempotencyConflict>
   readonly refresh: (selection: Selection, request: Requested) => Effect.Effect<Run, IdempotencyConflict>
   readonly sync: (selection: Selection, request: Requested) => Effect.Effect<Run, IdempotencyConflict>
@@ -91,7 +91,7 @@ export class RunRequests extends Context.Service<RunRequests, {
         import: (body, options, request) =>
           Effect.tap(
             stage(body, options, request).pipe(Effect.provideService(ImportStaging, staging)),
-            worker.wake("import")
+            worker.wake("import"),
           ),
         refresh: startOver("refresh"),
         sync: startOver("sync"),
@@ -104,15 +104,18 @@ export class RunRequests extends Context.Service<RunRequests, {
         addAccount: Effect.fn("RunRequests.addAccount")(function* (account: NewAccount) {
           const row = checkRow({ ...account, refreshToken: Redacted.value(account.refreshToken) }, 1, {})
           if (row._tag === "BadRow") return yield* new ImportRefused({ code: row.code, message: row.message })
-          const stored = yield* staging.storeOne({ ...row, tenant: row.tenant ?? defaultTenant(settings, row.provider) })
+          const stored = yield* staging.storeOne({
+            ...row,
+            tenant: row.tenant ?? defaultTenant(settings, row.provider),
+          })
           if (stored._tag === "Settled") return yield* new DuplicateAccount({ accountId: stored.accountId ?? "" })
           const target = Option.getOrThrow(yield* accounts.target(stored.accountId))
           // What came of it is on the account.
           yield* Effect.ignore(tokens.refresh(target.grantId, resourceOf(row.provider, row.channel)))
           return Option.getOrThrow(yield* accounts.get(stored.accountId))
-        })
+        }),
       })
-    })
+    }),
   )
 }
 
@@ -121,5 +124,5 @@ const newRun = (kind: NewRun["kind"], { trigger, idempotencyKey }: Requested, as
   trigger,
   idempotencyKey,
   params: kind === "import" ? { onDuplicate: "skip", dryRun: false, verify: true } : {},
-  requestHash: JSON.stringify([kind, asked])
+  requestHash: JSON.stringify([kind, asked]),
 })

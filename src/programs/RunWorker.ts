@@ -28,16 +28,20 @@ export class RunWorker extends Context.Service<RunWorker, {
     Effect.gen(function* () {
       const runs = yield* Runs
       const concurrency = yield* Concurrency
-      const latches = { import: yield* Latch.make(true), refresh: yield* Latch.make(true), sync: yield* Latch.make(true) }
+      const latches = {
+        import: yield* Latch.make(true),
+        refresh: yield* Latch.make(true),
+        sync: yield* Latch.make(true),
+      }
 
       const work = (run: OwnedRun) =>
         Effect.gen(function* () {
           const program = { import: importAccounts, refresh, sync }[run.kind]
           const end = yield* program(run, concurrency[run.kind])
           yield* runs.finish(run, end)
-          yield* Effect.logInfo(`${run.kind} run ${end}`, { runId: run.id })
+          yield* Effect.logInfo(`${run.kind} run ${end}`)
         }).pipe(
-          Effect.catchTag("RunLost", () => Effect.logWarning("another process has taken the run over", { runId: run.id })),
+          Effect.catchTag("RunLost", () => Effect.logWarning("another process has taken the run over")),
           Effect.onInterrupt(() => runs.handBack(run)),
           // The lease ends by itself, and the run is taken up again where it was.
           Effect.catchCause((cause) =>
@@ -45,7 +49,7 @@ export class RunWorker extends Context.Service<RunWorker, {
               ? Effect.interrupt
               : Effect.logError("a run stopped unexpectedly and is resumed later", cause)
           ),
-          Effect.annotateLogs({ run: run.id })
+          Effect.annotateLogs({ run: run.id }),
         )
 
       for (const kind of kinds) {
@@ -57,13 +61,15 @@ export class RunWorker extends Context.Service<RunWorker, {
           const claimed = free > 0 ? yield* runs.claim(kind, free) : []
           for (const run of claimed) yield* FiberSet.run(working, work(run))
         }).pipe(
-          Effect.catchCause((cause) => Effect.andThen(Effect.logError("runs cannot be claimed", cause), Effect.sleep("1 second"))),
+          Effect.catchCause((cause) =>
+            Effect.andThen(Effect.logError("runs cannot be claimed", cause), Effect.sleep("1 second"))
+          ),
           Effect.forever,
-          Effect.forkScoped
+          Effect.forkScoped,
         )
       }
 
       return RunWorker.of({ wake: (kind) => latches[kind].open })
-    })
+    }),
   )
 }

@@ -47,33 +47,36 @@ export class SyncAccount extends Context.Service<SyncAccount, {
 
       /** Runs a round under a lease that is kept, and records its outcome. */
       const run = (lease: SyncLease) =>
-        Effect.flatMap(mailboxes.open(lease.account), (mailbox) => syncFolders({ mailbox, folders, writer }, lease)).pipe(
-          Effect.raceFirst(keep(lease)),
-          Effect.onExit((exit) => record(lease, exit))
-        )
+        Effect.flatMap(mailboxes.open(lease.account), (mailbox) => syncFolders({ mailbox, folders, writer }, lease))
+          .pipe(
+            Effect.raceFirst(keep(lease)),
+            Effect.onExit((exit) => record(lease, exit)),
+          )
 
       const keep = (lease: SyncLease): Effect.Effect<never, LeaseLost> =>
         Effect.forever(
           Effect.delay(
             Effect.flatMap(leases.keep(lease), (kept) => kept ? Effect.void : Effect.fail(new LeaseLost())),
-            beat
-          )
+            beat,
+          ),
         )
 
-      const record = Effect.fnUntraced(function* (lease: SyncLease, exit: Exit.Exit<unknown, ProviderError | LeaseLost>) {
-        if (Exit.isSuccess(exit)) {
-          return yield* leases.succeed(lease, (yield* jitter) * Duration.toMillis(settings.syncEvery))
-        }
-        const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-        if (error?._tag === "ProviderError") {
-          const { code, message } = error
-          const dueInMillis = yield* dueAfter(error, lease.failures)
-          // Whoever took the account over in the meantime records its own outcome.
-          return yield* Effect.ignore(leases.fail(lease, { code, message, dueInMillis }))
-        }
-        // Interrupted by shutdown, or ended by a fault of the database: no verdict, and whoever is next need not wait.
-        if (error === undefined) yield* Effect.ignoreCause(leases.release(lease))
-      })
+      const record = Effect.fnUntraced(
+        function* (lease: SyncLease, exit: Exit.Exit<unknown, ProviderError | LeaseLost>) {
+          if (Exit.isSuccess(exit)) {
+            return yield* leases.succeed(lease, (yield* jitter) * Duration.toMillis(settings.syncEvery))
+          }
+          const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+          if (error?._tag === "ProviderError") {
+            const { code, message } = error
+            const dueInMillis = yield* dueAfter(error, lease.failures)
+            // Whoever took the account over in the meantime records its own outcome.
+            return yield* Effect.ignore(leases.fail(lease, { code, message, dueInMillis }))
+          }
+          // Interrupted by shutdown, or ended by a fault of the database: no verdict, and whoever is next need not wait.
+          if (error === undefined) yield* Effect.ignoreCause(leases.release(lease))
+        },
+      )
 
       /** Waits for the round of another process. None = it ended without a verdict, so the account is free to take. */
       const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
@@ -93,7 +96,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
       const standing = (accountId: AccountId): Effect.Effect<SyncStanding, AccountGone> =>
         Effect.flatMap(
           leases.standing(accountId),
-          Option.match({ onNone: () => Effect.fail(gone), onSome: Effect.succeed })
+          Option.match({ onNone: () => Effect.fail(gone), onSome: Effect.succeed }),
         )
 
       const round = Effect.fn("SyncAccount.round")(function* (accountId: AccountId) {
@@ -101,7 +104,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
           const lease = yield* leases.acquire(accountId)
           const outcome = Option.isSome(lease)
             // Lost to a process that took us for dead: its round counts.
-            ? yield* Effect.map(run(lease.value), Option.some).pipe(Effect.catchTag("LeaseLost", () => Effect.succeedNone))
+            ? yield* Effect.map(run(lease.value), Option.some).pipe(
+              Effect.catchTag("LeaseLost", () => Effect.succeedNone),
+            )
             : yield* Effect.flatMap(standing(accountId), (first) => join(accountId, first))
           if (Option.isSome(outcome)) return outcome.value
         }
@@ -115,7 +120,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
       })
 
       return SyncAccount.of({ sync })
-    })
+    }),
   )
 }
 

@@ -32,7 +32,7 @@ interface Services {
  */
 export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
   { folders, mailbox, writer }: Services,
-  lease: SyncLease
+  lease: SyncLease,
 ) {
   let changes = 0
   // Counts requests and removals, so as to tell which came first.
@@ -55,8 +55,8 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
       const page: Page | CursorLost | FolderGone = yield* mailbox.page(folder.remoteId, folder.cursor).pipe(
         Effect.catchTags({
           CursorLost: (lost) => Effect.succeed(lost),
-          FolderGone: (gone) => Effect.succeed(gone)
-        })
+          FolderGone: (gone) => Effect.succeed(gone),
+        }),
       )
       if ("_tag" in page) {
         if (page._tag === "FolderGone") {
@@ -101,5 +101,5 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
 const unstable = new ProviderError({
   class: "transient",
   code: codeOf.transient,
-  message: "the provider lost its place in a folder again and again; the next round lists the folder afresh"
+  message: "the provider lost its place in a folder again and again; the next round lists the folder afresh",
 })

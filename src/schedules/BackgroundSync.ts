@@ -26,9 +26,9 @@ export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings 
       one: ({ id }) =>
         syncAccount.sync(id).pipe(
           Effect.ignore,
-          Effect.catchCause((cause) => Effect.logError("a scheduled sync stopped unexpectedly; it comes again", cause))
+          Effect.catchCause((cause) => Effect.logError("a scheduled sync stopped unexpectedly; it comes again", cause)),
         ),
-      done: () => Effect.void
+      done: () => Effect.void,
     }).pipe(Effect.retry(Schedule.spaced(Duration.seconds(1))), Effect.forkScoped)
-  })
+  }),
 )

@@ -53,7 +53,7 @@ const storage = Layer.mergeAll(
   SyncLeases.layer,
   Sweeps.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
-  layerGrantStore
+  layerGrantStore,
 ).pipe(Layer.provideMerge(Vault.layer))
 
 const pacing = Layer.mergeAll(AppBreaker.layer, MailboxLimiter.layer, Throttle.layer)
@@ -61,7 +61,8 @@ const pacing = Layer.mergeAll(AppBreaker.layer, MailboxLimiter.layer, Throttle.l
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
 /** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
-export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests.layer
+export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests
+  .layer
   .pipe(
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
@@ -69,12 +70,12 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
     Layer.provideMerge(tokens),
     Layer.provide(pacing),
-    Layer.provideMerge(storage)
+    Layer.provideMerge(storage),
   )
 
 /** The schedules that keep grants alive and mail in step, and tidy up. */
 export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(
   BackgroundRefresh.layer,
   BackgroundSync.layer,
-  Housekeeping.layer
+  Housekeeping.layer,
 )

@@ -12,6 +12,6 @@ export const layer: Layer.Layer<never, never, ImportStaging | Sweeps> = Layer.ef
   }).pipe(
     Effect.catchCause((cause) => Effect.logError("housekeeping failed; tried again in a minute", cause)),
     Effect.repeat(Schedule.spaced(Duration.minutes(1))),
-    Effect.forkScoped
+    Effect.forkScoped,
   )
 }))

@@ -22,7 +22,7 @@ const retryAfter = (seconds: number) =>
 const toProblem = (error: ProviderError) => {
   const about = {
     detail: error.message,
-    ...(error.providerCode === undefined ? {} : { providerCode: error.providerCode })
+    ...(error.providerCode === undefined ? {} : { providerCode: error.providerCode }),
   }
   switch (error.class) {
     case "needs_user":
@@ -77,7 +77,7 @@ export class AccessTokens extends Context.Service<AccessTokens, {
             accountId: account.id,
             grantId: account.grantId,
             resource,
-            outcome
+            outcome,
           })))
 
       const issue = Effect.fn("AccessTokens.issue")(function* (id: AccountId, request: {
@@ -90,29 +90,29 @@ export class AccessTokens extends Context.Service<AccessTokens, {
           const message = `Expected ${resourcesOf(account).join(" or ")}: the account is at ${account.provider}`
           return yield* new InvalidRequest({
             detail: `resource: ${message}`,
-            issues: [{ in: "query", field: "resource", message }]
+            issues: [{ in: "query", field: "resource", message }],
           })
         }
         if (account.status === "disabled") {
           yield* audit(account, resource, "account_disabled")
           return yield* new AccountUnusable({
             code: "account_disabled",
-            detail: "the account is disabled: set its status to active first"
+            detail: "the account is disabled: set its status to active first",
           })
         }
         const token = yield* tokens.accessToken(
           account.grantId,
           resource,
-          request.minValidity === undefined ? {} : { minValidity: request.minValidity }
+          request.minValidity === undefined ? {} : { minValidity: request.minValidity },
         ).pipe(
           Effect.tapError((error) => audit(account, resource, error.code)),
-          Effect.catchTag("ProviderError", refuse)
+          Effect.catchTag("ProviderError", refuse),
         )
         yield* audit(account, resource, "issued")
         return token
       })
 
       return AccessTokens.of({ issue })
-    })
+    }),
   )
 }

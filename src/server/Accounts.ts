@@ -19,14 +19,17 @@ export const layerAccounts = HttpApiBuilder.group(
 
     return handlers.handleAll({
       list: ({ query }) => Effect.mapError(accounts.list(limited(query)), cursorProblem),
-      create: Effect.fn("accounts.create")(function* ({ payload }) {
-        const account = yield* requests.addAccount(payload)
-        return HttpApiSchema.withHeaders({ body: account, headers: { location: `/v1/accounts/${account.id}` } })
-      }, Effect.catchTags({
-        DuplicateAccount: ({ accountId }) =>
-          Effect.fail(new DuplicateAccount({ detail: "an account with this address exists", accountId })),
-        ImportRefused: (error) => Effect.fail(importProblem(error))
-      })),
+      create: Effect.fn("accounts.create")(
+        function* ({ payload }) {
+          const account = yield* requests.addAccount(payload)
+          return HttpApiSchema.withHeaders({ body: account, headers: { location: `/v1/accounts/${account.id}` } })
+        },
+        Effect.catchTags({
+          DuplicateAccount: ({ accountId }) =>
+            Effect.fail(new DuplicateAccount({ detail: "an account with this address exists", accountId })),
+          ImportRefused: (error) => Effect.fail(importProblem(error)),
+        }),
+      ),
       get: ({ params }) => orNoAccount(accounts.get(params.id)),
       update: ({ params, payload }) => orNoAccount(accounts.patch(params.id, payload)),
       remove: Effect.fn("accounts.remove")(function* ({ params }) {
@@ -37,7 +40,7 @@ export const layerAccounts = HttpApiBuilder.group(
       accessToken: Effect.fn("accounts.accessToken")(function* ({ params, query }) {
         const { token, resource, expiresAt } = yield* tokens.issue(params.id, query)
         return { accessToken: token, resource, expiresAt }
-      })
+      }),
     })
-  })
+  }),
 ).pipe(Layer.provide(AccessTokens.layer))

@@ -7,7 +7,7 @@ import {
   IdempotencyKeyReused,
   ImportRefused as ImportRefusedProblem,
   InvalidCursor as InvalidCursorProblem,
-  NotFound
+  NotFound,
 } from "../api/Problems.ts"
 import type { Run } from "../domain/Run.ts"
 import type { ImportRefused } from "../programs/RunRequests.ts"
@@ -17,7 +17,7 @@ import type { IdempotencyConflict } from "../storage/Runs.ts"
 /** The query of a list, with the limit that applies. */
 export const limited = <Q extends { readonly limit?: number }>(query: Q): Q & { readonly limit: number } => ({
   ...query,
-  limit: query.limit ?? defaultLimit
+  limit: query.limit ?? defaultLimit,
 })
 
 /** Fails with `not_found` where there is none. */
@@ -26,8 +26,8 @@ export const orNotFound = (what: string) => <A, E, R>(effect: Effect.Effect<Opti
     effect,
     Option.match({
       onNone: () => Effect.fail(new NotFound({ detail: `there is no ${what} with this id` })),
-      onSome: Effect.succeed
-    })
+      onSome: Effect.succeed,
+    }),
   )
 
 /** `202` with the run and where to watch it. */

@@ -7,7 +7,7 @@ import { Settings, SettingsError } from "../domain/Settings.ts"
 
 const digest = (text: string): Effect.Effect<Uint8Array> =>
   Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
-    Effect.map((buffer) => new Uint8Array(buffer))
+    Effect.map((buffer) => new Uint8Array(buffer)),
   )
 
 /** Takes the same time wherever the first difference is. Both are digests, so neither length nor prefix of a key shows. */
@@ -25,7 +25,7 @@ export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Setti
     if (Option.isNone(settings.adminKey)) {
       return yield* new SettingsError({
         variable: "MAILFLEET_ADMIN_KEY",
-        message: "MAILFLEET_ADMIN_KEY must be set: a long random text, which every call bears"
+        message: "MAILFLEET_ADMIN_KEY must be set: a long random text, which every call bears",
       })
     }
     const expected = yield* digest(Redacted.value(settings.adminKey.value))
@@ -37,7 +37,7 @@ export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Setti
           return yield* new Unauthorized({ detail: "a valid key is needed: Authorization: Bearer <key>" })
         }
         return yield* Effect.provideService(httpEffect, Caller, { name: "admin" })
-      })
+      }),
     })
-  })
+  }),
 )

@@ -10,7 +10,7 @@ import {
   InvalidRequest,
   type Issue,
   UnsupportedMediaType,
-  UploadBroken
+  UploadBroken,
 } from "../api/Problems.ts"
 
 /** For bodies that are read whole. Imports are streamed and have no limit. */
@@ -25,7 +25,7 @@ const slots = {
   Query: "query",
   Payload: "body",
   Body: "body",
-  ResponseHeaders: "headers"
+  ResponseHeaders: "headers",
 } as const
 
 /** Names of fields are repeated only where they look like names: a secret in the wrong place is not. */
@@ -36,7 +36,7 @@ const issuesOf = (error: HttpApiError.HttpApiSchemaError): ReadonlyArray<Issue> 
   format(error.cause.issue).issues.slice(0, 20).map((issue) => ({
     in: slots[error.kind],
     field: fieldName((issue.path ?? []).map((segment) => typeof segment === "object" ? segment.key : segment)),
-    message: issue.message
+    message: issue.message,
   }))
 
 const refuse = (error: HttpApiError.HttpApiSchemaError) => {
@@ -78,7 +78,7 @@ export const layerBoundary: Layer.Layer<Boundary> = Layer.succeed(
   Boundary,
   Effect.fnUntraced(function* (httpEffect, { endpoint }) {
     const exit = yield* Effect.exit(
-      Effect.provideService(httpEffect, HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maxBodyBytes))
+      Effect.provideService(httpEffect, HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maxBodyBytes)),
     )
     if (Exit.isSuccess(exit)) {
       if (isForeignRefusal(exit.value)) return yield* unsupported([...endpoint.payload.keys()])
@@ -90,5 +90,5 @@ export const layerBoundary: Layer.Layer<Boundary> = Layer.succeed(
     }
     const problem = unreadable(exit.cause)
     return yield* problem === undefined ? Effect.failCause(exit.cause) : Effect.fail(problem)
-  })
+  }),
 )

@@ -6,7 +6,7 @@ import {
   HttpServerError,
   HttpServerRequest,
   HttpServerRespondable,
-  HttpServerResponse
+  HttpServerResponse,
 } from "effect/http"
 import { InternalError, MethodNotAllowed, NotFound } from "../api/Problems.ts"
 
@@ -23,7 +23,7 @@ const noRoute = (router: FindMyWay.Router<true>, request: HttpServerRequest.Http
   if (known.length === 0) return HttpServerRespondable.toResponse(new NotFound({ detail: "there is no such route" }))
   const allowed = known.includes("GET") ? [...known, "HEAD"] : known
   return HttpServerRespondable.toResponse(
-    new MethodNotAllowed({ detail: `this route takes ${allowed.join(", ")}`, allowed })
+    new MethodNotAllowed({ detail: `this route takes ${allowed.join(", ")}`, allowed }),
   ).pipe(Effect.map(HttpServerResponse.setHeader("allow", allowed.join(", "))))
 }
 
@@ -37,7 +37,7 @@ const respond = (router: FindMyWay.Router<true>, cause: Cause.Cause<unknown>) =>
     // The client hung up, or the process ends: nobody reads the answer, and nothing is wrong.
     if (Cause.hasInterruptsOnly(cause)) return yield* Effect.failCause(cause)
     yield* Effect.logError("a request failed", cause).pipe(
-      Effect.annotateLogs({ method: request.method, path: pathOf(request) })
+      Effect.annotateLogs({ method: request.method, path: pathOf(request) }),
     )
     return yield* HttpServerRespondable.toResponse(new InternalError({ detail: "the fault is ours, and is logged" }))
   })
@@ -47,13 +47,13 @@ const pathOf = (request: HttpServerRequest.HttpServerRequest): string => request
 const common = Headers.fromInput({
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
-  "cross-origin-resource-policy": "same-origin"
+  "cross-origin-resource-policy": "same-origin",
 })
 
 /** Answers may hold mail and tokens: no cache keeps them, and no page may frame them. */
 const restrictive = Headers.fromInput({
   "cache-control": "no-store",
-  "content-security-policy": "default-src 'none'; frame-ancestors 'none'"
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 })
 
 const secured = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
@@ -69,14 +69,14 @@ export const edge = (routes: ReadonlyArray<KnownRoute>) => {
       const started = yield* Clock.currentTimeMillis
       const response = yield* app.pipe(
         Effect.catchCause((cause) => respond(router, cause)),
-        Effect.map(secured)
+        Effect.map(secured),
       )
       const request = yield* HttpServerRequest.HttpServerRequest
       yield* Effect.logDebug("answered").pipe(Effect.annotateLogs({
         method: request.method,
         path: pathOf(request),
         status: response.status,
-        millis: (yield* Clock.currentTimeMillis) - started
+        millis: (yield* Clock.currentTimeMillis) - started,
       }))
       return response
     })

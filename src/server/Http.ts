@@ -16,11 +16,11 @@ import { layerWork } from "./Work.ts"
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide([layerImports, layerWork, layerRuns, layerAccounts, layerMail, layerOperations, layerHealth]),
-  Layer.provide([layerAuthorization, layerBoundary])
+  Layer.provide([layerAuthorization, layerBoundary]),
 )
 
 const layerRoutes = Layer.mergeAll(layerApi, layerPages).pipe(
-  Layer.provide(HttpServer.layerServices)
+  Layer.provide(HttpServer.layerServices),
 )
 
 /** Ids of any length find their route, so that the answer to one that names nothing is always the same. */
@@ -29,7 +29,7 @@ const routerConfig = { maxParamLength: 16_384 }
 const pages: ReadonlyArray<KnownRoute> = [
   { method: "GET", path: "/" },
   { method: "GET", path: "/docs" },
-  { method: "GET", path: "/openapi.json" }
+  { method: "GET", path: "/openapi.json" },
 ]
 
 const knownRoutes = (): ReadonlyArray<KnownRoute> => {
@@ -38,7 +38,7 @@ const knownRoutes = (): ReadonlyArray<KnownRoute> => {
     onGroup: () => {},
     onEndpoint: ({ endpoint }) => {
       routes.push({ method: endpoint.method, path: endpoint.path as `/${string}` })
-    }
+    },
   })
   return routes
 }
@@ -50,9 +50,9 @@ const knownRoutes = (): ReadonlyArray<KnownRoute> => {
 export const makeHandler = Effect.gen(function* () {
   const context = yield* Effect.context<never>()
   const app = yield* HttpRouter.toHttpEffect(layerRoutes).pipe(
-    Effect.provideService(HttpRouter.RouterConfig, routerConfig)
+    Effect.provideService(HttpRouter.RouterConfig, routerConfig),
   )
   return HttpEffect.toWebHandlerWith<never, Scope.Scope | HttpServerRequest.HttpServerRequest>(context)(
-    edge(knownRoutes())(app)
+    edge(knownRoutes())(app),
   )
 })

@@ -12,7 +12,7 @@ import { unsupported } from "./Boundary.ts"
 
 /** The body as it comes in; a request without any has an empty file. */
 const bodyOf = (
-  request: HttpServerRequest.HttpServerRequest
+  request: HttpServerRequest.HttpServerRequest,
 ): Stream.Stream<Uint8Array, HttpServerError.HttpServerError> =>
   Predicate.hasProperty(request.source, "body") && request.source.body === null ? Stream.empty : request.stream
 
@@ -25,21 +25,24 @@ export const layerImports = HttpApiBuilder.group(
     // Raw: the stream keeps its error, so that an upload that breaks off is a failure here and no defect.
     return handlers.handleRaw(
       "create",
-      Effect.fn("POST /v1/imports")(function* ({ request, query, headers }) {
-        const format = formatOf(request.headers["content-type"] ?? "")
-        if (format === undefined) return yield* unsupported(importMediaTypes)
-        const { onDuplicate = "skip", dryRun = false, verify = true, provider, channel, tags = [] } = query
-        const run = yield* requests.import(
-          bodyOf(request),
-          { format, onDuplicate, dryRun, verify, provider, channel, tags },
-          { trigger: "api", idempotencyKey: headers["idempotency-key"] }
-        )
-        return started(run)
-      }, Effect.catchTags({
-        HttpServerError: () => Effect.fail(new UploadBroken({ detail: "the upload broke off: nothing was stored" })),
-        ImportRefused: (error) => Effect.fail(importProblem(error)),
-        IdempotencyConflict: (error) => Effect.fail(conflictProblem(error))
-      }))
+      Effect.fn("POST /v1/imports")(
+        function* ({ request, query, headers }) {
+          const format = formatOf(request.headers["content-type"] ?? "")
+          if (format === undefined) return yield* unsupported(importMediaTypes)
+          const { onDuplicate = "skip", dryRun = false, verify = true, provider, channel, tags = [] } = query
+          const run = yield* requests.import(
+            bodyOf(request),
+            { format, onDuplicate, dryRun, verify, provider, channel, tags },
+            { trigger: "api", idempotencyKey: headers["idempotency-key"] },
+          )
+          return started(run)
+        },
+        Effect.catchTags({
+          HttpServerError: () => Effect.fail(new UploadBroken({ detail: "the upload broke off: nothing was stored" })),
+          ImportRefused: (error) => Effect.fail(importProblem(error)),
+          IdempotencyConflict: (error) => Effect.fail(conflictProblem(error)),
+        }),
+      ),
     )
-  })
+  }),
 )

@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { NotFound } from "../api/Problems.ts"
+import { isId } from "../domain/Ids.ts"
 import { type Folder, FolderRole } from "../domain/Mail.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { Changes } from "../storage/Changes.ts"
@@ -11,13 +12,14 @@ import { Folders } from "../storage/Folders.ts"
 import { Messages } from "../storage/Messages.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
 
-/** A page of the folders of one account, which storage lists whole: they are few. */
+/** A page of the folders of one account, which storage lists whole: they are few. None = the cursor is not ours. */
 const pageOf = (folders: ReadonlyArray<Folder>, limit: number, cursor: string | undefined) => {
   if (cursor === undefined) return Option.some(pageFrom(folders, limit))
-  return Option.map(decodeCursor(cursor, 1), ([id]) => {
+  return decodeCursor(cursor, 1).pipe(
+    Option.filter(([id]) => typeof id === "string" && isId(id)),
     // The folder of the cursor may be gone: what follows it in the order of ids still does.
-    return pageFrom(folders.filter((folder) => folder.id > String(id)), limit)
-  })
+    Option.map(([after]) => pageFrom(folders.filter(({ id }) => id > after!), limit)),
+  )
 }
 
 const pageFrom = (folders: ReadonlyArray<Folder>, limit: number) => {
@@ -58,7 +60,10 @@ export const layerMail = HttpApiBuilder.group(
       messages: ({ query }) => Effect.mapError(messages.list(limited(query)), cursorProblem),
       message: ({ params }) => orNotFound("message")(messages.get(params.id)),
       changes: ({ query }) =>
-        Effect.mapError(changes.list({ after: query.after ?? query.cursor, limit: limited(query).limit }), cursorProblem)
+        Effect.mapError(
+          changes.list({ after: query.after ?? query.cursor, limit: limited(query).limit }),
+          cursorProblem,
+        ),
     })
-  })
+  }),
 )

@@ -9,22 +9,22 @@ const messages = Metric.gauge("mailfleet_messages", { description: "Stored messa
 const runs = Metric.gauge("mailfleet_runs", { description: "Runs by state" })
 const refreshDue = Metric.gauge("mailfleet_refresh_due", { description: "Grants whose refresh is due" })
 const refreshLag = Metric.gauge("mailfleet_refresh_lag_seconds", {
-  description: "For how long the oldest due refresh has waited"
+  description: "For how long the oldest due refresh has waited",
 })
 const syncDue = Metric.gauge("mailfleet_sync_due", { description: "Accounts whose sync is due" })
 const syncLag = Metric.gauge("mailfleet_sync_lag_seconds", {
-  description: "For how long the oldest due sync has waited"
+  description: "For how long the oldest due sync has waited",
 })
 
 const updateAll = (
   gauge: Metric.Gauge<number>,
   label: string,
-  values: Readonly<Record<string, number>>
+  values: Readonly<Record<string, number>>,
 ): Effect.Effect<void> =>
   Effect.forEach(
     Object.entries(values),
     ([value, count]) => Metric.update(Metric.withAttributes(gauge, { [label]: value }), count),
-    { discard: true }
+    { discard: true },
   )
 
 const measure = Effect.fnUntraced(function* (stats: FleetStats) {

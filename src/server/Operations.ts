@@ -14,9 +14,9 @@ export const layerOperations = HttpApiBuilder.group(
     const stats = yield* Stats
     return handlers.handleAll({
       stats: () => stats.fleet,
-      metrics: () => Effect.provideService(scrape, Stats, stats)
+      metrics: () => Effect.provideService(scrape, Stats, stats),
     })
-  })
+  }),
 )
 
 /** Shorter than the timeout of any prober. */
@@ -35,11 +35,11 @@ export const layerHealth = HttpApiBuilder.group(
         if (yield* shutdown.begun) return yield* new NotReady({ detail: "the process is shutting down" })
         const answers = yield* stats.answers.pipe(Effect.timeoutOrElse({
           duration: patience,
-          orElse: () => Effect.succeed(false)
+          orElse: () => Effect.succeed(false),
         }))
         if (!answers) return yield* new NotReady({ detail: "the database does not answer" })
         return { status: "ready" as const }
-      })
+      }),
     })
-  })
+  }),
 )

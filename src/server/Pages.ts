@@ -38,26 +38,28 @@ const frontPage = `<!doctype html>
 const security = (policy: string) =>
   HttpServerResponse.setHeader(
     "content-security-policy",
-    `default-src 'none'; ${policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+    `default-src 'none'; ${policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   )
 
 const layerFront = HttpRouter.add(
   "GET",
   "/",
-  HttpServerResponse.html(frontPage).pipe(security("style-src 'unsafe-inline'"))
+  HttpServerResponse.html(frontPage).pipe(security("style-src 'unsafe-inline'")),
 )
 
 // The reference brings its script within the page, and talks to this server only: nothing is fetched from elsewhere.
 const layerReference = HttpApiScalar.layer(Api, {
   path: "/docs",
-  scalar: { withDefaultFonts: false, authentication: { preferredSecurityScheme: "adminKey" } }
+  scalar: { withDefaultFonts: false, authentication: { preferredSecurityScheme: "adminKey" } },
 }).pipe(Layer.provide(
   HttpRouter.middleware((page) =>
     Effect.map(
       page,
-      security("script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'")
+      security(
+        "script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; connect-src 'self'",
+      ),
     )
-  ).layer
+  ).layer,
 ))
 
 export const layerPages = Layer.mergeAll(layerFront, layerReference)

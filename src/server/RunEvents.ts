@@ -22,7 +22,8 @@ const frame = (run: Run, event: RunEvent["event"], id: number): string => {
   return `id: ${id}\nevent: ${event}\ndata: ${data}\n\n`
 }
 
-const changed = (one: Run, other: Run): boolean => one.state !== other.state || one.processed !== other.processed ||
+const changed = (one: Run, other: Run): boolean =>
+  one.state !== other.state || one.processed !== other.processed ||
   one.succeeded !== other.succeeded || one.failed !== other.failed || one.total !== other.total
 
 /** The run each time it changed; the last is the run as it ended. A run that is deleted meanwhile ends the stream. */
@@ -31,7 +32,7 @@ const states = (runs: Runs["Service"], id: RunId): Stream.Stream<Run> =>
     Stream.takeWhile(Option.isSome),
     Stream.map((run) => run.value),
     Stream.changesWith((one, other) => !changed(one, other)),
-    Stream.takeUntil(hasEnded)
+    Stream.takeUntil(hasEnded),
   )
 
 const frames = (runs: Runs["Service"], id: RunId): Stream.Stream<string> => {
@@ -41,7 +42,7 @@ const frames = (runs: Runs["Service"], id: RunId): Stream.Stream<string> => {
       hasEnded(run)
         ? Stream.make(frame(run, "progress", index), frame(run, "end", index + 1))
         : Stream.make(frame(run, "progress", index))
-    )
+    ),
   )
   const keepAlive = Stream.tick(keepAliveEvery).pipe(Stream.drop(1), Stream.map(() => ": keep-alive\n\n"))
   return Stream.merge(progress, keepAlive, { haltStrategy: "left" })
@@ -53,7 +54,7 @@ export const runEvents = (runs: Runs["Service"], shutdown: Shutdown["Service"], 
       shutdown.until,
       // The status is sent already: what is left to say is that the stream is over. Readers ask again.
       Stream.catchCause((cause) => Stream.fromEffectDrain(Effect.logError("an event stream broke off", cause))),
-      Stream.encodeText
+      Stream.encodeText,
     ),
-    { contentType: "text/event-stream", headers: { "x-accel-buffering": "no" } }
+    { contentType: "text/event-stream", headers: { "x-accel-buffering": "no" } },
   )

@@ -40,13 +40,13 @@ export const layerRuns = HttpApiBuilder.group(
           return yield* new RunActive({ detail: "the run is still going: wait for its end, or cancel it first" })
         }
         const again = yield* requests.retry(run, { trigger: "retry", idempotencyKey: headers["idempotency-key"] }).pipe(
-          Effect.mapError(conflictProblem)
+          Effect.mapError(conflictProblem),
         )
         if (Option.isNone(again)) {
           return yield* new NothingToRetry({ detail: "no item of this run failed and has an account" })
         }
         return started(again.value)
-      })
+      }),
     })
-  })
+  }),
 )

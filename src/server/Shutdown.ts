@@ -15,8 +15,8 @@ export class Shutdown extends Context.Service<Shutdown, {
       return Shutdown.of({
         begin: Effect.asVoid(Deferred.succeed(latch, undefined)),
         begun: Deferred.isDone(latch),
-        until: Stream.interruptWhen(Deferred.await(latch))
+        until: Stream.interruptWhen(Deferred.await(latch)),
       })
-    })
+    }),
   )
 }

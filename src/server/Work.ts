@@ -23,11 +23,11 @@ export const layerWork = HttpApiBuilder.group(
       }) {
         const run = yield* requests[kind](toSelection(request.payload), {
           trigger: "api",
-          idempotencyKey: request.headers["idempotency-key"]
+          idempotencyKey: request.headers["idempotency-key"],
         })
         return started(run)
       }, Effect.mapError(conflictProblem))
 
     return handlers.handleAll({ refresh: start("refresh"), sync: start("sync") })
-  })
+  }),
 )

@@ -95,20 +95,20 @@ const toAccount = (row: AccountRow): Account => ({
     refreshedAt: timeOrNull(row.refreshed_at),
     expiresAt: timeOrNull(row.expires_at),
     nextRefreshAt: timeOrNull(row.due_at),
-    ...failure(row.failure_code, row.failure_message, row.failed_at)
+    ...failure(row.failure_code, row.failure_message, row.failed_at),
   },
   sync: {
     syncedAt: timeOrNull(row.synced_at),
     nextSyncAt: timeOrNull(row.sync_due_at),
     messages: row.messages,
-    ...failure(row.sync_failure_code, row.sync_failure_message, row.sync_failed_at)
-  }
+    ...failure(row.sync_failure_code, row.sync_failure_message, row.sync_failed_at),
+  },
 })
 
 export class Accounts extends Context.Service<Accounts, {
   readonly get: (id: AccountId) => Effect.Effect<Option.Option<Account>>
   readonly list: (
-    options: AccountFilter & { readonly limit: number; readonly cursor?: string | undefined }
+    options: AccountFilter & { readonly limit: number; readonly cursor?: string | undefined },
   ) => Effect.Effect<{ readonly items: ReadonlyArray<Account>; readonly nextCursor: string | null }, InvalidCursor>
   /** Enabling makes an account due at once; disabling takes it out of all schedules. */
   readonly patch: (id: AccountId, patch: AccountPatch) => Effect.Effect<Option.Option<Account>>
@@ -120,7 +120,7 @@ export class Accounts extends Context.Service<Accounts, {
   /** Claims grants that are due, with the resource that their accounts read through. */
   readonly claimRefreshDue: (
     limit: number,
-    claimSeconds: number
+    claimSeconds: number,
   ) => Effect.Effect<ReadonlyArray<{ readonly grantId: GrantId; readonly resource: Resource }>>
 }>()("mailfleet/storage/Accounts") {
   static readonly layer: Layer.Layer<Accounts, never, Database> = Layer.effect(
@@ -134,7 +134,8 @@ export class Accounts extends Context.Service<Accounts, {
         a.sync_failed_at, a.messages, g.version, g.refreshed_at, g.due_at, g.failure_code, g.failure_message,
         g.failed_at, p.client_id, p.tenant`)
       const from = sql`${t.accounts} a join ${t.grants} g on g.id = a.grant_id join ${t.apps} p on p.id = g.app_id`
-      const expires = sql`(select max(x.expires_at) from ${t.access_tokens} x where x.grant_id = a.grant_id) as expires_at`
+      const expires =
+        sql`(select max(x.expires_at) from ${t.access_tokens} x where x.grant_id = a.grant_id) as expires_at`
 
       const target = (row: AccountRow): AccountTarget => ({
         id: row.id,
@@ -146,7 +147,7 @@ export class Accounts extends Context.Service<Accounts, {
         clientId: row.client_id,
         resource: resourceOf(row.provider, row.channel),
         refreshedAt: row.refreshed_at,
-        syncedAt: row.synced_at
+        syncedAt: row.synced_at,
       })
 
       const get = Effect.fn("Accounts.get")(function* (id: AccountId) {
@@ -166,14 +167,14 @@ export class Accounts extends Context.Service<Accounts, {
           }
           const rows = yield* orDie(
             sql<AccountRow>`select ${columns}, ${expires} from ${from} where ${sql.and(conditions)}
-              order by a.id limit ${options.limit + 1}`
+              order by a.id limit ${options.limit + 1}`,
           )
           const items = rows.slice(0, options.limit)
           return {
             items: items.map(toAccount),
-            nextCursor: rows.length > options.limit ? encodeCursor([items[items.length - 1]!.id]) : null
+            nextCursor: rows.length > options.limit ? encodeCursor([items[items.length - 1]!.id]) : null,
           }
-        }
+        },
       )
 
       const patch = Effect.fn("Accounts.patch")(function* (id: AccountId, change: AccountPatch) {
@@ -253,9 +254,9 @@ export class Accounts extends Context.Service<Accounts, {
             select distinct on (a.grant_id) a.grant_id, a.provider, a.channel from ${t.accounts} a
             where a.grant_id in (select id from claimed) and a.status <> 'disabled' order by a.grant_id, a.id`
           return rows.map((row) => ({ grantId: row.grant_id, resource: resourceOf(row.provider, row.channel) }))
-        }, orDie)
+        }, orDie),
       })
-    })
+    }),
   )
 }
 
@@ -264,13 +265,13 @@ export const statusChange = (accountId: AccountId, before: AccountStatus, after:
   accountId,
   kind: "account.status" as const,
   origin: "live" as const,
-  fields: [before, after]
+  fields: [before, after],
 })
 
 /** The conditions of a filter over `accounts a join grants g`. */
 export const accountConditions = (
   { sql }: Database["Service"],
-  filter: AccountFilter
+  filter: AccountFilter,
 ): Array<Statement.Fragment> => {
   const conditions: Array<Statement.Fragment> = [sql`true`]
   if (filter.status !== undefined) conditions.push(sql`a.status = ${filter.status}`)

@@ -22,7 +22,7 @@ export interface NewChange {
  */
 export const appendChanges = (
   { sql, tables: t, changesLock }: Database["Service"],
-  changes: ReadonlyArray<NewChange>
+  changes: ReadonlyArray<NewChange>,
 ): Effect.Effect<void, SqlError.SqlError> =>
   Effect.gen(function* () {
     if (changes.length === 0) return

@@ -51,7 +51,7 @@ export class Changes extends Context.Service<Changes, {
         origin: row.origin,
         ...(row.message_id === null ? {} : { messageId: row.message_id }),
         ...(row.folder_id === null ? {} : { folderId: row.folder_id }),
-        ...(row.fields === null ? {} : { fields: row.fields })
+        ...(row.fields === null ? {} : { fields: row.fields }),
       })
 
       /** The id in a position. The epoch grows when a backup is restored: positions of later epochs than ours are not ours. */
@@ -66,19 +66,21 @@ export class Changes extends Context.Service<Changes, {
       const list = Effect.fn("Changes.list")(
         function* (options: { readonly after?: string | undefined; readonly limit: number }) {
           const after = options.after === undefined ? 0n : yield* parse(options.after)
-          const found = yield* orDie(sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
-            from ${t.changes} where id > ${after} order by id limit ${options.limit}`)
+          const found = yield* orDie(
+            sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
+            from ${t.changes} where id > ${after} order by id limit ${options.limit}`,
+          )
           return { items: found.map(toChange), nextCursor: position(epoch, found[found.length - 1]?.id ?? after) }
-        }
+        },
       )
 
       const latest = sql<{ id: bigint | null }>`select max(id) as id from ${t.changes}`.pipe(
         Effect.map((found) => position(epoch, found[0]?.id ?? 0n)),
         orDie,
-        Effect.withSpan("Changes.latest")
+        Effect.withSpan("Changes.latest"),
       )
 
       return Changes.of({ list, latest })
-    })
+    }),
   )
 }

@@ -7,8 +7,7 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>()("InvalidC
 
 export const invalidCursor = new InvalidCursor({ message: "this cursor was not handed out by this list" })
 
-export const encodeCursor = (parts: ReadonlyArray<string | number>): string =>
-  Base64Url.encode(JSON.stringify(parts))
+export const encodeCursor = (parts: ReadonlyArray<string | number>): string => Base64Url.encode(JSON.stringify(parts))
 
 const Parts = Schema.fromJsonString(Schema.Array(Schema.Union([Schema.String, Schema.Number])))
 
@@ -17,5 +16,5 @@ export const decodeCursor = (cursor: string, length: number): Option.Option<Read
   Base64Url.decodeString(cursor).pipe(
     Result.getSuccess,
     Option.flatMap(Schema.decodeUnknownOption(Parts)),
-    Option.filter((parts) => parts.length === length)
+    Option.filter((parts) => parts.length === length),
   )

@@ -9,7 +9,7 @@ import { Settings } from "../domain/Settings.ts"
 /** The database cannot be used: not reachable, no right, or its folder is in use. `message` is one line for the operator. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
   message: Schema.String,
-  cause: Schema.optionalKey(Schema.Defect())
+  cause: Schema.optionalKey(Schema.Defect()),
 }) {}
 
 const tables = [
@@ -24,7 +24,7 @@ const tables = [
   "runs",
   "run_items",
   "import_blocks",
-  "meta"
+  "meta",
 ] as const
 
 type Table = typeof tables[number]
@@ -51,7 +51,7 @@ export class Database extends Context.Service<Database, {
           Table,
           Statement.Identifier
         >,
-        changesLock: hash32(`mailfleet:changes:${options.schema}`)
+        changesLock: hash32(`mailfleet:changes:${options.schema}`),
       })
     })
 
@@ -61,7 +61,7 @@ export class Database extends Context.Service<Database, {
     Effect.gen(function* () {
       const settings = yield* Settings
       return yield* Database.fromClient({ schema: settings.databaseSchema, engine: "postgres" })
-    })
+    }),
   )
 
   /** Postgres by `DATABASE_URL`. */
@@ -75,14 +75,16 @@ export class Database extends Context.Service<Database, {
         prepare: settings.databasePrepare,
         // Not multiplexed: with pipelining, queries of this client version hang for ever once one of them is interrupted.
         multiplex: false,
-        connectTimeout: "10 seconds"
+        connectTimeout: "10 seconds",
       }).pipe(Layer.catchCause(() =>
         Layer.effectContext(Effect.fail(
-          new DatabaseError({ message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login` })
+          new DatabaseError({
+            message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login`,
+          }),
         ))
       ))
       return Database.layerClient.pipe(Layer.provide(client))
-    })
+    }),
   )
 }
 
@@ -99,19 +101,22 @@ const migrate = Effect.fn("Database.migrate")(
     // Asked first: "create schema if not exists" needs the right to create even where the schema exists.
     if (!(yield* exists)) {
       yield* sql`create schema ${sql(schema)}`.pipe(
-        Effect.catch((error) => Effect.flatMap(exists, (there) => there ? Effect.void : Effect.fail(error)))
+        Effect.catch((error) => Effect.flatMap(exists, (there) => there ? Effect.void : Effect.fail(error))),
       )
     }
     yield* Migrator.make({})({
       table: `${schema}.migrations`,
       loader: Migrator.fromRecord(
-        Object.fromEntries(Object.entries(migrations).map(([name, migration]) => [name, migration(schema)]))
-      )
+        Object.fromEntries(Object.entries(migrations).map(([name, migration]) => [name, migration(schema)])),
+      ),
     }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
   },
   Effect.mapError((cause) =>
-    new DatabaseError({ message: "the database cannot be migrated: it needs the right to create its schema and tables", cause })
-  )
+    new DatabaseError({
+      message: "the database cannot be migrated: it needs the right to create its schema and tables",
+      cause,
+    })
+  ),
 )
 
 /** FNV-1a over the text, as a signed 32-bit integer. */
@@ -126,8 +131,9 @@ const hash32 = (value: string): number => {
  * nulls or mix small and large integers.
  */
 export const column = (
-  type: "text" | "uuid" | "int4" | "float8" | "bytea" | "timestamptz" | "bool", values: ReadonlyArray<unknown>) =>
-  Result.getOrThrow(PgTypes.array(values, PgTypes.OID[type]))
+  type: "text" | "uuid" | "int4" | "float8" | "bytea" | "timestamptz" | "bool",
+  values: ReadonlyArray<unknown>,
+) => Result.getOrThrow(PgTypes.array(values, PgTypes.OID[type]))
 
 /** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
 export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>

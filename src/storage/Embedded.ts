@@ -17,18 +17,18 @@ const lockFolder = (folder: string): Effect.Effect<void, DatabaseError, Scope.Sc
         const file = Deno.openSync(`${folder}/lock`, { create: true, write: true })
         return { file, locked: file.tryLockSync(true) }
       },
-      catch: (cause) => new DatabaseError({ message: `the data folder ${folder} cannot be written`, cause })
+      catch: (cause) => new DatabaseError({ message: `the data folder ${folder} cannot be written`, cause }),
     }),
-    ({ file }) => Effect.sync(() => file.close())
+    ({ file }) => Effect.sync(() => file.close()),
   ).pipe(
     Effect.flatMap(({ locked }) =>
       locked ? Effect.void : Effect.fail(
         new DatabaseError({
           message:
-            `the data folder ${folder} is in use by another process: stop it, choose another MAILFLEET_DATA_DIR, or set DATABASE_URL to share a Postgres`
-        })
+            `the data folder ${folder} is in use by another process: stop it, choose another MAILFLEET_DATA_DIR, or set DATABASE_URL to share a Postgres`,
+        }),
       )
-    )
+    ),
   )
 
 /** Opens PGlite in a worker, on `folder`, or in memory where it is empty. */
@@ -40,7 +40,7 @@ const openWorker = (folder: string): Effect.Effect<Worker, DatabaseError, Scope.
         resume(
           data.ready === true
             ? Effect.succeed(worker)
-            : Effect.fail(new DatabaseError({ message: `the embedded database cannot be opened: ${data.error}` }))
+            : Effect.fail(new DatabaseError({ message: `the embedded database cannot be opened: ${data.error}` })),
         )
       worker.onerror = (event) => {
         event.preventDefault()
@@ -55,7 +55,7 @@ const openWorker = (folder: string): Effect.Effect<Worker, DatabaseError, Scope.
           resume(Effect.void)
         }
         worker.postMessage("close")
-      }).pipe(Effect.timeoutOption("5 seconds"))
+      }).pipe(Effect.timeoutOption("5 seconds")),
   )
 
 /** The worker as the byte stream that the Postgres client speaks its protocol over. */
@@ -73,7 +73,7 @@ const duplexOver = (worker: Worker): Duplex => {
       }
       pending.push(done)
       worker.postMessage(bytes)
-    }
+    },
   })
   worker.onmessage = ({ data }) => {
     const done = pending.shift()
@@ -95,11 +95,11 @@ export const embeddedClient = (folder: string): Layer.Layer<PgClient.PgClient, D
       stream: () => duplexOver(worker),
       username: "postgres",
       database: "postgres",
-      applicationName: "mailfleet"
+      applicationName: "mailfleet",
     })).pipe(
       Layer.catchCause((cause) =>
         Layer.effectContext(Effect.fail(new DatabaseError({ message: "the embedded database does not answer", cause })))
-      )
+      ),
     )
   }))
 
@@ -108,11 +108,11 @@ export const layerEmbedded: Layer.Layer<Database, DatabaseError, Settings> = Lay
   const settings = yield* Settings
   yield* lockFolder(settings.dataDir)
   return Layer.effect(Database, Database.fromClient({ schema: settings.databaseSchema, engine: "embedded" })).pipe(
-    Layer.provide(embeddedClient(`${settings.dataDir}/database`))
+    Layer.provide(embeddedClient(`${settings.dataDir}/database`)),
   )
 }))
 
 /** Postgres where `DATABASE_URL` is set, else embedded. */
 export const layerDatabase: Layer.Layer<Database, DatabaseError, Settings> = Layer.unwrap(
-  Effect.map(Settings, (settings) => settings.databaseUrl._tag === "Some" ? Database.layerPostgres : layerEmbedded)
+  Effect.map(Settings, (settings) => settings.databaseUrl._tag === "Some" ? Database.layerPostgres : layerEmbedded),
 )

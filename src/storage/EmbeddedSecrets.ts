@@ -34,8 +34,8 @@ const ownSecret = (folder: string, name: string, make: () => string): Effect.Eff
     catch: () =>
       new SettingsError({
         variable: "MAILFLEET_DATA_DIR",
-        message: `MAILFLEET_DATA_DIR must be a folder that can be written: ${folder}/${name} cannot be`
-      })
+        message: `MAILFLEET_DATA_DIR must be a folder that can be written: ${folder}/${name} cannot be`,
+      }),
   })
 
 /** Settings with both keys: as set, or made in the data folder. With `DATABASE_URL` they must be set: processes share them. */
@@ -50,12 +50,12 @@ export const resolveSecrets = (settings: SettingsValues): Effect.Effect<Settings
       }
       return settings
     }
-    const encryptionKeys = Option.isSome(settings.encryptionKeys)
-      ? settings.encryptionKeys
-      : Option.some(yield* ownSecret(settings.dataDir, "encryption.keys", () => `k1:${randomBytes(32).toString("base64")}`))
-    const adminKey = Option.isSome(settings.adminKey)
-      ? settings.adminKey
-      : Option.some(yield* ownSecret(settings.dataDir, "admin.key", () => `mf_${Buffer.from(randomBytes(24)).toString("hex")}`))
+    const encryptionKeys = Option.isSome(settings.encryptionKeys) ? settings.encryptionKeys : Option.some(
+      yield* ownSecret(settings.dataDir, "encryption.keys", () => `k1:${randomBytes(32).toString("base64")}`),
+    )
+    const adminKey = Option.isSome(settings.adminKey) ? settings.adminKey : Option.some(
+      yield* ownSecret(settings.dataDir, "admin.key", () => `mf_${Buffer.from(randomBytes(24)).toString("hex")}`),
+    )
     return { ...settings, encryptionKeys, adminKey }
   })
 

@@ -51,7 +51,7 @@ const toState = (row: FolderRow & { readonly id: string }): FolderState => ({
   round: row.round,
   listed: row.listed,
   origin: row.origin,
-  gone: row.gone
+  gone: row.gone,
 })
 
 const same = (state: FolderState, listed: RemoteFolder): boolean =>
@@ -70,7 +70,7 @@ export class Folders extends Context.Service<Folders, {
   readonly store: (
     key: LeaseKey,
     before: ReadonlyArray<FolderState>,
-    listing: ReadonlyArray<RemoteFolder>
+    listing: ReadonlyArray<RemoteFolder>,
   ) => Effect.Effect<ReadonlyArray<FolderState>, LeaseLost>
   /** After a lost cursor: the folder is listed from the start, and what that listing does not show will have left it. */
   readonly restart: (key: LeaseKey, folder: FolderState) => Effect.Effect<FolderState, LeaseLost>
@@ -102,7 +102,7 @@ export class Folders extends Context.Service<Folders, {
           ...(row.parent_id === null ? {} : { parentId: row.parent_id }),
           messages: row.messages,
           remoteMessages: row.remote_messages,
-          syncedAt: row.synced_at === null ? null : DateTime.fromDateUnsafe(row.synced_at)
+          syncedAt: row.synced_at === null ? null : DateTime.fromDateUnsafe(row.synced_at),
         }))
       }, orDie)
 
@@ -130,8 +130,8 @@ export class Folders extends Context.Service<Folders, {
               parent_remote_id: folder.parentRemoteId,
               display_name: folder.displayName,
               role: folder.role,
-              remote_messages: folder.totalItems
-            })
+              remote_messages: folder.totalItems,
+            }),
           ))
           // Index: folders_account_id_remote_id_key.
           yield* orDie(sql`insert into ${t.folders} as f
@@ -149,7 +149,7 @@ export class Folders extends Context.Service<Folders, {
               listed = f.listed and not f.gone, round = f.round + f.gone::int,
               origin = case when f.gone then 'reconcile' else f.origin end`)
           return yield* states(key)
-        }
+        },
       )
 
       const restart = Effect.fn("Folders.restart")(function* (key: LeaseKey, folder: FolderState) {
@@ -162,10 +162,10 @@ export class Folders extends Context.Service<Folders, {
         return rows[0] === undefined ? yield* new LeaseLost() : toState(rows[0])
       }, (effect, key) =>
         sql.withTransaction(Effect.andThen(holdLease(database, key), effect)).pipe(
-          Effect.catchTag("SqlError", Effect.die)
+          Effect.catchTag("SqlError", Effect.die),
         ))
 
       return Folders.of({ list, states, store, restart })
-    })
+    }),
   )
 }

@@ -62,13 +62,13 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           provider: row.provider,
           clientId: row.client_id,
           tenant: row.tenant,
-          ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) })
+          ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
         },
         refreshToken: yield* vault.open(grantOwner(id), row.secret),
         redeemedBefore: row.refreshed_at !== null,
         failures: row.failures,
         failingSeconds: row.failing_seconds ?? 0,
-        failureClass: row.failure_class ?? undefined
+        failureClass: row.failure_class ?? undefined,
       }
       return { _tag: "Leased" as const, grant }
     }, Effect.orDie)
@@ -82,21 +82,37 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           on conflict do nothing`
         yield* sql`update ${t.grants} g set version = g.version + 1, secret = new.secret, token_hash = new.hash
           from unnest(${column("uuid", rotated.map(({ grant }) => grant.id))},
-            ${column("bytea", rotated.map(({ grant, refreshToken }) => vault.seal(grantOwner(grant.id), Redacted.value(refreshToken!))))},
+            ${
+          column(
+            "bytea",
+            rotated.map(({ grant, refreshToken }) => vault.seal(grantOwner(grant.id), Redacted.value(refreshToken!))),
+          )
+        },
             ${column("bytea", rotated.map(({ refreshToken }) => vault.hash(refreshToken!)))}) as new (id, secret, hash)
           where g.id = new.id`
       }
       yield* sql`update ${t.grants} g set refreshed_at = now(), lease_until = null, failures = 0, failing_since = null,
           failure_class = null, failure_code = null, failure_message = null, failed_at = null,
           due_at = now() + make_interval(secs => new.due)
-        from unnest(${column("uuid", ids)}, ${column("float8", redeemed.map((one) => one.dueInSeconds))}) as new (id, due)
+        from unnest(${column("uuid", ids)}, ${
+        column("float8", redeemed.map((one) => one.dueInSeconds))
+      }) as new (id, due)
         where g.id = new.id`
       const tokens = yield* sql<{ grant_id: string; expires_at: Date }>`
         insert into ${t.access_tokens} (grant_id, resource, secret, expires_at)
         select id, resource, secret, now() + make_interval(secs => seconds)
         from unnest(${column("uuid", ids)}, ${column("text", redeemed.map(({ resource }) => resource))},
-          ${column("bytea", redeemed.map(({ grant, resource, accessToken }) => vault.seal(accessOwner(grant.id, resource), Redacted.value(accessToken))))},
-          ${column("float8", redeemed.map(({ expiresInSeconds }) => expiresInSeconds))}) as new (id, resource, secret, seconds)
+          ${
+        column(
+          "bytea",
+          redeemed.map(({ grant, resource, accessToken }) =>
+            vault.seal(accessOwner(grant.id, resource), Redacted.value(accessToken))
+          ),
+        )
+      },
+          ${
+        column("float8", redeemed.map(({ expiresInSeconds }) => expiresInSeconds))
+      }) as new (id, resource, secret, seconds)
         on conflict (grant_id, resource) do update set secret = excluded.secret, expires_at = excluded.expires_at
         returning grant_id, expires_at`
       return new Map(tokens.map((token) => [token.grant_id, DateTime.fromDateUnsafe(token.expires_at)]))
@@ -108,7 +124,9 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           failing_since = case when g.failure_class = new.class then g.failing_since else now() end,
           failure_class = new.class, failure_code = new.code, failure_message = new.message, failed_at = now(),
           due_at = now() + make_interval(secs => new.due)
-        from unnest(${column("uuid", failed.map(({ grant }) => grant.id))}, ${column("text", failed.map((one) => one.class))},
+        from unnest(${column("uuid", failed.map(({ grant }) => grant.id))}, ${
+        column("text", failed.map((one) => one.class))
+      },
           ${column("text", failed.map(({ code }) => code))}, ${column("text", failed.map(({ message }) => message))},
           ${column("float8", failed.map(({ dueInSeconds }) => dueInSeconds ?? null))})
           as new (id, class, code, message, due)
@@ -122,17 +140,23 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         return status === undefined ? [] : [[one.grant.id, { status, reason }] as const]
       }))
       if (wanted.size === 0) return []
-      const accounts = yield* sql<{ id: string; grant_id: string; status: AccountStatus; status_reason: string | null }>`
+      const accounts = yield* sql<
+        { id: string; grant_id: string; status: AccountStatus; status_reason: string | null }
+      >`
         select id, grant_id, status, status_reason from ${t.accounts}
         where grant_id = any(${column("uuid", [...wanted.keys()])}) and status <> 'disabled' order by id for update`
       const changing = accounts.flatMap((account) => {
         const { status, reason } = wanted.get(account.grant_id)!
-        return account.status === status && account.status_reason === reason ? [] : [{ ...account, next: status, reason }]
+        return account.status === status && account.status_reason === reason
+          ? []
+          : [{ ...account, next: status, reason }]
       })
       if (changing.length === 0) return []
       yield* sql`update ${t.accounts} a set status = new.status, status_reason = new.reason, updated_at = now(),
           sync_due_at = case when new.status = 'active' then coalesce(a.sync_due_at, now()) end
-        from unnest(${column("uuid", changing.map(({ id }) => id))}, ${column("text", changing.map(({ next }) => next))},
+        from unnest(${column("uuid", changing.map(({ id }) => id))}, ${
+        column("text", changing.map(({ next }) => next))
+      },
           ${column("text", changing.map(({ reason }) => reason))}) as new (id, status, reason)
         where a.id = new.id`
       return changing.filter(({ status, next }) => status !== next)
@@ -163,16 +187,17 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           return batch.map((one): Settled => ({ applied: applies(one), expiresAt: expiries.get(one.grant.id) }))
         }))
       },
-      orDie
+      orDie,
     )
 
     return GrantStore.of({
       lease,
       settle,
       release: (grant) =>
-        orDie(sql`update ${t.grants} set lease_until = null where id = ${grant.id} and lease_fence = ${grant.fence}`).pipe(
-          Effect.asVoid
-        ),
+        orDie(sql`update ${t.grants} set lease_until = null where id = ${grant.id} and lease_fence = ${grant.fence}`)
+          .pipe(
+            Effect.asVoid,
+          ),
       accessToken: Effect.fnUntraced(function* (id, resource, minValiditySeconds) {
         const rows = yield* sql<{ secret: Uint8Array; expires_at: Date }>`
           select secret, expires_at from ${t.access_tokens} where grant_id = ${id} and resource = ${resource}
@@ -184,7 +209,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       }, Effect.orDie),
       postpone: (id, seconds) =>
         orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds})
-          where id = ${id} and due_at is not null`).pipe(Effect.asVoid)
+          where id = ${id} and due_at is not null`).pipe(Effect.asVoid),
     })
-  })
+  }),
 )

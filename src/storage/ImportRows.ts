@@ -62,7 +62,7 @@ export interface RowOptions {
 export const storeRows = (
   context: Context,
   rows: ReadonlyArray<NewRow>,
-  options: RowOptions
+  options: RowOptions,
 ): Effect.Effect<ReadonlyArray<RowResult>, SqlError.SqlError> =>
   Effect.gen(function* () {
     const results = new Map<string, RowResult>()
@@ -77,7 +77,9 @@ export const storeRows = (
       if (created.size < fresh.length) existing = yield* findExisting(context, rows)
     }
     const duplicates = rows.filter((row) => !results.has(accountKey(row)))
-    const known = options.onDuplicate === "update" ? yield* knownTokens(context, duplicates, existing) : new Set<string>()
+    const known = options.onDuplicate === "update"
+      ? yield* knownTokens(context, duplicates, existing)
+      : new Set<string>()
     const updates: Array<readonly [NewRow, Existing]> = []
     for (const row of duplicates) {
       const key = accountKey(row)
@@ -102,8 +104,8 @@ const duplicate = (account: Existing, onDuplicate: "skip" | "fail"): RowResult =
   error: {
     code: "duplicate_account",
     message: "there is an account with this address already; onDuplicate=update gives it the new token",
-    retryable: false
-  }
+    retryable: false,
+  },
 })
 
 const tokenKnown = (account: Existing): RowResult => ({
@@ -113,8 +115,8 @@ const tokenKnown = (account: Existing): RowResult => ({
   error: {
     code: "token_known",
     message: "the account has or had this refresh token already; an old token is never put back",
-    retryable: false
-  }
+    retryable: false,
+  },
 })
 
 // Unique index on accounts (provider, email_key).
@@ -125,21 +127,27 @@ const findExisting = ({ database: { sql, tables: t } }: Context, rows: ReadonlyA
         ${column("text", rows.map(({ email }) => email.toLowerCase()))}) as row (provider, email_key)
       join ${t.accounts} a on a.provider = row.provider and a.email_key = row.email_key collate "C"
       join ${t.grants} g on g.id = a.grant_id`,
-    (found) => new Map(found.map((account) => [`${account.provider}:${account.email_key}`, account]))
+    (found) => new Map(found.map((account) => [`${account.provider}:${account.email_key}`, account])),
   )
 
 /** The keys of rows whose token their grant has, or has had. */
 const knownTokens = Effect.fnUntraced(function* (
   { database: { sql, tables: t }, vault }: Context,
   rows: ReadonlyArray<NewRow>,
-  existing: ReadonlyMap<string, Existing>
+  existing: ReadonlyMap<string, Existing>,
 ) {
   const candidates = rows.flatMap((row) =>
-    vault.hashes(row.refreshToken).map((hash) => ({ key: accountKey(row), grantId: existing.get(accountKey(row))!.grant_id, hash }))
+    vault.hashes(row.refreshToken).map((hash) => ({
+      key: accountKey(row),
+      grantId: existing.get(accountKey(row))!.grant_id,
+      hash,
+    }))
   )
   if (candidates.length === 0) return new Set<string>()
   const found = yield* sql<{ key: string }>`select c.key
-    from unnest(${column("text", candidates.map(({ key }) => key))}, ${column("uuid", candidates.map(({ grantId }) => grantId))},
+    from unnest(${column("text", candidates.map(({ key }) => key))}, ${
+    column("uuid", candidates.map(({ grantId }) => grantId))
+  },
       ${column("bytea", candidates.map(({ hash }) => hash))}) as c (key, grant_id, hash)
     where exists (select 1 from ${t.grants} g where g.id = c.grant_id and g.token_hash = c.hash)
       or exists (select 1 from ${t.grant_tokens} k where k.grant_id = c.grant_id and k.hash = c.hash)`
@@ -152,13 +160,17 @@ const appIds = Effect.fnUntraced(function* ({ database: { sql, tables: t } }: Co
   const apps = [...named.values()]
   const lookup = sql<{ id: string; provider: string; client_id: string; tenant: string }>`
     select p.id, p.provider, p.client_id, p.tenant from ${t.apps} p
-    join unnest(${column("text", apps.map(({ provider }) => provider))}, ${column("text", apps.map(({ clientId }) => clientId))},
+    join unnest(${column("text", apps.map(({ provider }) => provider))}, ${
+    column("text", apps.map(({ clientId }) => clientId))
+  },
       ${column("text", apps.map(({ tenant }) => tenant))}) as n (provider, client_id, tenant)
       on p.provider = n.provider and p.client_id = n.client_id and p.tenant = n.tenant`
   let found = yield* lookup
   if (found.length < apps.length) {
     yield* sql`insert into ${t.apps} (id, provider, client_id, tenant)
-      select * from unnest(${column("uuid", apps.map(() => newId()))}, ${column("text", apps.map(({ provider }) => provider))},
+      select * from unnest(${column("uuid", apps.map(() => newId()))}, ${
+      column("text", apps.map(({ provider }) => provider))
+    },
         ${column("text", apps.map(({ clientId }) => clientId))}, ${column("text", apps.map(({ tenant }) => tenant))})
       on conflict do nothing`
     found = yield* lookup
@@ -187,16 +199,24 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
   const dues = yield* firstDue(context, rows.length, verify)
   yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash, due_at)
     select id, app_id, secret, hash, now() + make_interval(secs => due)
-    from unnest(${column("uuid", news.map(({ grantId }) => grantId))}, ${column("uuid", news.map(({ row }) => appId(row)))},
-      ${column("bytea", news.map(({ row, grantId }) => vault.seal(grantOwner(grantId), Redacted.value(row.refreshToken))))},
+    from unnest(${column("uuid", news.map(({ grantId }) => grantId))}, ${
+    column("uuid", news.map(({ row }) => appId(row)))
+  },
+      ${
+    column("bytea", news.map(({ row, grantId }) => vault.seal(grantOwner(grantId), Redacted.value(row.refreshToken))))
+  },
       ${column("bytea", news.map(({ row }) => vault.hash(row.refreshToken)))}, ${column("float8", dues)})
       as new (id, app_id, secret, hash, due)`
   const inserted = yield* sql<{ id: string }>`
     insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, tags)
     select id, provider, email, email_key, channel, grant_id,
       coalesce((select array_agg(tag order by place) from jsonb_array_elements_text(tags::jsonb) with ordinality as e (tag, place)), '{}')
-    from unnest(${column("uuid", news.map(({ accountId }) => accountId))}, ${column("text", rows.map(({ provider }) => provider))},
-      ${column("text", rows.map(({ email }) => email))}, ${column("text", rows.map(({ email }) => email.toLowerCase()))},
+    from unnest(${column("uuid", news.map(({ accountId }) => accountId))}, ${
+    column("text", rows.map(({ provider }) => provider))
+  },
+      ${column("text", rows.map(({ email }) => email))}, ${
+    column("text", rows.map(({ email }) => email.toLowerCase()))
+  },
       ${column("text", rows.map(({ channel }) => channel))}, ${column("uuid", news.map(({ grantId }) => grantId))},
       ${column("text", rows.map(({ tags }) => JSON.stringify(tags)))})
       as new (id, provider, email, email_key, channel, grant_id, tags)
@@ -207,14 +227,16 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
   const there = new Set(inserted.map(({ id }) => id))
   const orphans = news.filter(({ accountId }) => !there.has(accountId))
   yield* sql`delete from ${t.grants} where id = any(${column("uuid", orphans.map(({ grantId }) => grantId))})`
-  return new Map(news.filter(({ accountId }) => there.has(accountId)).map(({ row, accountId }) => [accountKey(row), accountId]))
+  return new Map(
+    news.filter(({ accountId }) => there.has(accountId)).map(({ row, accountId }) => [accountKey(row), accountId]),
+  )
 })
 
 /** The new token takes the place of the old one, whose hash stays; the account is `pending` until it is redeemed. */
 const replaceTokens = Effect.fnUntraced(function* (
   context: Context,
   updates: ReadonlyArray<readonly [NewRow, Existing]>,
-  verify: boolean
+  verify: boolean,
 ) {
   const { database, vault } = context
   const { sql, tables: t } = database
@@ -228,7 +250,12 @@ const replaceTokens = Effect.fnUntraced(function* (
       version = g.version + 1, failures = 0, failing_since = null, failure_class = null, failure_code = null,
       failure_message = null, failed_at = null, due_at = now() + make_interval(secs => new.due)
     from unnest(${grantIds}, ${column("uuid", updates.map(([row]) => appId(row)))},
-      ${column("bytea", updates.map(([row, account]) => vault.seal(grantOwner(account.grant_id), Redacted.value(row.refreshToken))))},
+      ${
+    column(
+      "bytea",
+      updates.map(([row, account]) => vault.seal(grantOwner(account.grant_id), Redacted.value(row.refreshToken))),
+    )
+  },
       ${column("bytea", updates.map(([row]) => vault.hash(row.refreshToken)))}, ${column("float8", dues)})
       as new (id, app_id, secret, hash, due)
     where g.id = new.id`
@@ -237,12 +264,18 @@ const replaceTokens = Effect.fnUntraced(function* (
       sync_due_at = null, updated_at = now(),
       tags = (select coalesce(array_agg(distinct tag), '{}') from (
         select unnest(a.tags) as tag union select jsonb_array_elements_text(new.tags::jsonb)) all_tags)
-    from unnest(${column("uuid", updates.map(([, account]) => account.id))}, ${column("text", updates.map(([row]) => row.email))},
-      ${column("text", updates.map(([row]) => row.channel))}, ${column("text", updates.map(([row]) => JSON.stringify(row.tags)))})
+    from unnest(${column("uuid", updates.map(([, account]) => account.id))}, ${
+    column("text", updates.map(([row]) => row.email))
+  },
+      ${column("text", updates.map(([row]) => row.channel))}, ${
+    column("text", updates.map(([row]) => JSON.stringify(row.tags)))
+  })
       as new (id, email, channel, tags)
     where a.id = new.id`
   yield* appendChanges(
     database,
-    updates.filter(([, { status }]) => status !== "pending").map(([, { id, status }]) => statusChange(id, status, "pending"))
+    updates.filter(([, { status }]) => status !== "pending").map(([, { id, status }]) =>
+      statusChange(id, status, "pending")
+    ),
   )
 })

@@ -36,7 +36,7 @@ const BlockRow = Schema.Struct({
   tenant: Schema.String,
   provider: Provider,
   channel: Channel,
-  tags: Schema.Array(Schema.String)
+  tags: Schema.Array(Schema.String),
 })
 const Block = Schema.fromJsonString(Schema.Array(BlockRow))
 const decodeBlock = Schema.decodeUnknownEffect(Block)
@@ -82,16 +82,18 @@ export class ImportStaging extends Context.Service<ImportStaging, {
 
       const sweep = Effect.map(
         orDie(sql`delete from ${t.runs} where state = 'uploading' and owner_until < now() returning 1`),
-        (rows) => rows.length
+        (rows) => rows.length,
       )
 
       const begin = Effect.fn("ImportStaging.begin")(function* (run: NewRun) {
         yield* sweep
         const id = newId()
-        const inserted = yield* orDie(sql`insert into ${t.runs} (id, kind, state, trigger, params, idempotency_key, owner_until)
+        const inserted = yield* orDie(
+          sql`insert into ${t.runs} (id, kind, state, trigger, params, idempotency_key, owner_until)
           values (${id}, ${run.kind}, 'uploading', ${run.trigger}, ${JSON.stringify(run.params ?? {})},
             ${run.idempotencyKey ?? null}, now() + make_interval(secs => ${uploadSeconds}))
-          on conflict (idempotency_key) do nothing returning 1`)
+          on conflict (idempotency_key) do nothing returning 1`,
+        )
         if (inserted.length > 0) {
           return { _tag: "New" as const, upload: { runId: id, position: 1, block: 1 } satisfies Upload }
         }
@@ -103,28 +105,38 @@ export class ImportStaging extends Context.Service<ImportStaging, {
       })
 
       /** Inserts the items of good rows; answers the positions of those that no earlier row of the file has taken. */
-      const insertGood = Effect.fnUntraced(function* (runId: RunId, good: ReadonlyArray<Staged & { readonly row: ImportRow }>) {
-        const rows = yield* sql<{ position: number }>`
+      const insertGood = Effect.fnUntraced(
+        function* (runId: RunId, good: ReadonlyArray<Staged & { readonly row: ImportRow }>) {
+          const rows = yield* sql<{ position: number }>`
           insert into ${t.run_items} (run_id, position, line, email, dedup_key)
           select ${runId}::uuid, position, line, email, dedup_key
-          from unnest(${column("int4", good.map(({ position }) => position))}, ${column("int4", good.map(({ row }) => row.line))},
-            ${column("text", good.map(({ row }) => row.email))}, ${column("text", good.map(({ row }) => accountKey(row)))})
+          from unnest(${column("int4", good.map(({ position }) => position))}, ${
+            column("int4", good.map(({ row }) => row.line))
+          },
+            ${column("text", good.map(({ row }) => row.email))}, ${
+            column("text", good.map(({ row }) => accountKey(row)))
+          })
             as new (position, line, email, dedup_key)
           order by position
           on conflict (run_id, dedup_key) where dedup_key is not null do nothing returning position`
-        return new Set(rows.map(({ position }) => position))
-      })
+          return new Set(rows.map(({ position }) => position))
+        },
+      )
 
       const insertSettled = (
         runId: RunId,
         outcome: "skipped" | "failed",
-        settled: ReadonlyArray<Staged & { readonly error: ItemError }>
+        settled: ReadonlyArray<Staged & { readonly error: ItemError }>,
       ) =>
         settled.length === 0 ? Effect.void : sql`
           insert into ${t.run_items} (run_id, position, line, email, outcome, error_code, error_message, error_retryable)
           select ${runId}::uuid, position, line, email, ${outcome}::text, code, message, false
-          from unnest(${column("int4", settled.map(({ position }) => position))}, ${column("int4", settled.map(({ row }) => row.line))},
-            ${column("text", settled.map(({ row }) => row.email ?? null))}, ${column("text", settled.map(({ error }) => error.code))},
+          from unnest(${column("int4", settled.map(({ position }) => position))}, ${
+          column("int4", settled.map(({ row }) => row.line))
+        },
+            ${column("text", settled.map(({ row }) => row.email ?? null))}, ${
+          column("text", settled.map(({ error }) => error.code))
+        },
             ${column("text", settled.map(({ error }) => error.message))}) as new (position, line, email, code, message)`
 
       const firstLines = Effect.fnUntraced(function* (runId: RunId, repeated: ReadonlyArray<ImportRow>) {
@@ -133,45 +145,52 @@ export class ImportStaging extends Context.Service<ImportStaging, {
         return new Map(rows.map((row) => [row.dedup_key, row.line]))
       })
 
-      const append = Effect.fn("ImportStaging.append")(function* (upload: Upload, rows: ReadonlyArray<ImportRow | BadRow>) {
-        const staged = rows.map((row, index): Staged => ({ position: upload.position + index, row }))
-        const good = staged.filter((one): one is Staged & { readonly row: ImportRow } => one.row._tag === "ImportRow")
-        const bad = staged.flatMap(({ position, row }) =>
-          row._tag === "BadRow" ? [{ position, row, error: { code: row.code, message: row.message, retryable: false } }] : []
-        )
-        yield* sql.withTransaction(Effect.gen(function* () {
-          const taken = good.length === 0 ? new Set<number>() : yield* insertGood(upload.runId, good)
-          const repeated = good.filter(({ position }) => !taken.has(position))
-          const lines = repeated.length === 0
-            ? new Map<string, number>()
-            : yield* firstLines(upload.runId, repeated.map(({ row }) => row))
-          yield* insertSettled(upload.runId, "failed", bad)
-          yield* insertSettled(
-            upload.runId,
-            "skipped",
-            repeated.map((one) => ({ ...one, error: repeatedInFile(lines.get(accountKey(one.row))) }))
+      const append = Effect.fn("ImportStaging.append")(
+        function* (upload: Upload, rows: ReadonlyArray<ImportRow | BadRow>) {
+          const staged = rows.map((row, index): Staged => ({ position: upload.position + index, row }))
+          const good = staged.filter((one): one is Staged & { readonly row: ImportRow } => one.row._tag === "ImportRow")
+          const bad = staged.flatMap(({ position, row }) =>
+            row._tag === "BadRow"
+              ? [{ position, row, error: { code: row.code, message: row.message, retryable: false } }]
+              : []
           )
-          if (taken.size > 0) {
-            const block = good.filter(({ position }) => taken.has(position)).map(({ position, row }) => ({
-              position,
-              email: row.email,
-              clientId: row.clientId,
-              refreshToken: Redacted.value(row.refreshToken),
-              tenant: row.tenant ?? defaultTenant(settings, row.provider),
-              provider: row.provider,
-              channel: row.channel,
-              tags: row.tags
-            } satisfies typeof BlockRow.Type))
-            yield* sql`insert into ${t.import_blocks} (run_id, block, first_position, secret) values (${upload.runId},
-              ${upload.block}, ${upload.position}, ${vault.seal(blockOwner(upload.runId, upload.block), JSON.stringify(block))})`
-          }
-          yield* sql`update ${t.runs} set total = total + ${rows.length}, failed = failed + ${bad.length},
+          yield* sql.withTransaction(Effect.gen(function* () {
+            const taken = good.length === 0 ? new Set<number>() : yield* insertGood(upload.runId, good)
+            const repeated = good.filter(({ position }) => !taken.has(position))
+            const lines = repeated.length === 0
+              ? new Map<string, number>()
+              : yield* firstLines(upload.runId, repeated.map(({ row }) => row))
+            yield* insertSettled(upload.runId, "failed", bad)
+            yield* insertSettled(
+              upload.runId,
+              "skipped",
+              repeated.map((one) => ({ ...one, error: repeatedInFile(lines.get(accountKey(one.row))) })),
+            )
+            if (taken.size > 0) {
+              const block = good.filter(({ position }) => taken.has(position)).map(({ position, row }) => ({
+                position,
+                email: row.email,
+                clientId: row.clientId,
+                refreshToken: Redacted.value(row.refreshToken),
+                tenant: row.tenant ?? defaultTenant(settings, row.provider),
+                provider: row.provider,
+                channel: row.channel,
+                tags: row.tags,
+              } satisfies typeof BlockRow.Type))
+              yield* sql`insert into ${t.import_blocks} (run_id, block, first_position, secret) values (${upload.runId},
+              ${upload.block}, ${upload.position}, ${
+                vault.seal(blockOwner(upload.runId, upload.block), JSON.stringify(block))
+              })`
+            }
+            yield* sql`update ${t.runs} set total = total + ${rows.length}, failed = failed + ${bad.length},
             skipped = skipped + ${repeated.length}, owner_until = now() + make_interval(secs => ${uploadSeconds})
             where id = ${upload.runId}`
-        }))
-        upload.position += rows.length
-        upload.block += 1
-      }, orDie)
+          }))
+          upload.position += rows.length
+          upload.block += 1
+        },
+        orDie,
+      )
 
       const applyNext = Effect.fn("ImportStaging.applyNext")(function* (run: OwnedRun, options: RowOptions) {
         return yield* sql.withTransaction(Effect.gen(function* () {
@@ -185,7 +204,7 @@ export class ImportStaging extends Context.Service<ImportStaging, {
           const results = yield* storeRows(
             context,
             decoded.map((row) => ({ ...row, refreshToken: Redacted.make(row.refreshToken) })),
-            options
+            options,
           )
           const at = decoded.map((row, index) => ({ position: row.position, result: results[index]! }))
           const linked = at.filter(({ result }) => result.accountId !== undefined && result.accountId !== "")
@@ -211,7 +230,9 @@ export class ImportStaging extends Context.Service<ImportStaging, {
         begin,
         append,
         renew: (upload) =>
-          orDie(sql`update ${t.runs} set owner_until = now() + make_interval(secs => ${uploadSeconds}) where id = ${upload.runId}`)
+          orDie(
+            sql`update ${t.runs} set owner_until = now() + make_interval(secs => ${uploadSeconds}) where id = ${upload.runId}`,
+          )
             .pipe(Effect.asVoid),
         seal: Effect.fn("ImportStaging.seal")(function* (upload: Upload, requestHash: string) {
           yield* orDie(sql`update ${t.runs} set state = 'queued', owner_until = null, request_hash = ${requestHash}
@@ -223,11 +244,11 @@ export class ImportStaging extends Context.Service<ImportStaging, {
         storeOne: (row) =>
           sql.withTransaction(storeRows(context, [row], { onDuplicate: "fail", dryRun: false, verify: true })).pipe(
             Effect.map((results) => results[0]!),
-            orDie
+            orDie,
           ),
-        sweep
+        sweep,
       })
-    })
+    }),
   )
 }
 
@@ -238,5 +259,5 @@ export const defaultTenant = (settings: { readonly microsoftTenant: string }, pr
 const repeatedInFile = (line: number | undefined): ItemError => ({
   code: "duplicate_in_file",
   message: line === undefined ? "an earlier row has this address" : `line ${line} has this address already`,
-  retryable: false
+  retryable: false,
 })

@@ -32,7 +32,7 @@ export const messageFields: ReadonlyArray<Field> = [
   { name: "internetMessageId", column: "internet_message_id", type: "text", absent: "null" },
   { name: "threadId", column: "thread_id", type: "text", absent: "null" },
   { name: "text", column: "body_text", type: "text", absent: "null" },
-  { name: "html", column: "body_html", type: "text", absent: "null" }
+  { name: "html", column: "body_html", type: "text", absent: "null" },
 ]
 
 /** The fields that came, under their column names; `has` names them, since a missing field is not null. */
@@ -77,7 +77,7 @@ export const messageColumns: string = [
   "id",
   "account_id",
   "folder_id",
-  ...messageFields.map(({ column }) => column).filter((column) => !column.startsWith("body_"))
+  ...messageFields.map(({ column }) => column).filter((column) => !column.startsWith("body_")),
 ].join(", ")
 
 const time = (date: Date | null) => date === null ? null : DateTime.fromDateUnsafe(date)
@@ -102,9 +102,9 @@ export const toMessage = (row: MessageRow): Message => ({
   hasAttachments: row.has_attachments,
   preview: row.preview,
   internetMessageId: row.internet_message_id,
-  threadId: row.thread_id
+  threadId: row.thread_id,
 })
 
 export const toMessageWithBody = (
-  row: MessageRow & { readonly body_text: string | null; readonly body_html: string | null }
+  row: MessageRow & { readonly body_text: string | null; readonly body_html: string | null },
 ): MessageWithBody => ({ ...toMessage(row), text: row.body_text, html: row.body_html })

@@ -50,7 +50,7 @@ const rowsOf = (changes: Page["changes"]) => {
     remote_id: remoteId,
     new_id: newId(),
     removed,
-    ...toColumns(fields)
+    ...toColumns(fields),
   }))
 }
 
@@ -78,7 +78,7 @@ const values = messageFields.map(({ absent, column }) => `coalesce(p.${column}, 
 export const mergePage = (
   { sql, tables: t }: Database["Service"],
   { accountId, folderId, origin, round }: Place,
-  changes: Page["changes"]
+  changes: Page["changes"],
 ): Effect.Effect<ReadonlyArray<Merged>, SqlError.SqlError> => {
   if (changes.length === 0) return Effect.succeed([])
   const folder = sql`${folderId}::uuid`
@@ -138,7 +138,7 @@ export const mergePage = (
 export const sweepFolder = (
   { sql, tables: t }: Database["Service"],
   { accountId, folderId, origin, round }: Place,
-  limit: number
+  limit: number,
 ): Effect.Effect<ReadonlyArray<Merged>, SqlError.SqlError> =>
   sql<Merged>`with stored as materialized (
       select m.id, m.also_in, (select key from jsonb_each_text(m.also_in) order by value::integer desc, key limit 1) as heir
@@ -156,7 +156,7 @@ export const sweepFolder = (
 /** The same for messages that another folder has shown since. Index: messages_elsewhere. */
 export const sweepElsewhere = (
   { sql, tables: t }: Database["Service"],
-  { accountId, folderId, round }: Place
+  { accountId, folderId, round }: Place,
 ): Effect.Effect<unknown, SqlError.SqlError> =>
   sql`update ${t.messages} set also_in = nullif(also_in - ${folderId}::text, '{}')
     where account_id = ${accountId} and also_in is not null and (also_in ->> ${folderId}::text)::integer < ${round}`

@@ -52,7 +52,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       /** One transaction under the lease. Its SQL faults end the sync, which its next round takes up again. */
       const underLease = <A>(key: LeaseKey, effect: Effect.Effect<A, LeaseLost | SqlError.SqlError>) =>
         sql.withTransaction(Effect.andThen(holdLease(database, key), effect)).pipe(
-          Effect.catchTag("SqlError", Effect.die)
+          Effect.catchTag("SqlError", Effect.die),
         )
 
       /** Moves the counts of folders and account along. */
@@ -75,7 +75,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
           yield* count(key, countsOf(merged))
           yield* appendChanges(database, entries)
           return { changes: entries.length, left: merged.reduce((sum, { left }) => sum + (left ? 1 : 0), 0) }
-        }
+        },
       )
 
       const applyPage = Effect.fn("MessageWriter.applyPage")(
@@ -92,7 +92,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
             cursor: page.cursor,
             inRound: !page.roundComplete,
             listed: folder.listed || page.roundComplete,
-            origin: page.roundComplete ? "live" : folder.origin
+            origin: page.roundComplete ? "live" : folder.origin,
           }
           // A first listing finds only what is there; a later one must also take out what it did not show.
           const sweeps = page.roundComplete && !folder.listed && folder.round > 1
@@ -113,10 +113,10 @@ export class MessageWriter extends Context.Service<MessageWriter, {
                 merged.push(...yield* sweepFolder(database, place, everyRound))
               }
               return yield* record(key, folder.origin, merged)
-            })
+            }),
           )
           return { folder: next, ...outcome }
-        }
+        },
       )
 
       const abandon = Effect.fn("MessageWriter.abandon")(function* (key: LeaseKey, folder: FolderState) {
@@ -134,7 +134,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
               const { changes, left } = yield* record(key, folder.origin, merged)
               outcome.changes += changes
               outcome.left += left
-            })
+            }),
           )
         }
         return outcome
@@ -145,7 +145,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         sql`select 1 from ${t.messages}
           where account_id = ${key.accountId} and removed_at >= ${time}::timestamptz limit 1`.pipe(
           Effect.map((rows) => rows.length > 0),
-          Effect.orDie
+          Effect.orDie,
         )
 
       const settleBatch = Effect.fnUntraced(function* (key: LeaseKey, time: string) {
@@ -171,8 +171,8 @@ export class MessageWriter extends Context.Service<MessageWriter, {
             kind: "message.deleted",
             origin,
             messageId: id,
-            folderId: folder_id
-          }))
+            folderId: folder_id,
+          })),
         )
         return deleted.length
       })
@@ -195,12 +195,12 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         abandon,
         now: sql<{ now: string }>`select clock_timestamp()::text as now`.pipe(
           Effect.map((rows) => rows[0]!.now),
-          Effect.orDie
+          Effect.orDie,
         ),
         unsettled,
-        settle
+        settle,
       })
-    })
+    }),
   )
 }
 
@@ -208,7 +208,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
 const toEntry = (
   { accountId }: LeaseKey,
   origin: ChangeOrigin,
-  { fields, folder, id, was_folder }: Merged
+  { fields, folder, id, was_folder }: Merged,
 ): ReadonlyArray<NewChange> => {
   const entry = { accountId, origin, messageId: id, folderId: folder }
   if (was_folder === null) return [{ ...entry, kind: "message.created" }]

@@ -17,7 +17,7 @@ export interface MessageFilter {
 export class Messages extends Context.Service<Messages, {
   /** Newest first. An account or folder that is not known has no messages. */
   readonly list: (
-    options: MessageFilter & { readonly limit: number; readonly cursor?: string | undefined }
+    options: MessageFilter & { readonly limit: number; readonly cursor?: string | undefined },
   ) => Effect.Effect<{ readonly items: ReadonlyArray<Message>; readonly nextCursor: string | null }, InvalidCursor>
   readonly get: (id: MessageId) => Effect.Effect<Option.Option<MessageWithBody>>
 }>()("mailfleet/storage/Messages") {
@@ -69,9 +69,9 @@ export class Messages extends Context.Service<Messages, {
             items: page.map(toMessage),
             nextCursor: rows.length > options.limit && last !== undefined
               ? encodeCursor([last.received_at?.getTime() ?? "none", last.id])
-              : null
+              : null,
           }
-        }
+        },
       )
 
       // Index: messages_id.
@@ -83,7 +83,7 @@ export class Messages extends Context.Service<Messages, {
       }, orDie)
 
       return Messages.of({ list, get })
-    })
+    }),
   )
 }
 

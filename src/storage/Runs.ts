@@ -1,6 +1,6 @@
 /** Runs and their items. A run belongs to one process at a time, by a lease with a fencing number. */
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
-import type { Provider, Channel, AccountStatus, Resource } from "../domain/Account.ts"
+import type { AccountStatus, Channel, Provider, Resource } from "../domain/Account.ts"
 import { resourceOf } from "../domain/Account.ts"
 import { type AccountId, type GrantId, isId, newId, type RunId } from "../domain/Ids.ts"
 import type { ItemError, Outcome, Run, RunItem, RunKind, RunState } from "../domain/Run.ts"
@@ -13,7 +13,7 @@ const ownerSeconds = 15
 
 /** The key came before: with another request (`reused`), or its upload is still under way (`uploading`). */
 export class IdempotencyConflict extends Schema.TaggedError<IdempotencyConflict>()("IdempotencyConflict", {
-  kind: Schema.Literals(["reused", "uploading"])
+  kind: Schema.Literals(["reused", "uploading"]),
 }) {}
 
 /** Another process has taken the run over: this one must stop working on it. */
@@ -86,7 +86,7 @@ const toRun = (row: RunRow): Run => ({
   startedAt: time(row.started_at),
   finishedAt: time(row.finished_at),
   ...(row.retry_of === null ? {} : { retryOf: row.retry_of }),
-  ...(row.params.dryRun === true ? { dryRun: true } : {})
+  ...(row.params.dryRun === true ? { dryRun: true } : {}),
 })
 
 export class Runs extends Context.Service<Runs, {
@@ -149,12 +149,12 @@ export class Runs extends Context.Service<Runs, {
           conditions.push(sql`id < ${after.value[0]!}`)
         }
         const rows = yield* orDie(
-          sql<RunRow>`select * from ${t.runs} where ${sql.and(conditions)} order by id desc limit ${options.limit + 1}`
+          sql<RunRow>`select * from ${t.runs} where ${sql.and(conditions)} order by id desc limit ${options.limit + 1}`,
         )
         const items = rows.slice(0, options.limit)
         return {
           items: items.map(toRun),
-          nextCursor: rows.length > options.limit ? encodeCursor([items[items.length - 1]!.id]) : null
+          nextCursor: rows.length > options.limit ? encodeCursor([items[items.length - 1]!.id]) : null,
         }
       })
 
@@ -176,7 +176,7 @@ export class Runs extends Context.Service<Runs, {
         const page = rows.slice(0, options.limit)
         return {
           items: page.map(toItem),
-          nextCursor: rows.length > options.limit ? encodeCursor([page[page.length - 1]!.position]) : null
+          nextCursor: rows.length > options.limit ? encodeCursor([page[page.length - 1]!.position]) : null,
         }
       })
 
@@ -225,7 +225,7 @@ export class Runs extends Context.Service<Runs, {
                 select ${id}::uuid, row_number() over (order by a.id), a.id, a.email
                 from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
                 where ${sql.and(accountConditions(database, selection.filter))} and a.status <> 'disabled' returning 1`,
-            (rows) => rows.length
+            (rows) => rows.length,
           ))
         return toRun(Option.getOrThrow(row))
       })
@@ -237,7 +237,7 @@ export class Runs extends Context.Service<Runs, {
               select ${id}::uuid, row_number() over (order by i.position), i.line, i.email, i.account_id
               from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id
               where i.run_id = ${runId} and i.outcome = 'failed' returning 1`,
-            (rows) => rows.length
+            (rows) => rows.length,
           ))
         return Option.map(row, toRun)
       })
@@ -273,7 +273,13 @@ export class Runs extends Context.Service<Runs, {
               select id from ${t.runs} where state in ('queued', 'running') and kind = ${kind}
               and (owner_until is null or owner_until < now()) order by id limit ${limit} for update skip locked)
             returning id, owner_fence, params, created_at`
-          return rows.map((row) => ({ id: row.id, kind, fence: row.owner_fence, params: row.params, createdAt: row.created_at }))
+          return rows.map((row) => ({
+            id: row.id,
+            kind,
+            fence: row.owner_fence,
+            params: row.params,
+            createdAt: row.created_at,
+          }))
         }, orDie),
         renew: Effect.fnUntraced(function* (run: OwnedRun) {
           const rows = yield* orDie(sql<{ cancel_requested: boolean }>`update ${t.runs}
@@ -284,7 +290,7 @@ export class Runs extends Context.Service<Runs, {
         }),
         handBack: (run) =>
           orDie(sql`update ${t.runs} set owner_until = null where id = ${run.id} and owner_fence = ${run.fence}`).pipe(
-            Effect.asVoid
+            Effect.asVoid,
           ),
         pending: Effect.fnUntraced(function* (run: OwnedRun, after: number, limit: number) {
           const rows = yield* sql<{
@@ -307,7 +313,7 @@ export class Runs extends Context.Service<Runs, {
             resource: resourceOf(row.provider, row.channel),
             status: row.status,
             refreshedAt: row.refreshed_at,
-            syncedAt: row.synced_at
+            syncedAt: row.synced_at,
           }))
         }, orDie),
         record: Effect.fnUntraced(function* (run: OwnedRun, results: ReadonlyArray<ItemResult>) {
@@ -326,9 +332,9 @@ export class Runs extends Context.Service<Runs, {
             if (rows.length === 0) return yield* lost(run)
             yield* sql`delete from ${t.import_blocks} where run_id = ${run.id}`
           })).pipe(Effect.catchTag("SqlError", Effect.die))
-        })
+        }),
       })
-    })
+    }),
   )
 }
 
@@ -350,8 +356,8 @@ const toItem = (row: ItemRow): RunItem => ({
   ...(row.account_id === null ? {} : { accountId: row.account_id }),
   outcome: row.outcome,
   ...(row.error_code === null ? {} : {
-    error: { code: row.error_code, message: row.error_message ?? "", retryable: row.error_retryable ?? false }
-  })
+    error: { code: row.error_code, message: row.error_message ?? "", retryable: row.error_retryable ?? false },
+  }),
 })
 
 /** Items whose account was deleted while they waited end with the run. */
@@ -364,15 +370,23 @@ const failUnfinished = ({ sql, tables: t }: Database["Service"], runId: RunId) =
   })
 
 /** Inside the caller's transaction: outcomes of items that were pending, and the run's counts. */
-export const recordItems = ({ sql, tables: t }: Database["Service"], runId: RunId, results: ReadonlyArray<ItemResult>) =>
+export const recordItems = (
+  { sql, tables: t }: Database["Service"],
+  runId: RunId,
+  results: ReadonlyArray<ItemResult>,
+) =>
   Effect.gen(function* () {
-    const rows = yield* sql<{ outcome: Outcome }>`update ${t.run_items} i set outcome = new.outcome, error_code = new.code,
+    const rows = yield* sql<
+      { outcome: Outcome }
+    >`update ${t.run_items} i set outcome = new.outcome, error_code = new.code,
         error_message = new.message, error_retryable = new.retryable
       from unnest(${column("int4", results.map(({ position }) => position))},
         ${column("text", results.map(({ outcome }) => outcome))},
         ${column("text", results.map(({ error }) => error?.code ?? null))},
         ${column("text", results.map(({ error }) => error?.message ?? null))},
-        ${column("bool", results.map(({ error }) => error?.retryable ?? null))}) as new (position, outcome, code, message, retryable)
+        ${
+      column("bool", results.map(({ error }) => error?.retryable ?? null))
+    }) as new (position, outcome, code, message, retryable)
       where i.run_id = ${runId} and i.position = new.position and i.outcome = 'pending' returning new.outcome`
     const count = (outcome: Outcome) => rows.filter((row) => row.outcome === outcome).length
     yield* sql`update ${t.runs} set succeeded = succeeded + ${count("succeeded")}, failed = failed + ${count("failed")},

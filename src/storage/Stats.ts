@@ -30,7 +30,7 @@ interface LagRow {
 
 const toLag = (rows: ReadonlyArray<LagRow>): Lag => ({
   due: rows[0]?.due ?? 0,
-  lagSeconds: Math.max(0, Math.round((rows[0]?.lag ?? 0) * 1_000) / 1_000)
+  lagSeconds: Math.max(0, Math.round((rows[0]?.lag ?? 0) * 1_000) / 1_000),
 })
 
 export class Stats extends Context.Service<Stats, {
@@ -53,7 +53,9 @@ export class Stats extends Context.Service<Stats, {
         from ${t.grants} where due_at <= now()`
 
       // Index: accounts_sync_due.
-      const sync = sql<LagRow>`select count(*)::float8 as due, extract(epoch from now() - min(sync_due_at))::float8 as lag
+      const sync = sql<
+        LagRow
+      >`select count(*)::float8 as due, extract(epoch from now() - min(sync_due_at))::float8 as lag
         from ${t.accounts} where sync_due_at <= now() and status = 'active'`
 
       const runs = sql<{ state: RunState; count: number }>`select state, count(*)::float8 as count from ${t.runs}
@@ -74,9 +76,9 @@ export class Stats extends Context.Service<Stats, {
               active: ofStatus("active"),
               needs_reauth: ofStatus("needs_reauth"),
               blocked: ofStatus("blocked"),
-              disabled: ofStatus("disabled")
+              disabled: ofStatus("disabled"),
             },
-            byProvider: { microsoft: ofProvider("microsoft"), google: ofProvider("google") }
+            byProvider: { microsoft: ofProvider("microsoft"), google: ofProvider("google") },
           },
           messages: found.reduce((total, { messages }) => total + messages, 0),
           refresh: toLag(yield* refresh),
@@ -86,15 +88,15 @@ export class Stats extends Context.Service<Stats, {
             running: inState("running"),
             completed: inState("completed"),
             cancelled: inState("cancelled"),
-            failed: inState("failed")
-          }
+            failed: inState("failed"),
+          },
         }
       }).pipe(orDie, Effect.withSpan("Stats.fleet"))
 
       return Stats.of({
         fleet,
-        answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false)))
+        answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false))),
       })
-    })
+    }),
   )
 }

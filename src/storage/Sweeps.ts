@@ -23,7 +23,7 @@ export class Sweeps extends Context.Service<Sweeps, {
             where retired_at < now() - make_interval(days => ${tokenHashDays}) limit ${rowsAtOnce})`
           yield* sql`delete from ${t.access_tokens} where (grant_id, resource) in (select grant_id, resource
             from ${t.access_tokens} where expires_at < now() - interval '1 day' limit ${rowsAtOnce})`
-        }).pipe(orDie)
-      }))
+        }).pipe(orDie),
+      })),
   )
 }

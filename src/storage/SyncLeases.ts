@@ -59,7 +59,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
   /** Records a failed round and gives the lease back. */
   readonly fail: (
     key: LeaseKey,
-    failure: { readonly code: string; readonly message: string; readonly dueInMillis: number }
+    failure: { readonly code: string; readonly message: string; readonly dueInMillis: number },
   ) => Effect.Effect<void, LeaseLost>
 }>()("mailfleet/storage/SyncLeases") {
   static readonly layer: Layer.Layer<SyncLeases, never, Database> = Layer.effect(
@@ -88,8 +88,8 @@ export class SyncLeases extends Context.Service<SyncLeases, {
             provider: row.provider,
             channel: row.channel,
             grantId: row.grant_id,
-            clientId: row.client_id
-          }
+            clientId: row.client_id,
+          },
         }))
       }, orDie)
 
@@ -111,7 +111,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
           syncedAt: row.synced_at,
           failedAt: row.failed_at,
           failureCode: row.code,
-          failureMessage: row.message
+          failureMessage: row.message,
         }))
       }, orDie)
 
@@ -137,7 +137,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
 
       const fail = Effect.fn("SyncLeases.fail")(function* (
         key: LeaseKey,
-        failure: { readonly code: string; readonly message: string; readonly dueInMillis: number }
+        failure: { readonly code: string; readonly message: string; readonly dueInMillis: number },
       ) {
         const rows = yield* orDie(sql`update ${t.accounts} set sync_lease_until = null,
             sync_due_at = case when status = 'disabled' then null else ${in_(failure.dueInMillis)} end,
@@ -148,7 +148,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
       })
 
       return SyncLeases.of({ acquire, standing, keep, release, succeed, fail })
-    })
+    }),
   )
 }
 
@@ -158,9 +158,9 @@ export class SyncLeases extends Context.Service<SyncLeases, {
  */
 export const holdLease = (
   { sql, tables: t }: Database["Service"],
-  key: LeaseKey
+  key: LeaseKey,
 ): Effect.Effect<void, LeaseLost | SqlError.SqlError> =>
   Effect.flatMap(
     sql`select 1 from ${t.accounts} where id = ${key.accountId} and sync_lease_fence = ${key.fence} for no key update`,
-    (rows) => rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost())
+    (rows) => rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost()),
   )

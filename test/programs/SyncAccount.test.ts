@@ -17,14 +17,16 @@ const inStep = Effect.fnUntraced(function* (account: MailAccount) {
   const { simulator } = yield* Provider
   const { sql, tables: t } = yield* Database
   const remote = simulator.mailbox(account.email)
-  const rows = yield* orDie(sql<{ remote_id: string; folder: string; subject: string; is_read: boolean; flagged: boolean }>`
+  const rows = yield* orDie(
+    sql<{ remote_id: string; folder: string; subject: string; is_read: boolean; flagged: boolean }>`
     select m.remote_id, f.remote_id as folder, m.subject, m.is_read, m.is_flagged as flagged
     from ${t.messages} m join ${t.folders} f on f.account_id = m.account_id and f.id = m.folder_id
-    where m.account_id = ${account.id}`)
+    where m.account_id = ${account.id}`,
+  )
   const order = (lines: ReadonlyArray<string>) => lines.toSorted()
   assert.deepStrictEqual(
     order(rows.map((row) => [row.remote_id, row.folder, row.subject, row.is_read, row.flagged].join(" "))),
-    order(remote.messages.map((m) => [m.id, m.folderId, m.subject, m.isRead, m.flagStatus === "flagged"].join(" ")))
+    order(remote.messages.map((m) => [m.id, m.folderId, m.subject, m.isRead, m.flagStatus === "flagged"].join(" "))),
   )
   const folders = yield* Effect.flatMap(Folders, (folders) => folders.list(account.id))
   const roots = remote.folders.filter(({ parentId }) => parentId === null).length
@@ -34,10 +36,13 @@ const inStep = Effect.fnUntraced(function* (account: MailAccount) {
 })
 
 const kinds = (account: MailAccount, from = 0) =>
-  Effect.map(changesOf(account.id), (entries) =>
-    entries.slice(from).map(({ fields, kind, origin }) =>
-      [kind.replace("message.", ""), origin, ...(fields ?? [])].join(" ")
-    ))
+  Effect.map(
+    changesOf(account.id),
+    (entries) =>
+      entries.slice(from).map(({ fields, kind, origin }) =>
+        [kind.replace("message.", ""), origin, ...(fields ?? [])].join(" ")
+      ),
+  )
 
 const state = Effect.fnUntraced(function* (account: MailAccount) {
   const { sql, tables: t } = yield* Database
@@ -56,7 +61,7 @@ const state = Effect.fnUntraced(function* (account: MailAccount) {
 const near = (actual: number | null, seconds: number, tolerance = 0.11) =>
   assert.isTrue(
     actual !== null && actual > seconds * (1 - tolerance) - 5 && actual < seconds * (1 + tolerance),
-    `${actual} s is not about ${seconds} s`
+    `${actual} s is not about ${seconds} s`,
   )
 
 let next = 0
@@ -77,7 +82,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       const named = (name: string) => remote.folders.find(({ wellKnown }) => wellKnown === name)?.displayName
       assert.deepStrictEqual(
         ["inbox", "sent", "drafts", "junk", "trash", "archive"].map((role) => roles.get(role as "inbox")),
-        ["inbox", "sentitems", "drafts", "junkemail", "deleteditems", "archive"].map(named)
+        ["inbox", "sentitems", "drafts", "junkemail", "deleteditems", "archive"].map(named),
       )
       assert.isTrue(folders.every(({ syncedAt }) => syncedAt !== null))
       const after = yield* state(account)
@@ -125,7 +130,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
         "deleted live",
         "moved live",
         "moved live",
-        "updated live isRead"
+        "updated live isRead",
       ])
     }))
 
@@ -172,7 +177,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
         "deleted live",
         "moved live",
         "moved live",
-        "moved live"
+        "moved live",
       ])
     }))
 
@@ -201,7 +206,11 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       const account = yield* anAccount
       yield* sync(account)
       simulator.deliver(account.email)
-      simulator.script({ endpoint: "graph", email: account.email, answers: [{ status: 429, headers: { "retry-after": "0.4" } }] })
+      simulator.script({
+        endpoint: "graph",
+        email: account.email,
+        answers: [{ status: 429, headers: { "retry-after": "0.4" } }],
+      })
       const started = performance.now()
       assert.deepStrictEqual(yield* sync(account), { changes: 1 })
       assert.isAtLeast(performance.now() - started, 400)
@@ -210,9 +219,10 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       simulator.script({
         endpoint: "graph",
         email: account.email,
-        answers: [{ times: 3 }, { status: 429, body: "slow down", headers: { "retry-after": "120" } }].map((answer, i) =>
-          i === 0 ? { status: 429, headers: { "retry-after": "0" }, ...answer } : answer
-        )
+        answers: [{ times: 3 }, { status: 429, body: "slow down", headers: { "retry-after": "120" } }].map((
+          answer,
+          i,
+        ) => i === 0 ? { status: 429, headers: { "retry-after": "0" }, ...answer } : answer),
       })
       const error = yield* Effect.flip(sync(account))
       assert.strictEqual(error._tag, "ProviderError")
@@ -234,7 +244,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       simulator.script({
         endpoint: "graph",
         email: account.email,
-        answers: [{ fault: "gateway" }, { fault: "error" }, { fault: "reset" }, { fault: "lost" }]
+        answers: [{ fault: "gateway" }, { fault: "error" }, { fault: "reset" }, { fault: "lost" }],
       })
       yield* sync(account)
       assert.strictEqual((yield* changesOf(account.id)).length, messages)
@@ -249,7 +259,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
         const [status, code, expected, due] of [
           [404, "MailboxNotEnabledForRESTAPI", "account_blocked", 86_400],
           [403, "ErrorAccessDenied", "consent_required", 86_400],
-          [400, "SomethingNew", "provider_answer_unknown", 900]
+          [400, "SomethingNew", "provider_answer_unknown", 900],
         ] as const
       ) {
         simulator.refuseMailbox(account.email, { status, code })
@@ -299,7 +309,10 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       yield* Effect.sleep(50)
       yield* leases.fail(failing, { code: "account_blocked", message: "blocked", dueInMillis: 1_000 })
       const error = yield* Fiber.join(failed)
-      assert.deepStrictEqual(error._tag === "ProviderError" && [error.class, error.code], ["blocked", "account_blocked"])
+      assert.deepStrictEqual(error._tag === "ProviderError" && [error.class, error.code], [
+        "blocked",
+        "account_blocked",
+      ])
 
       yield* acquireLease(account.id)
       const takes = yield* Effect.forkChild(sync(account))
@@ -335,7 +348,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       for (let cut = 5; cut < 100; cut += engine === "postgres" ? 4 : 9) {
         // A service of its own for each try: closing it is what the end of a process does.
         yield* Effect.timeoutOption(sync(account), cut).pipe(
-          Effect.provide(Layer.fresh(SyncAccount.layer).pipe(Layer.provide(yield* services)))
+          Effect.provide(Layer.fresh(SyncAccount.layer).pipe(Layer.provide(yield* services))),
         )
         simulator.deliver(account.email)
         delivered++
@@ -398,4 +411,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
 })
 
 /** What `SyncAccount` is built from, shared by all of a test. */
-const services = Effect.map(Effect.context<Layer.Services<typeof SyncAccount.layer>>(), (context) => Layer.succeedContext(context))
+const services = Effect.map(
+  Effect.context<Layer.Services<typeof SyncAccount.layer>>(),
+  (context) => Layer.succeedContext(context),
+)

@@ -28,7 +28,13 @@ await onDatabases("Accounts", server, (it) => {
   it.effect("an account is made, shown, changed and deleted", () =>
     Effect.gen(function* () {
       const made = yield* send("/v1/accounts", {
-        json: { email: "One@Example.com", clientId, refreshToken: refreshToken("ok"), tags: ["b", "a"], tenant: "common" }
+        json: {
+          email: "One@Example.com",
+          clientId,
+          refreshToken: refreshToken("ok"),
+          tags: ["b", "a"],
+          tenant: "common",
+        },
       })
       assert.strictEqual(made.status, 201)
       const path = made.headers.get("location") ?? ""
@@ -39,7 +45,7 @@ await onDatabases("Accounts", server, (it) => {
       assert.sameMembers([...account.tags], ["a", "b"])
 
       const { problem } = yield* refused(409, "duplicate_account", "/v1/accounts", {
-        json: { email: "ONE@example.com", clientId, refreshToken: refreshToken("ok") }
+        json: { email: "ONE@example.com", clientId, refreshToken: refreshToken("ok") },
       })
       assert.strictEqual(problem.accountId, account.id)
 
@@ -129,7 +135,7 @@ await onDatabases("Accounts", server, (it) => {
         ["transient", 503, "provider_unavailable", true],
         ["ambiguous", 503, "grant_doubtful", true],
         ["unknown", 503, "provider_answer_unknown", true],
-        ["app", 503, "app_misconfigured", false]
+        ["app", 503, "app_misconfigured", false],
       ]
       for (const [failureClass, status, code, waits] of cases) {
         const { id } = yield* addAccount(`${failureClass}@classes.example`, failureClass, newId())

@@ -5,20 +5,32 @@ import { newId } from "../../src/domain/Ids.ts"
 import { Run, RunItem } from "../../src/domain/Run.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
-import { type Call, clientId, csv, logged, problemOf, raw, refreshToken, refused, send, server, taken } from "./stack.ts"
+import {
+  type Call,
+  clientId,
+  csv,
+  logged,
+  problemOf,
+  raw,
+  refreshToken,
+  refused,
+  send,
+  server,
+  taken,
+} from "./stack.ts"
 
 const Items = Schema.Struct({ items: Schema.Array(RunItem), nextCursor: Schema.NullOr(Schema.String) })
 
 const upload = (body: BodyInit, type: string, headers: Record<string, string> = {}): Call => ({
   method: "POST",
   body,
-  headers: { "content-type": type, ...headers }
+  headers: { "content-type": type, ...headers },
 })
 
 const ended = (id: string) =>
   taken(Run, 200, `/v1/runs/${id}`).pipe(
     Effect.delay("20 millis"),
-    Effect.repeat({ until: ({ state }) => state !== "queued" && state !== "running" })
+    Effect.repeat({ until: ({ state }) => state !== "queued" && state !== "running" }),
   )
 
 const address = () => `${newId()}@imports.example`
@@ -37,7 +49,7 @@ await onDatabases("Imports", server, (it) => {
           ["application/x-ndjson", JSON.stringify(row())],
           ["application/ndjson", JSON.stringify(row())],
           ["application/jsonl", JSON.stringify(row())],
-          ["application/json", JSON.stringify([row()])]
+          ["application/json", JSON.stringify([row()])],
         ] as const
       ) {
         const answer = yield* send("/v1/imports?tags=x,y", upload(body, type))
@@ -52,7 +64,9 @@ await onDatabases("Imports", server, (it) => {
 
   it.effect("a missing or another media type is 415 and says what is taken", () =>
     Effect.gen(function* () {
-      for (const type of ["application/xml", "multipart/form-data; boundary=x", "application/octet-stream", "text", ";"]) {
+      for (
+        const type of ["application/xml", "multipart/form-data; boundary=x", "application/octet-stream", "text", ";"]
+      ) {
         const { problem } = yield* refused(415, "unsupported_media_type", "/v1/imports", upload("a", type))
         for (const taken of ["text/csv", "text/plain", "application/x-ndjson", "application/json"]) {
           assert.include(problem.accepted ?? [], taken)
@@ -73,7 +87,7 @@ await onDatabases("Imports", server, (it) => {
           ["provider=yahoo", "provider"],
           ["channel=pop", "channel"],
           [`tags=${"x".repeat(65)}`, "tags.0"],
-          ["dryrun=true", "dryrun"]
+          ["dryrun=true", "dryrun"],
         ] as const
       ) {
         const { problem } = yield* refused(400, "invalid_request", `/v1/imports?${query}`, upload(csv([]), "text/csv"))
@@ -84,7 +98,7 @@ await onDatabases("Imports", server, (it) => {
           400,
           "invalid_request",
           "/v1/imports",
-          upload(csv([]), "text/csv", { "idempotency-key": encodeURI(key) === key || key === "a b" ? key : "\u00fc" })
+          upload(csv([]), "text/csv", { "idempotency-key": encodeURI(key) === key || key === "a b" ? key : "\u00fc" }),
         )
         assert.deepStrictEqual(problem.issues?.map((issue) => issue.field), ["idempotency-key"])
       }
@@ -93,7 +107,12 @@ await onDatabases("Imports", server, (it) => {
   it.effect("switches take true, false, 1 and 0", () =>
     Effect.gen(function* () {
       for (const [value, dry] of [["true", true], ["1", true], ["false", undefined], ["0", undefined]] as const) {
-        const run = yield* taken(Run, 202, `/v1/imports?dryRun=${value}&verify=0`, upload(csv([[address(), "ok"]]), "text/csv"))
+        const run = yield* taken(
+          Run,
+          202,
+          `/v1/imports?dryRun=${value}&verify=0`,
+          upload(csv([[address(), "ok"]]), "text/csv"),
+        )
         assert.strictEqual(run.dryRun, dry)
       }
     }))
@@ -107,7 +126,7 @@ await onDatabases("Imports", server, (it) => {
           ["[]", "application/json", undefined],
           ["email,token\n", "text/csv", 1],
           ["a\0b", "text/plain", 1],
-          ["{}", "application/json", 1]
+          ["{}", "application/json", 1],
         ] as const
       ) {
         const answer = yield* send("/v1/imports", upload(body, type))
@@ -120,7 +139,9 @@ await onDatabases("Imports", server, (it) => {
 
   it.effect("bad rows fail alone, and repeat nothing of what they hold", () =>
     Effect.gen(function* () {
-      const file = `${csv([[address(), "ok"]])}\nnot-an-address,${clientId},CANARY\n${csv([[address(), "needs_user"]]).split("\n")[1]}`
+      const file = `${csv([[address(), "ok"]])}\nnot-an-address,${clientId},CANARY\n${
+        csv([[address(), "needs_user"]]).split("\n")[1]
+      }`
       const run = yield* taken(Run, 202, "/v1/imports", upload(file, "text/csv"))
       const end = yield* ended(run.id)
       assert.deepInclude(end, { state: "completed", total: 3, processed: 3, succeeded: 1, failed: 2 })
@@ -154,7 +175,7 @@ await onDatabases("Imports", server, (it) => {
       yield* Effect.promise(() => writer.write(new TextEncoder().encode(file)))
       yield* send("/v1/imports", upload(file, "text/csv", key)).pipe(
         Effect.delay("20 millis"),
-        Effect.repeat({ until: ({ status }) => status === 409 })
+        Effect.repeat({ until: ({ status }) => status === 409 }),
       )
       yield* refused(409, "idempotency_key_in_use", "/v1/imports", upload(file, "text/csv", key))
       yield* Effect.promise(() => writer.close())
@@ -173,7 +194,7 @@ await onDatabases("Imports", server, (it) => {
         pull(controller) {
           if (pulls++ === 0) controller.enqueue(new TextEncoder().encode(file.slice(0, -20)))
           else controller.error(new Error("connection reset"))
-        }
+        },
       })
       yield* refused(400, "upload_broken", "/v1/imports", upload(broken, "text/csv", key))
       assert.strictEqual(yield* count, before)
@@ -182,7 +203,9 @@ await onDatabases("Imports", server, (it) => {
       const abort = new AbortController()
       const endless = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => {}) })
       const path = "http://mailfleet.test/v1/imports"
-      const hung = yield* Effect.forkChild(raw("/v1/imports", { ...upload(endless, "text/csv", key), signal: abort.signal }))
+      const hung = yield* Effect.forkChild(
+        raw("/v1/imports", { ...upload(endless, "text/csv", key), signal: abort.signal }),
+      )
       yield* Effect.sleep("100 millis")
       abort.abort()
       const response = yield* Fiber.join(hung)

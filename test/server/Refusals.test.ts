@@ -28,7 +28,7 @@ const guarded: ReadonlyArray<readonly [string, Call]> = [
   [`/v1/messages/${id}`, {}],
   ["/v1/changes", {}],
   ["/v1/stats", {}],
-  ["/metrics", {}]
+  ["/metrics", {}],
 ]
 
 await onDatabases("Refusals", server, (it) => {
@@ -74,7 +74,19 @@ await onDatabases("Refusals", server, (it) => {
 
   it.effect("an unknown id of whatever form is 404", () =>
     Effect.gen(function* () {
-      const forms = [id, "1", "nothing", "%00", "%E0%A4%A", "..%2F..", "a".repeat(3_000), "%F0%9F%93%AC", "null", "'--", "%20"]
+      const forms = [
+        id,
+        "1",
+        "nothing",
+        "%00",
+        "%E0%A4%A",
+        "..%2F..",
+        "a".repeat(3_000),
+        "%F0%9F%93%AC",
+        "null",
+        "'--",
+        "%20",
+      ]
       for (const form of forms) {
         for (
           const [path, method] of [
@@ -88,7 +100,7 @@ await onDatabases("Refusals", server, (it) => {
             [`/v1/accounts/${form}/access-token`, "GET"],
             [`/v1/accounts/${form}/folders`, "GET"],
             [`/v1/accounts/${form}/messages`, "GET"],
-            [`/v1/messages/${form}`, "GET"]
+            [`/v1/messages/${form}`, "GET"],
           ] as const
         ) {
           yield* refused(404, "not_found", path, { method })
@@ -110,7 +122,7 @@ await onDatabases("Refusals", server, (it) => {
         "/v1/messages",
         "/v1/changes",
         `/v1/accounts/${account.id}/folders`,
-        `/v1/accounts/${account.id}/messages`
+        `/v1/accounts/${account.id}/messages`,
       ]
       for (const list of lists) {
         for (const limit of ["0", "-1", "501", "abc", "", "1.5", "1e2", "0x10", "%20", "5&limit=6"]) {
@@ -136,7 +148,7 @@ await onDatabases("Refusals", server, (it) => {
           [`/v1/accounts/${account.id}/access-token?resource=x`, "resource"],
           [`/v1/accounts/${account.id}/access-token?resource=gmail`, "resource"],
           [`/v1/accounts/${account.id}/access-token?minValidity=5`, "minValidity"],
-          [`/v1/accounts/${account.id}/access-token?minValidity=2%20hours`, "minValidity"]
+          [`/v1/accounts/${account.id}/access-token?minValidity=2%20hours`, "minValidity"],
         ] as const
       ) {
         const { problem } = yield* refused(400, "invalid_request", path)
@@ -166,7 +178,7 @@ await onDatabases("Refusals", server, (it) => {
           [{ ...good, provider: "CANARY" }, "provider"],
           [{ ...good, passwort: "CANARY" }, "passwort"],
           [{ ...good, "CANARY secret": 1 }, "?"],
-          [{ email: "a@example.com", clientId: "c" }, "refreshToken"]
+          [{ email: "a@example.com", clientId: "c" }, "refreshToken"],
         ] as const
       ) {
         const { problem } = yield* refused(422, "invalid_body", path, { json })
@@ -182,14 +194,14 @@ await onDatabases("Refusals", server, (it) => {
       for (const type of ["text/plain", "text/csv", "application/xml", "multipart/form-data; boundary=x"]) {
         const { problem } = yield* refused(415, "unsupported_media_type", "/v1/refreshes", {
           body: "{}",
-          headers: { "content-type": type }
+          headers: { "content-type": type },
         })
         assert.deepStrictEqual(problem.accepted, ["application/json"])
       }
       yield* refused(413, "body_too_large", "/v1/refreshes", { json: { accountIds: ["x".repeat(1_100_000)] } })
       const charset = yield* send("/v1/accounts", {
         body: JSON.stringify({ email: "charset@example.com", clientId: "c", refreshToken: "x" }),
-        headers: { "content-type": "Application/JSON; charset=utf-8" }
+        headers: { "content-type": "Application/JSON; charset=utf-8" },
       })
       assert.strictEqual(problemOf(charset).code, "invalid_client_id")
     }))

@@ -18,7 +18,6 @@ import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { makeHandler } from "../../src/server/Http.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
-import type { Database } from "../../src/storage/Database.ts"
 import { layerGrantStore } from "../../src/storage/Grants.ts"
 import { ImportStaging } from "../../src/storage/ImportStaging.ts"
 import { Runs } from "../../src/storage/Runs.ts"
@@ -37,7 +36,7 @@ const settings = Settings.layerWith({
   databaseUrl: Option.none(),
   adminKey: Option.some(Redacted.make(adminKey)),
   encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
-  schedules: false
+  schedules: false,
 }).pipe(Layer.orDie)
 
 const provider = Layer.succeed(OAuthProvider, {
@@ -53,15 +52,15 @@ const provider = Layer.succeed(OAuthProvider, {
         code: codeOf[failureClass],
         message: `the provider said ${failureClass}`,
         providerCode: "AADSTS0",
-        ...(failureClass === "throttled" ? { retryAfterMillis: 7_500 } : {})
+        ...(failureClass === "throttled" ? { retryAfterMillis: 7_500 } : {}),
       }),
-      ...(failureClass === "throttled" ? { reach: "grant" as const } : {})
+      ...(failureClass === "throttled" ? { reach: "grant" as const } : {}),
     })
-  }
+  },
 })
 
 const mailboxes = Layer.succeed(Mailboxes, {
-  open: () => Effect.succeed({ folders: () => Effect.succeed([]), page: () => Effect.never })
+  open: () => Effect.succeed({ folders: () => Effect.succeed([]), page: () => Effect.never }),
 })
 
 const lines: Array<string> = []
@@ -83,23 +82,23 @@ const storage = Layer.mergeAll(Accounts.layer, Runs.layer, Stats.layer, mailStor
 
 const edges = Layer.mergeAll(
   Tokens.layer.pipe(
-    Layer.provide([layerGrantStore.pipe(Layer.provide(Vault.layer)), provider, Throttle.layer, AppBreaker.layer])
+    Layer.provide([layerGrantStore.pipe(Layer.provide(Vault.layer)), provider, Throttle.layer, AppBreaker.layer]),
   ),
   SyncAccount.layer.pipe(Layer.provide(mailboxes)),
   Concurrency.layer,
-  ImportStaging.layer.pipe(Layer.provide(Vault.layer))
+  ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
 )
 
 const programs = RunRequests.layer.pipe(Layer.provideMerge(RunWorker.layer), Layer.provideMerge(edges))
 
-export const server: Layer.Layer<Server | Shutdown | Runs | Accounts, never, Database> = Server.layer.pipe(
+export const server = Server.layer.pipe(
   Layer.provideMerge(Shutdown.layer),
   Layer.provideMerge(programs),
   Layer.provideMerge(storage),
   Layer.provideMerge(settings),
   Layer.provideMerge(capture),
   Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Debug")),
-  Layer.orDie
+  Layer.orDie,
 )
 
 export interface Answer {
@@ -131,10 +130,10 @@ const request = (path: string, call: Call): Request => {
     headers: {
       ...(key === null ? {} : { authorization: `Bearer ${key}` }),
       ...(json === undefined ? {} : { "content-type": "application/json" }),
-      ...headers
+      ...headers,
     },
     ...(sent === undefined ? {} : { body: sent }),
-    ...(signal === undefined ? {} : { signal })
+    ...(signal === undefined ? {} : { signal }),
   })
 }
 
@@ -159,7 +158,7 @@ export const send = Effect.fnUntraced(function* (path: string, call: Call = {}) 
     text,
     get json(): unknown {
       return JSON.parse(text)
-    }
+    },
   } satisfies Answer
 })
 
@@ -175,7 +174,7 @@ export const Problem = Schema.Struct({
   issues: Schema.optionalKey(Schema.Array(Issue).check(Schema.isNonEmpty())),
   accepted: Schema.optionalKey(Schema.Array(Schema.String)),
   accountId: Schema.optionalKey(Schema.String),
-  line: Schema.optionalKey(Schema.Int)
+  line: Schema.optionalKey(Schema.Int),
 })
 
 export const problemOf = (answer: Answer) => Schema.decodeUnknownSync(Problem)(answer.json)
@@ -194,7 +193,7 @@ export const taken = Effect.fnUntraced(function* <S extends Schema.Top & { reado
   schema: S,
   status: number,
   path: string,
-  call: Call = {}
+  call: Call = {},
 ) {
   const answer = yield* send(path, call)
   assert.strictEqual(answer.status, status, answer.text)
@@ -216,5 +215,5 @@ export const addAccount = (email: string, outcome: FailureClass | "ok" = "ok", a
     (answer) => {
       assert.strictEqual(answer.status, 201, answer.text)
       return Schema.decodeUnknownSync(Schema.Struct({ id: Schema.String, status: Schema.String }))(answer.json)
-    }
+    },
   )

@@ -6,11 +6,18 @@ import { Changes } from "../../src/storage/Changes.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
 
-const append = (accountId: string, fields: ReadonlyArray<ReadonlyArray<string>>, before: Effect.Effect<unknown> = Effect.void) =>
+const append = (
+  accountId: string,
+  fields: ReadonlyArray<ReadonlyArray<string>>,
+  before: Effect.Effect<unknown> = Effect.void,
+) =>
   Effect.flatMap(Database, (database) =>
     Effect.orDie(database.sql.withTransaction(Effect.andThen(
       before,
-      appendChanges(database, fields.map((names) => ({ accountId, kind: "message.updated", origin: "live", fields: names })))
+      appendChanges(
+        database,
+        fields.map((names) => ({ accountId, kind: "message.updated", origin: "live", fields: names })),
+      ),
     ))))
 
 await onDatabases("Changes", Changes.layer, (it, engine) => {
@@ -45,7 +52,15 @@ await onDatabases("Changes", Changes.layer, (it, engine) => {
     Effect.gen(function* () {
       const log = yield* Changes
       for (
-        const after of ["", "x", "1", "0001-1", "0002-0000000000000000001", "0001-9999999999999999999", "0001-000000000000000000x"]
+        const after of [
+          "",
+          "x",
+          "1",
+          "0001-1",
+          "0002-0000000000000000001",
+          "0001-9999999999999999999",
+          "0001-000000000000000000x",
+        ]
       ) {
         const error = yield* Effect.flip(log.list({ after, limit: 1 }))
         assert.strictEqual(error._tag, "InvalidCursor", after)
@@ -69,9 +84,9 @@ await onDatabases("Changes", Changes.layer, (it, engine) => {
               account,
               [[`${writer}.${n}.a`], [`${writer}.${n}.b`]],
               // Transactions of different lengths, so that they would not end in the order that they began.
-              Effect.orDie(sql`select pg_sleep(${(((writer * 7 + n * 3) % 5) / 1_000)})`)
+              Effect.orDie(sql`select pg_sleep(${(((writer * 7 + n * 3) % 5) / 1_000)})`),
             )),
-        { concurrency: "unbounded", discard: true }
+        { concurrency: "unbounded", discard: true },
       ).pipe(Effect.forkChild)
 
       const seen: Array<string> = []

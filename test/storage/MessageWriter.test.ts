@@ -7,7 +7,17 @@ import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
 import { SyncLeases } from "../../src/storage/SyncLeases.ts"
 import { onDatabases } from "../support/databases.ts"
-import { acquireLease, changesOf, mailStorage, makeAccount, middlePage, page, remoteFolder, removed, upsert } from "../support/mail.ts"
+import {
+  acquireLease,
+  changesOf,
+  mailStorage,
+  makeAccount,
+  middlePage,
+  page,
+  remoteFolder,
+  removed,
+  upsert,
+} from "../support/mail.ts"
 
 /** An account with folders A, B and C, whose states move along as pages are applied. */
 const mailbox = Effect.fnUntraced(function* (options: { readonly synced?: boolean } = {}) {
@@ -15,7 +25,9 @@ const mailbox = Effect.fnUntraced(function* (options: { readonly synced?: boolea
   const folders = yield* Folders
   const writer = yield* MessageWriter
   const account = yield* makeAccount({})
-  if (options.synced === true) yield* Effect.orDie(sql`update ${t.accounts} set synced_at = now() where id = ${account.id}`)
+  if (options.synced === true) {
+    yield* Effect.orDie(sql`update ${t.accounts} set synced_at = now() where id = ${account.id}`)
+  }
   const lease = yield* acquireLease(account.id)
   const stored = yield* folders.store(lease, [], ["A", "B", "C"].map((name) => remoteFolder(name)))
   const states = new Map(stored.map((state) => [state.remoteId, state]))
@@ -40,7 +52,7 @@ const mailbox = Effect.fnUntraced(function* (options: { readonly synced?: boolea
       [
         kind.replace("message.", ""),
         [...states.values()].find(({ id }) => id === folderId)?.remoteId ?? "?",
-        ...(fields === undefined ? [] : [fields.join("+")])
+        ...(fields === undefined ? [] : [fields.join("+")]),
       ].join(" ")
     )
   })
@@ -50,11 +62,16 @@ const mailbox = Effect.fnUntraced(function* (options: { readonly synced?: boolea
     const { items } = yield* messages.list({ accountId: account.id, limit: 100 })
     const found: Record<string, Array<string>> = {}
     for (const state of states.values()) {
-      found[state.remoteId] = items.filter(({ folderId }) => folderId === state.id).map(({ subject }) => subject).toSorted()
+      found[state.remoteId] = items.filter(({ folderId }) => folderId === state.id).map(({ subject }) => subject)
+        .toSorted()
     }
     const counts = yield* folders.list(account.id)
-    for (const { displayName, messages } of counts) assert.strictEqual(messages, found[displayName]!.length, displayName)
-    const [row] = yield* Effect.orDie(sql<{ messages: number }>`select messages from ${t.accounts} where id = ${account.id}`)
+    for (const { displayName, messages } of counts) {
+      assert.strictEqual(messages, found[displayName]!.length, displayName)
+    }
+    const [row] = yield* Effect.orDie(
+      sql<{ messages: number }>`select messages from ${t.accounts} where id = ${account.id}`,
+    )
     assert.strictEqual(row!.messages, items.length)
     return found
   })
@@ -97,7 +114,7 @@ await onDatabases("MessageWriter", mailStorage, (it, engine) => {
         categories: ["red"],
         threadId: "T",
         html: "<p>hi</p>",
-        text: "hi"
+        text: "hi",
       }
       yield* box.apply("A", page(upsert("1", whole)))
       yield* box.log
@@ -108,10 +125,16 @@ await onDatabases("MessageWriter", mailStorage, (it, engine) => {
       yield* box.apply("A", page(upsert("1", { isRead: true, to: [], text: "another rendering", html: "<p>hi</p>" })))
       yield* box.apply("A", page(upsert("1", { from: null, subject: "one" })))
       yield* box.apply("A", page(upsert("1", { categories: [], text: "plain", html: null })))
-      assert.deepStrictEqual(yield* box.log, ["updated A to+isRead", "updated A from", "updated A categories+text+html"])
+      assert.deepStrictEqual(yield* box.log, [
+        "updated A to+isRead",
+        "updated A from",
+        "updated A categories+text+html",
+      ])
 
       const [listed] = (yield* messages.list({ accountId: box.account.id, limit: 1 })).items
-      const message = (yield* messages.get(listed!.id)).pipe((option) => option._tag === "Some" ? option.value : undefined)
+      const message = (yield* messages.get(listed!.id)).pipe((option) =>
+        option._tag === "Some" ? option.value : undefined
+      )
       assert.strictEqual(message?.isRead, true)
       assert.strictEqual(message?.from, null)
       assert.strictEqual(message?.threadId, "T")
@@ -125,7 +148,15 @@ await onDatabases("MessageWriter", mailStorage, (it, engine) => {
       const box = yield* mailbox()
       yield* box.apply(
         "A",
-        page(removed("9"), one, upsert("1", { isRead: true }), two, removed("2"), removed("3"), upsert("3", { subject: "three" }))
+        page(
+          removed("9"),
+          one,
+          upsert("1", { isRead: true }),
+          two,
+          removed("2"),
+          removed("3"),
+          upsert("3", { subject: "three" }),
+        ),
       )
       yield* box.apply("A", page(one, one))
       yield* box.settle
@@ -234,7 +265,7 @@ await onDatabases("MessageWriter", mailStorage, (it, engine) => {
         "message.created reconcile",
         "message.moved live",
         "message.updated reconcile",
-        "message.deleted reconcile"
+        "message.deleted reconcile",
       ])
     }))
 
@@ -321,7 +352,7 @@ await onDatabases("MessageWriter", mailStorage, (it, engine) => {
       yield* box.apply("A", page(one))
       const failing = sql.withTransaction(Effect.andThen(
         box.apply("B", page(one, two)),
-        sql`insert into ${t.meta} (name, value) values ('epoch', '1')`
+        sql`insert into ${t.meta} (name, value) values ('epoch', '1')`,
       ))
       yield* Effect.flip(failing)
       assert.deepStrictEqual(yield* box.log, ["created A"])
@@ -336,8 +367,11 @@ await onDatabases("MessageWriter", mailStorage, (it, engine) => {
           ["A", "B", "C"],
           (name) =>
             Effect.forEach([1, 2, 3, 4, 5], (n) =>
-              box.apply(name, middlePage(...Array.from({ length: 5 }, (_, i) => upsert(`${name}${n}${i}`, { subject: "x" }))))),
-          { concurrency: "unbounded" }
+              box.apply(
+                name,
+                middlePage(...Array.from({ length: 5 }, (_, i) => upsert(`${name}${n}${i}`, { subject: "x" }))),
+              )),
+          { concurrency: "unbounded" },
         )
         const found = yield* box.holds
         assert.deepStrictEqual([found["A"]?.length, found["B"]?.length, found["C"]?.length], [25, 25, 25])

@@ -15,7 +15,9 @@ export type Engine = "embedded" | "postgres"
 const wanted = (Deno.env.get("TEST_ENGINES") ?? "embedded,postgres").split(",").map((name) => name.trim())
 
 /** The engines to run on, in the order of speed. */
-export const engines: ReadonlyArray<Engine> = (["postgres", "embedded"] as const).filter((name) => wanted.includes(name))
+export const engines: ReadonlyArray<Engine> = (["postgres", "embedded"] as const).filter((name) =>
+  wanted.includes(name)
+)
 
 export const postgresUrl = Deno.env.get("DATABASE_URL") ?? "postgres://postgres@127.0.0.1:5432/postgres"
 
@@ -24,7 +26,7 @@ const postgresClient = PgClient.layer({
   applicationName: "mailfleet-test",
   maxConnections: 10,
   multiplex: true,
-  connectTimeout: "5 seconds"
+  connectTimeout: "5 seconds",
 })
 
 const answers: Promise<boolean> = Effect.runPromise(
@@ -33,8 +35,8 @@ const answers: Promise<boolean> = Effect.runPromise(
     Effect.provide(postgresClient),
     Effect.timeout("6 seconds"),
     Effect.as(true),
-    Effect.catchCause(() => Effect.succeed(false))
-  )
+    Effect.catchCause(() => Effect.succeed(false)),
+  ),
 )
 
 // Started by the first suite that wants it, and kept for all of the file's.
@@ -42,9 +44,10 @@ const embedded = ManagedRuntime.make(embeddedClient(""))
 afterAll(() => embedded.dispose())
 
 const client = (engine: Engine): Layer.Layer<PgClient.PgClient> =>
-  engine === "postgres"
-    ? Layer.orDie(postgresClient)
-    : Layer.effect(PgClient.PgClient, Effect.orDie(Effect.flatMap(embedded.contextEffect, (context) => Effect.provide(PgClient.PgClient, context))))
+  engine === "postgres" ? Layer.orDie(postgresClient) : Layer.effect(
+    PgClient.PgClient,
+    Effect.orDie(Effect.flatMap(embedded.contextEffect, (context) => Effect.provide(PgClient.PgClient, context))),
+  )
 
 /** A database of its own: a schema that is dropped at the end. */
 export const databaseLayer = (engine: Engine): Layer.Layer<Database> =>
@@ -55,7 +58,7 @@ export const databaseLayer = (engine: Engine): Layer.Layer<Database> =>
       const sql = yield* PgClient.PgClient
       yield* Effect.addFinalizer(() => Effect.ignoreCause(sql`drop schema if exists ${sql(schema)} cascade`))
       return yield* Effect.orDie(Database.fromClient({ schema, engine }))
-    })
+    }),
   ).pipe(Layer.provide(client(engine)))
 
 /**
@@ -65,15 +68,18 @@ export const databaseLayer = (engine: Engine): Layer.Layer<Database> =>
 export const onDatabases = async <R, E>(
   name: string,
   layer: Layer.Layer<R, E, Database>,
-  tests: (it: Vitest.MethodsNonLive<R | Database>, engine: Engine) => void
+  tests: (it: Vitest.MethodsNonLive<R | Database>, engine: Engine) => void,
 ): Promise<void> => {
   for (const engine of engines) {
     if (engine === "postgres" && !(await answers)) {
       describe(name, () => plain.skip(`skipped: no Postgres answers at ${new URL(postgresUrl).host}`, () => {}))
     } else {
-      withLayer(layer.pipe(Layer.provideMerge(databaseLayer(engine))), { excludeTestServices: true, timeout: "60 seconds" })(
+      withLayer(layer.pipe(Layer.provideMerge(databaseLayer(engine))), {
+        excludeTestServices: true,
+        timeout: "60 seconds",
+      })(
         `${name} (${engine})`,
-        (it) => tests(it, engine)
+        (it) => tests(it, engine),
       )
     }
   }

@@ -15,12 +15,12 @@ export const mailStorage = Layer.mergeAll(
   Folders.layer,
   Messages.layer,
   MessageWriter.layer,
-  SyncLeases.layer
+  SyncLeases.layer,
 )
 
 /** Puts an account with a grant and an app of its own into the database. */
 export const makeAccount = Effect.fnUntraced(function* (
-  options: { readonly email?: string; readonly clientId?: string; readonly channel?: MailAccount["channel"] }
+  options: { readonly email?: string; readonly clientId?: string; readonly channel?: MailAccount["channel"] },
 ) {
   const { sql, tables: t } = yield* Database
   const account: MailAccount = {
@@ -29,7 +29,7 @@ export const makeAccount = Effect.fnUntraced(function* (
     provider: "microsoft",
     channel: options.channel ?? "graph",
     grantId: newId(),
-    clientId: options.clientId ?? newId()
+    clientId: options.clientId ?? newId(),
   }
   const app = newId()
   yield* sql`insert into ${t.apps} (id, provider, client_id, tenant)
@@ -44,7 +44,7 @@ export const makeAccount = Effect.fnUntraced(function* (
 
 export const acquireLease = (accountId: string) =>
   Effect.flatMap(SyncLeases, (leases) => leases.acquire(accountId)).pipe(
-    Effect.map(Option.getOrThrowWith(() => new Error("the lease is held")))
+    Effect.map(Option.getOrThrowWith(() => new Error("the lease is held"))),
   )
 
 export const remoteFolder = (remoteId: string, more: Partial<RemoteFolder> = {}): RemoteFolder => ({
@@ -53,7 +53,7 @@ export const remoteFolder = (remoteId: string, more: Partial<RemoteFolder> = {})
   displayName: remoteId,
   role: null,
   totalItems: 0,
-  ...more
+  ...more,
 })
 
 export const upsert = (remoteId: string, fields: Partial<RemoteMessage> = {}) =>
@@ -67,7 +67,7 @@ let cursors = 0
 export const page = (...changes: Page["changes"]): Page => ({
   changes,
   cursor: `cursor ${++cursors}`,
-  roundComplete: true
+  roundComplete: true,
 })
 
 /** A page that others follow. */

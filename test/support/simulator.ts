@@ -15,14 +15,14 @@ import { mailStorage, makeAccount } from "./mail.ts"
 
 /** Serves a web handler on a free port of this machine; answers its origin. */
 export const serve = (
-  handler: (request: Request) => Response | Promise<Response>
+  handler: (request: Request) => Response | Promise<Response>,
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, handler)),
-      (server) => Effect.promise(() => server.shutdown())
+      (server) => Effect.promise(() => server.shutdown()),
     ),
-    (server) => `http://127.0.0.1:${server.addr.port}`
+    (server) => `http://127.0.0.1:${server.addr.port}`,
   )
 
 export class Provider extends Context.Service<Provider, {
@@ -39,7 +39,7 @@ export class Provider extends Context.Service<Provider, {
         const origin = yield* serve((request) => simulator.handler(request))
         yield* Effect.addFinalizer(() => Effect.sync(() => simulator.close()))
         return { simulator, origin, grants: new Map() }
-      })
+      }),
     )
 }
 
@@ -60,28 +60,29 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
             grant_type: "refresh_token",
             client_id: clientId,
             refresh_token: refreshToken,
-            scope: "https://graph.microsoft.com/.default offline_access"
-          })
+            scope: "https://graph.microsoft.com/.default offline_access",
+          }),
         })
         const answer = Schema.decodeUnknownSync(TokenAnswer)(await response.text())
         const token: AccessToken = {
           token: Redacted.make(answer.access_token),
           resource: "graph",
-          expiresAt: DateTime.addDuration(DateTime.nowUnsafe(), Duration.seconds(answer.expires_in))
+          expiresAt: DateTime.addDuration(DateTime.nowUnsafe(), Duration.seconds(answer.expires_in)),
         }
         cache.set(grantId, token)
         return token
       }).pipe(
-        Effect.mapError(() => new ProviderError({ class: "needs_user", code: codeOf.needs_user, message: "no token" }))
+        Effect.mapError(() => new ProviderError({ class: "needs_user", code: codeOf.needs_user, message: "no token" })),
       )
     return Tokens.of({
-      accessToken: (grantId) => Effect.suspend(() => {
-        const cached = cache.get(grantId)
-        return cached === undefined ? redeem(grantId) : Effect.succeed(cached)
-      }),
-      refresh: redeem
+      accessToken: (grantId) =>
+        Effect.suspend(() => {
+          const cached = cache.get(grantId)
+          return cached === undefined ? redeem(grantId) : Effect.succeed(cached)
+        }),
+      refresh: redeem,
     })
-  })
+  }),
 )
 
 /** Pacing, network and settings for a Graph at `origin`. */
@@ -92,8 +93,8 @@ export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens>
       FetchHttpClient.layer,
       Throttle.layer,
       MailboxLimiter.layer,
-      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0` }))
-    ])
+      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0` })),
+    ]),
   )
 
 /** Everything that syncs, over a database and a simulated provider. */
@@ -103,7 +104,7 @@ export const syncing = (options: Partial<SimulatorOptions> = {}) =>
     Layer.provide(plainTokens),
     Layer.provideMerge(Provider.layer(options)),
     Layer.provideMerge(Layer.orDie(Settings.layerWith({}))),
-    Layer.provideMerge(mailStorage)
+    Layer.provideMerge(mailStorage),
   )
 
 /** The provider's account number `n`, from 1, put into the database. */

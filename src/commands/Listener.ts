@@ -1,0 +1,49 @@
+/** The HTTP port of a process: opened with a scope, closed with it in the order that clients need. */
+import { Deferred, Effect, type Scope } from "effect"
+import { makeHandler } from "../server/Http.ts"
+import { Shutdown } from "../server/Shutdown.ts"
+import { CommandError } from "./ExitCode.ts"
+
+/** How long requests that are under way may take to end, once no new ones are taken. */
+const drain = "5 seconds"
+
+/** Serves the HTTP API. Answers with its URL; closing the scope ends event streams first, then waits for requests. */
+export const listen = Effect.fn("Listener.listen")(
+  function* (options: { readonly host: string; readonly port: number }) {
+    const shutdown = yield* Shutdown
+    const handler = yield* makeHandler
+    const server = yield* serve(options, (request) => handler(request))
+    yield* Effect.addFinalizer(() => shutdown.begin)
+    return server
+  },
+)
+
+/** Serves any web handler. */
+export const serve = (
+  { host, port }: { readonly host: string; readonly port: number },
+  handler: (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Promise<Response> | Response,
+): Effect.Effect<{ readonly url: string; readonly port: number }, CommandError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const listening = yield* Deferred.make<number>()
+    yield* Effect.acquireRelease(
+      Effect.try({
+        try: () =>
+          Deno.serve({
+            hostname: host,
+            port,
+            onListen: (address) => {
+              Deferred.doneUnsafe(listening, Effect.succeed(address.port))
+            },
+          }, handler),
+        catch: (error) =>
+          new CommandError({
+            message: error instanceof Deno.errors.AddrInUse
+              ? `${host}:${port} is taken by another process; set MAILFLEET_PORT to another port (0 = any free one)`
+              : `cannot listen on ${host}:${port}; check MAILFLEET_HOST and MAILFLEET_PORT`,
+          }),
+      }),
+      (server) => Effect.timeoutOption(Effect.promise(() => server.shutdown()), drain),
+    )
+    const bound = yield* Deferred.await(listening)
+    return { url: `http://${host.includes(":") ? `[${host}]` : host}:${bound}`, port: bound }
+  })

@@ -1,0 +1,44 @@
+/** `serve`: the long-running process, with API, runs and schedules. */
+import { Console, Effect, Layer } from "effect"
+import { Command } from "effect/cli"
+import { Settings } from "../domain/Settings.ts"
+import { layerSchedules } from "../schedules/Engine.ts"
+import { listen } from "./Listener.ts"
+import { layerLog, layerProcess, toCommandError } from "./Process.ts"
+
+/** Work that is in flight finishes or is handed back within this time; what is not done then, another start takes up. */
+const graceMillis = 9_500
+
+/** Resolves at the first SIGINT or SIGTERM. From then on the process has its grace and no more. */
+const signalled = Effect.callback<void>((resume) => {
+  const stop = () => {
+    Deno.unrefTimer(setTimeout(() => Deno.exit(0), graceMillis))
+    resume(Effect.void)
+  }
+  Deno.addSignalListener("SIGINT", stop)
+  Deno.addSignalListener("SIGTERM", stop)
+})
+
+export const serve = Command.make(
+  "serve",
+  {},
+  Effect.fn(function* () {
+    yield* Effect.gen(function* () {
+      const settings = yield* Settings
+      const { url } = yield* listen(settings)
+      if (settings.schedules) yield* Layer.build(layerSchedules)
+      yield* Console.log(`listening on ${url}`)
+      yield* signalled
+      yield* Effect.logInfo("stopping")
+    }).pipe(Effect.scoped, Effect.provide(layerProcess()), toCommandError, Effect.provide(layerLog()))
+  }),
+).pipe(
+  Command.withDescription("Run the service: HTTP API, imports and other runs, and the schedules"),
+  Command.withExamples([
+    { command: "mailfleet serve", description: "Serve on 127.0.0.1:8080 with the embedded database" },
+    {
+      command: "MAILFLEET_PORT=0 mailfleet serve",
+      description: 'Serve on any free port; the line "listening on …" names it',
+    },
+  ]),
+)

@@ -1,0 +1,34 @@
+/** The command line. */
+import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { CliConfig, Command, GlobalFlag } from "effect/cli"
+import { version } from "./api/Version.ts"
+import { accounts } from "./commands/Accounts.ts"
+import { layerPresenter, teardown } from "./commands/ExitCode.ts"
+import { importCommand } from "./commands/Import.ts"
+import { keys } from "./commands/Keys.ts"
+import { migrate } from "./commands/Migrate.ts"
+import { refresh } from "./commands/Refresh.ts"
+import { runs } from "./commands/Runs.ts"
+import { serve } from "./commands/Serve.ts"
+import { simulate } from "./commands/Simulate.ts"
+import { sync } from "./commands/Sync.ts"
+
+const mailfleet = Command.make("mailfleet").pipe(
+  Command.withDescription("Keeps a fleet of OAuth mailboxes signed in and in sync."),
+  Command.withSubcommands([
+    { group: "Run", commands: [serve, simulate] },
+    { group: "At a running server", commands: [importCommand, refresh, sync, accounts, runs] },
+    { group: "Set up", commands: [migrate, keys] },
+  ]),
+)
+
+mailfleet.pipe(
+  Command.run({ version }),
+  Effect.provide(Layer.mergeAll(
+    NodeServices.layer,
+    layerPresenter,
+    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel] }),
+  )),
+  NodeRuntime.runMain({ disableErrorReporting: true, teardown }),
+)

@@ -1,0 +1,193 @@
+/** Stats, metrics, the OpenAPI document, and faults of our own. */
+import { assert } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { Stats } from "../../src/api/Operations.ts"
+import { Database } from "../../src/storage/Database.ts"
+import { onDatabases } from "../support/databases.ts"
+import { addAccount, logged, refused, send, server, taken } from "./stack.ts"
+
+const Content = Schema.Record(Schema.String, Schema.Unknown)
+
+/** The parts of an OpenAPI document that the test looks at. */
+const Document = Schema.Struct({
+  openapi: Schema.String,
+  info: Schema.Struct({
+    title: Schema.NonEmptyString,
+    version: Schema.NonEmptyString,
+    description: Schema.NonEmptyString,
+  }),
+  tags: Schema.Array(Schema.Struct({ name: Schema.String, description: Schema.NonEmptyString })),
+  components: Schema.Struct({
+    schemas: Schema.Record(Schema.String, Schema.Unknown),
+    securitySchemes: Schema.Record(Schema.String, Schema.Struct({ type: Schema.String })),
+  }),
+  paths: Schema.Record(
+    Schema.String,
+    Schema.Record(
+      Schema.String,
+      Schema.Struct({
+        operationId: Schema.NonEmptyString,
+        summary: Schema.NonEmptyString,
+        description: Schema.NonEmptyString,
+        tags: Schema.NonEmptyArray(Schema.String),
+        security: Schema.Array(Schema.Record(Schema.String, Schema.Array(Schema.String))),
+        parameters: Schema.Array(
+          Schema.Struct({ name: Schema.String, in: Schema.String, description: Schema.optionalKey(Schema.String) }),
+        ),
+        requestBody: Schema.optionalKey(Schema.Struct({ content: Content })),
+        responses: Schema.Record(
+          Schema.String,
+          Schema.Struct({ description: Schema.NonEmptyString, content: Schema.optionalKey(Content) }),
+        ),
+      }),
+    ),
+  ),
+})
+
+await onDatabases("Operations", server, (it) => {
+  it.effect("the fleet at a glance, as stats and as metrics", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const good = yield* addAccount("good@stats.example")
+      yield* addAccount("dead@stats.example", "needs_user")
+      yield* sql`update ${t.accounts} set messages = 12, sync_due_at = now() - interval '90 seconds' where id = ${good.id}`
+      yield* sql`update ${t.grants} set due_at = now() - interval '30 seconds'
+        where id = (select grant_id from ${t.accounts} where id = ${good.id})`
+      yield* sql`insert into ${t.runs} (id, kind, state, trigger) values
+        (gen_random_uuid(), 'import', 'uploading', 'api'), (gen_random_uuid(), 'import', 'failed', 'api')`
+
+      const stats = yield* taken(Stats, 200, "/v1/stats")
+      assert.deepStrictEqual(stats.accounts, {
+        total: 2,
+        byStatus: { pending: 0, active: 1, needs_reauth: 1, blocked: 0, disabled: 0 },
+        byProvider: { microsoft: 2, google: 0 },
+      })
+      assert.strictEqual(stats.messages, 12)
+      assert.strictEqual(stats.refresh.due, 1)
+      assert.closeTo(stats.refresh.lagSeconds, 30, 5)
+      assert.strictEqual(stats.sync.due, 1)
+      assert.closeTo(stats.sync.lagSeconds, 90, 5)
+      assert.deepInclude(stats.runs, { failed: 1, running: 0 })
+
+      const metrics = yield* send("/metrics")
+      assert.strictEqual(metrics.status, 200)
+      assert.strictEqual(metrics.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8")
+      for (
+        const line of [
+          'mailfleet_accounts{status="active"} 1',
+          'mailfleet_accounts{status="needs_reauth"} 1',
+          'mailfleet_accounts_by_provider{provider="google"} 0',
+          "mailfleet_messages 12",
+          "mailfleet_refresh_due 1",
+          "mailfleet_sync_due 1",
+          'mailfleet_runs{state="failed"} 1',
+        ]
+      ) {
+        assert.include(metrics.text.split("\n"), line)
+      }
+      assert.match(metrics.text, /^mailfleet_sync_lag_seconds 9\d/m)
+    }))
+
+  it.effect("a fault of ours says nothing of itself, and is logged", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      yield* Effect.acquireUseRelease(
+        sql`alter table ${t.changes} rename column kind to gone`,
+        () => refused(500, "internal_error", "/v1/changes"),
+        () => Effect.orDie(sql`alter table ${t.changes} rename column gone to kind`),
+      ).pipe(Effect.tap(({ answer }) => Effect.sync(() => assert.notMatch(answer.text, /sql|column|gone|stack|\.ts/i))))
+      assert.isNotEmpty(
+        (yield* logged).filter((line) => line.includes("a request failed") && line.includes("/v1/changes")),
+      )
+    }))
+
+  it.effect("HEAD answers as GET does, without a body", () =>
+    Effect.gen(function* () {
+      for (const path of ["/health/live", "/v1/accounts", "/"]) {
+        const answer = yield* send(path, { method: "HEAD" })
+        assert.strictEqual(answer.status, 200)
+        assert.strictEqual(answer.text, "")
+      }
+      assert.strictEqual((yield* send("/v1/runs/nothing", { method: "HEAD" })).status, 404)
+    }))
+
+  it.effect("requests are logged at debug level only", () =>
+    Effect.gen(function* () {
+      yield* send("/v1/accounts?search=nobody%40example.com")
+      const lines = (yield* logged).filter((line) => line.includes("message=answered"))
+      assert.isNotEmpty(lines)
+      assert.isTrue(lines.every((line) => line.includes("level=DEBUG")))
+      // Searches hold addresses, so queries stay out of the log.
+      assert.isFalse(lines.some((line) => line.includes("nobody")))
+    }))
+
+  it.effect("the reference loads nothing from elsewhere", () =>
+    Effect.gen(function* () {
+      const { text, headers } = yield* send("/docs", { key: null })
+      assert.notMatch(text, /<(script|link|img)[^>]+(src|href)=/)
+      assert.include(headers.get("content-security-policy"), "connect-src 'self'")
+    }))
+
+  it.effect("the OpenAPI document is complete and sound", () =>
+    Effect.gen(function* () {
+      const { json, text } = yield* send("/openapi.json", { key: null })
+      const document = Schema.decodeUnknownSync(Document)(json)
+      assert.match(document.openapi, /^3\.1\./)
+      const calls = Object.entries(document.paths).flatMap(([path, item]) =>
+        Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`)
+      )
+      assert.sameMembers(calls, [
+        "POST /v1/imports",
+        "POST /v1/refreshes",
+        "POST /v1/syncs",
+        "GET /v1/runs",
+        "GET /v1/runs/{id}",
+        "GET /v1/runs/{id}/items",
+        "GET /v1/runs/{id}/events",
+        "POST /v1/runs/{id}/cancel",
+        "POST /v1/runs/{id}/retry",
+        "GET /v1/accounts",
+        "POST /v1/accounts",
+        "GET /v1/accounts/{id}",
+        "PATCH /v1/accounts/{id}",
+        "DELETE /v1/accounts/{id}",
+        "GET /v1/accounts/{id}/access-token",
+        "GET /v1/accounts/{id}/folders",
+        "GET /v1/accounts/{id}/messages",
+        "GET /v1/messages",
+        "GET /v1/messages/{id}",
+        "GET /v1/changes",
+        "GET /v1/stats",
+        "GET /metrics",
+        "GET /health/live",
+        "GET /health/ready",
+      ])
+      const operationIds = new Set<string>()
+      for (const [path, item] of Object.entries(document.paths)) {
+        for (const operation of Object.values(item)) {
+          operationIds.add(operation.operationId)
+          const inPath = operation.parameters.filter((parameter) => parameter.in === "path")
+          assert.sameMembers(inPath.map(({ name }) => `{${name}}`), path.match(/\{\w+\}/g) ?? [])
+          for (const { name, description } of operation.parameters) assert.isNotEmpty(description, `${path} ${name}`)
+          assert.deepStrictEqual(operation.security, path.startsWith("/health/") ? [] : [{ adminKey: [] }])
+          for (const tag of operation.tags) assert.isTrue(document.tags.some(({ name }) => name === tag))
+          for (const [status, { content }] of Object.entries(operation.responses)) {
+            if (Number(status) >= 400) assert.deepStrictEqual(Object.keys(content ?? {}), ["application/problem+json"])
+          }
+        }
+      }
+      assert.strictEqual(operationIds.size, calls.length)
+      for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+        assert.property(document.components.schemas, name!)
+      }
+      assert.deepStrictEqual(document.components.securitySchemes["adminKey"]?.type, "http")
+      assert.sameMembers(Object.keys(document.paths["/v1/imports"]?.["post"]?.requestBody?.content ?? {}), [
+        "text/csv",
+        "text/plain",
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+        "application/json",
+      ])
+    }))
+})

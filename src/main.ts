@@ -4,6 +4,7 @@ import { Effect, Layer } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
+import { demo } from "./commands/Demo.ts"
 import { layerPresenter, teardown } from "./commands/ExitCode.ts"
 import { importCommand } from "./commands/Import.ts"
 import { keys } from "./commands/Keys.ts"
@@ -17,7 +18,7 @@ import { sync } from "./commands/Sync.ts"
 const mailfleet = Command.make("mailfleet").pipe(
   Command.withDescription("Keeps a fleet of OAuth mailboxes signed in and in sync."),
   Command.withSubcommands([
-    { group: "Run", commands: [serve, simulate] },
+    { group: "Run", commands: [serve, demo, simulate] },
     { group: "At a running server", commands: [importCommand, refresh, sync, accounts, runs] },
     { group: "Set up", commands: [migrate, keys] },
   ]),

@@ -6,7 +6,7 @@ import { findAccounts } from "./AccountLookup.ts"
 import { Connection, firstOf } from "./Connection.ts"
 import { given, json, limit, provider, search, status, tag } from "./Flags.ts"
 import { printJson } from "./Report.ts"
-import { relative, table } from "./Text.ts"
+import { relative, table, upcoming } from "./Text.ts"
 
 const AccountPage = Schema.Struct({ items: Schema.Array(Account), nextCursor: Schema.NullOr(Schema.String) })
 
@@ -15,14 +15,14 @@ const row = (account: Account, now: DateTime.DateTime): ReadonlyArray<string> =>
   account.email,
   account.channel,
   account.tags.join(",") || "-",
-  account.token.nextRefreshAt === null ? "-" : relative(account.token.nextRefreshAt, now),
+  upcoming(account.token.nextRefreshAt, now),
   relative(account.sync.syncedAt, now),
 ]
 
 const header = ["STATUS", "ADDRESS", "CHANNEL", "TAGS", "NEXT REFRESH", "SYNCED"]
 
-const absolute = (time: DateTime.DateTime | null, now: DateTime.DateTime): string =>
-  time === null ? "-" : `${DateTime.formatIso(time)} (${relative(time, now)})`
+const absolute = (time: DateTime.DateTime | null, now: DateTime.DateTime, words = relative): string =>
+  time === null ? "-" : `${DateTime.formatIso(time)} (${words(time, now)})`
 
 const details = (account: Account, now: DateTime.DateTime): string => {
   const { sync, token } = account
@@ -37,11 +37,11 @@ const details = (account: Account, now: DateTime.DateTime): string => {
     ["token", `version ${token.version}`],
     ["refreshed", absolute(token.refreshedAt, now)],
     ["access ends", absolute(token.expiresAt, now)],
-    ["next refresh", absolute(token.nextRefreshAt, now)],
+    ["next refresh", absolute(token.nextRefreshAt, now, upcoming)],
     ...(token.lastError === undefined ? [] : [["last failure", `${token.lastError.code}: ${token.lastError.message}`]]),
     ["messages", String(sync.messages)],
     ["synced", absolute(sync.syncedAt, now)],
-    ["next sync", absolute(sync.nextSyncAt, now)],
+    ["next sync", absolute(sync.nextSyncAt, now, upcoming)],
     ...(sync.lastError === undefined ? [] : [["last failure", `${sync.lastError.code}: ${sync.lastError.message}`]]),
     ["created", absolute(account.createdAt, now)],
   ])

@@ -30,9 +30,17 @@ class Stopped extends Schema.TaggedError<Stopped>()("Stopped", {}) {
   override readonly [Runtime.errorReported] = false
 }
 
-/** For commands that run until SIGINT or SIGTERM: such an end, once the scope is closed, is exit 0. */
-export const untilSignal = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.onInterrupt(effect, () => Effect.fail(new Stopped()))
+/**
+ * For commands that run until SIGINT or SIGTERM: such an end, once the scope is closed, is exit 0. A defect, and not a
+ * failure, because an interruption drops failures on its way out of the fiber.
+ */
+export const untilSignal = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onInterrupt(effect, () => Effect.die(new Stopped()))
+
+/** For commands that are interrupted before their work is done: `said` tells what that means, and the exit is 1. */
+export const whenInterrupted =
+  <E, R>(said: Effect.Effect<unknown, E, R>) => <A, E2, R2>(effect: Effect.Effect<A, E2, R2>) =>
+    Effect.onInterrupt(effect, () => Effect.andThen(said, Effect.die(new SomeFailed())))
 
 const exitCodeOf = (error: unknown): number => {
   // Help that was asked for, or that stands in for a missing command, carries no errors.
@@ -55,9 +63,12 @@ export const teardown: Runtime.Teardown = (exit, onExit) => {
 }
 
 const messageOf = (error: CliError.NonShowHelpErrors): string => {
-  if (error._tag !== "UnrecognizedOption") return error.message
+  if (error._tag !== "UnrecognizedOption" && error._tag !== "UnknownSubcommand") return error.message
+  const what = error._tag === "UnknownSubcommand"
+    ? `unknown command ${error.subcommand}`
+    : `unknown flag ${error.option}`
   const [guess] = error.suggestions
-  return `unknown flag ${error.option}${guess === undefined ? "" : `; did you mean ${guess}?`}`
+  return `${what}${guess === undefined ? "" : `; did you mean ${guess}?`}`
 }
 
 /** Wrong use is told in one line too, where the default would print the whole help before it. */

@@ -3,7 +3,7 @@ import { Clock, Console, Duration, Effect, Schedule, Stream } from "effect"
 import { HttpClientError } from "effect/http"
 import type { Run } from "../domain/Run.ts"
 import { Connection } from "./Connection.ts"
-import { CommandError, SomeFailed } from "./ExitCode.ts"
+import { CommandError, SomeFailed, whenInterrupted } from "./ExitCode.ts"
 import * as Progress from "./Progress.ts"
 import { report, reportJson } from "./Report.ts"
 
@@ -26,14 +26,10 @@ const cancel = Effect.fnUntraced(function* (run: Run) {
       ? `cancelled ${run.kind} ${run.id}: what was under way finishes, nothing more is started`
       : `${run.kind} ${run.id} could not be cancelled and may go on; see: mailfleet runs show ${run.id}`,
   )
-  return yield* new SomeFailed()
 })
 
 /** Ctrl-C where we only looked on. */
-const leave = Effect.fnUntraced(function* (run: Run) {
-  yield* Console.error(`${run.kind} ${run.id} goes on`)
-  return yield* new SomeFailed()
-})
+const leave = (run: Run) => Console.error(`${run.kind} ${run.id} goes on`)
 
 /** Shows the progress of a run until it has ended, and answers with it. */
 const watch = Effect.fnUntraced(function* (run: Run) {
@@ -76,7 +72,7 @@ export const follow = Effect.fnUntraced(function* (
 ) {
   const ended = yield* watch(run).pipe(
     Effect.provideService(Progress.Screen, Progress.standardScreen(options.json ? "stderr" : "stdout")),
-    Effect.onInterrupt(() => options.onInterrupt === "cancel" ? cancel(run) : leave(run)),
+    whenInterrupted(options.onInterrupt === "cancel" ? cancel(run) : leave(run)),
   )
   yield* options.json ? reportJson(ended) : report(ended)
   if (ended.state !== "completed" || ended.failed > 0) return yield* new SomeFailed()

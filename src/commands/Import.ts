@@ -1,12 +1,12 @@
 /** `import`: a file of accounts goes to the server as it is read, and its run is followed. */
-import { Console, Effect, FileSystem, Option, Result, Stream } from "effect"
+import { Console, Effect, FileSystem, Option, Result, Schema, Stream } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { importMediaTypes } from "../api/Imports.ts"
 import { Tag } from "../api/Parameters.ts"
 import { Channel, Provider } from "../domain/Account.ts"
 import { OnDuplicate } from "../domain/Run.ts"
 import { Connection } from "./Connection.ts"
-import { CommandError, SomeFailed } from "./ExitCode.ts"
+import { CommandError, whenInterrupted } from "./ExitCode.ts"
 import { given, json, wait } from "./Flags.ts"
 import { started } from "./Follow.ts"
 import * as Progress from "./Progress.ts"
@@ -138,7 +138,7 @@ export const importCommand = Command.make(
       Flag.optional,
     ),
     tags: Flag.String("tag").pipe(
-      Flag.withSchema(Tag),
+      Flag.filter(Schema.is(Tag), () => "1 to 64 characters without commas, semicolons and bars"),
       Flag.withDescription("A tag for every account of the file. May be repeated"),
       Flag.atLeast(0),
     ),
@@ -163,11 +163,7 @@ export const importCommand = Command.make(
       },
     }).pipe(
       Effect.provideService(Progress.Screen, Progress.standardScreen(flags.json ? "stderr" : "stdout")),
-      Effect.onInterrupt(() =>
-        Console.error("interrupted during the upload: nothing was imported").pipe(
-          Effect.andThen(Effect.fail(new SomeFailed())),
-        )
-      ),
+      whenInterrupted(Console.error("interrupted during the upload: nothing was imported")),
     )
     yield* started(run, flags)
   }),

@@ -40,6 +40,10 @@ export const relative = (time: DateTime.DateTime | null, now: DateTime.DateTime)
   return ahead > 0 ? `in ${amount}` : `${amount} ago`
 }
 
+/** The same for a time at which something is to happen. What is past by then is due, and waits for its turn. */
+export const upcoming = (time: DateTime.DateTime | null, now: DateTime.DateTime): string =>
+  time === null ? "-" : DateTime.toEpochMillis(time) <= DateTime.toEpochMillis(now) ? "due" : relative(time, now)
+
 /** `1 account`, `2 accounts`. */
 export const count = (amount: number, noun: string): string => `${amount} ${noun}${amount === 1 ? "" : "s"}`
 

@@ -90,5 +90,20 @@ export const readSelect = (select: string | null): ReadonlyArray<string> | undef
   return fields
 }
 
+const days = new Map<number, string>()
+const dayLength = 86_400_000
+
 /** A time as Graph writes it: UTC, whole seconds. */
-export const isoSeconds = (millis: number): string => `${new Date(millis).toISOString().slice(0, 19)}Z`
+export const isoSeconds = (millis: number): string => {
+  // Pages hold many times and few days; `toISOString` was a tenth of the time that a page took.
+  const day = Math.floor(millis / dayLength)
+  let date = days.get(day)
+  if (date === undefined) {
+    date = new Date(day * dayLength).toISOString().slice(0, 11)
+    if (days.size < 10_000) days.set(day, date)
+  }
+  const second = Math.floor((millis - day * dayLength) / 1000)
+  return `${date}${two(Math.floor(second / 3600))}:${two(Math.floor(second / 60) % 60)}:${two(second % 60)}Z`
+}
+
+const two = (value: number): string => value < 10 ? `0${value}` : String(value)

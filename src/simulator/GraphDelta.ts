@@ -5,7 +5,8 @@ import type { Folder } from "./Folders.ts"
 import { type GraphCall, readSelect } from "./GraphCall.ts"
 import { graphError, jsonHeaders } from "./GraphErrors.ts"
 import { defaultId, immutableId } from "./Ids.ts"
-import type { Change, Message } from "./Mailbox.ts"
+import type { Message } from "./Mailbox.ts"
+import type { Change } from "./MailboxLog.ts"
 import { messageResource } from "./MessageResource.ts"
 import { hash, share } from "./Random.ts"
 import type { World } from "./World.ts"
@@ -31,14 +32,14 @@ export const messagesDelta = (world: World, call: GraphCall, folder: Folder): An
     })
   }
   const forgotten = token.epoch !== mailbox.deltaEpoch || now - token.issuedAt > world.settings.deltaLifetime ||
-    token.to > mailbox.position
+    token.to > mailbox.log.position
   if (forgotten) return lost(call, token, seed)
   return page(
     world,
     call,
     token.kind === "skip"
       ? token
-      : { ...token, kind: "skip", from: token.to, to: mailbox.position, next: 0, emptied: false },
+      : { ...token, kind: "skip", from: token.to, to: mailbox.log.position, next: 0, emptied: false },
   )
 }
 
@@ -55,7 +56,7 @@ const firstPage = (world: World, call: GraphCall, folder: Folder): Answer => {
     index: mailbox.index,
     folder: folder.ordinal,
     from: -1,
-    to: mailbox.position,
+    to: mailbox.log.position,
     next: Number.MAX_SAFE_INTEGER,
     emptied: false,
     issuedAt: now,
@@ -127,7 +128,7 @@ const listing = (call: GraphCall, token: DeltaToken, size: number, repeat: boole
 /** A page of a later round: what changed since. */
 const round = (call: GraphCall, token: DeltaToken, size: number, repeat: boolean): Page => {
   const { mailbox, prefer } = call
-  const changes = mailbox.changes(token.folder, token.from, token.to)
+  const changes = mailbox.log.changes(token.folder, token.from, token.to)
   const select = readSelect(token.select)
   const kinds = token.changeType === "" ? undefined : new Set(token.changeType.split(","))
   const isWanted = wanted(token)

@@ -121,7 +121,8 @@ export const toHtml = (text: string): string => {
 
 /** First 255 characters (UTF-16 units) on one line; a surrogate pair is not cut in two. */
 export const preview = (text: string): string => {
-  const line = text.replace(/\s+/g, " ").trim()
+  const start = text.length > 600 ? text.slice(0, 600) : text
+  const line = start.includes("\n") ? start.replace(/\s+/g, " ").trim() : start
   if (line.length <= 255) return line
   const last = line.charCodeAt(254)
   return line.slice(0, last >= 0xd800 && last <= 0xdbff ? 254 : 255)

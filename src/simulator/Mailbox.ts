@@ -14,6 +14,7 @@ import {
 } from "./Folders.ts"
 import { folderId, immutableId, placeOf, readFolderId, readMessageId } from "./Ids.ts"
 import { type Letter, type Person, writeLetter } from "./Letters.ts"
+import { type Change, MailboxLog } from "./MailboxLog.ts"
 import type { Settings } from "./Options.ts"
 import { hash } from "./Random.ts"
 
@@ -54,32 +55,20 @@ export interface Delivery {
   readonly hasAttachments?: boolean
 }
 
-/** How one message looks to somebody who last looked at a folder earlier. */
-export type Change =
-  | { readonly ordinal: number; readonly kind: "created" }
-  | { readonly ordinal: number; readonly kind: "updated"; readonly fields: ReadonlySet<string> }
-  /** `place` is the part of its default id that told where it was. */
-  | {
-    readonly ordinal: number
-    readonly kind: "removed"
-    readonly reason: "deleted" | "changed"
-    readonly place: string
-  }
-
-interface LogEntry {
-  readonly folder: number
-  readonly change: Change
-}
+const noFolders: ReadonlyArray<Folder> = []
+const nothing: ReadonlySet<number> = new Set()
+const emptyLog = new MailboxLog()
 
 /** Milliseconds between two initial messages of a mailbox, on average. */
 const spacing = 3 * 3_600_000
 
 export class Mailbox {
-  private readonly records = new Map<number, Message>()
-  private readonly log: Array<LogEntry> = []
-  private readonly added: Array<Folder> = []
-  private readonly removedFolders = new Set<number>()
-  private lastChanges: { readonly key: string; readonly changes: ReadonlyArray<Change> } | undefined
+  // These stay absent or until something changes: most mailboxes never do.
+  private records: Map<number, Message> | undefined
+  private added: ReadonlyArray<Folder> = noFolders
+  private removedFolders: ReadonlySet<number> = nothing
+  /** What happened here, for delta rounds. */
+  log: MailboxLog = emptyLog
   /** Ordinal of the next message. */
   private next: number
   /** Tokens of an earlier epoch are forgotten. */
@@ -123,7 +112,7 @@ export class Mailbox {
 
   addFolder(name: string, parent: number, hidden = false): Folder {
     const folder = { ordinal: firstAddedFolder + this.added.length, parent, name, wellKnown: undefined, hidden }
-    this.added.push(folder)
+    this.added = [...this.added, folder]
     return folder
   }
 
@@ -131,7 +120,7 @@ export class Mailbox {
   removeFolder(ordinal: number): void {
     for (const child of this.folders()) if (child.parent === ordinal) this.removeFolder(child.ordinal)
     for (const message of [...this.messagesIn(ordinal)]) this.remove(message.ordinal)
-    this.removedFolders.add(ordinal)
+    this.removedFolders = new Set(this.removedFolders).add(ordinal)
   }
 
   /** Messages and unread messages by folder ordinal. */
@@ -154,7 +143,7 @@ export class Mailbox {
   /** A message that exists, by ordinal. */
   message(ordinal: number): Message | undefined {
     if (ordinal >= this.next) return undefined
-    const message = this.records.get(ordinal) ?? this.initial(ordinal)
+    const message = this.records?.get(ordinal) ?? this.initial(ordinal)
     return message.gone ? undefined : message
   }
 
@@ -183,7 +172,7 @@ export class Mailbox {
     // Most messages never changed: their folder is known without making the whole of them.
     const { seed } = this.settings
     for (let ordinal = Math.min(below, this.next) - 1; ordinal >= 0; ordinal--) {
-      const record = this.records.get(ordinal)
+      const record = this.records?.get(ordinal)
       if (record === undefined) {
         if (initialFolderOf(seed, this.index, ordinal) === folder) yield this.initial(ordinal)
       } else if (!record.gone && record.folder === folder) yield record
@@ -217,8 +206,8 @@ export class Mailbox {
       gone: false,
       letter,
     }
-    this.records.set(message.ordinal, message)
-    this.log.push({ folder, change: { ordinal: message.ordinal, kind: "created" } })
+    this.keep(message)
+    this.note(folder, { ordinal: message.ordinal, kind: "created" })
     return message
   }
 
@@ -230,7 +219,7 @@ export class Mailbox {
     const edited = this.store(message, { isRead, flagStatus, letter: { ...message.letter, ...letter } })
     const fields = new Set(["lastModifiedDateTime", "changeKey"])
     for (const name of Object.keys(change)) fields.add(name === "flagStatus" ? "flag" : name)
-    this.log.push({ folder: message.folder, change: { ordinal, kind: "updated", fields } })
+    this.note(message.folder, { ordinal, kind: "updated", fields })
     return edited
   }
 
@@ -242,8 +231,8 @@ export class Mailbox {
     // The documents do not say which reason a move has: clients must bear both.
     const reason = hash(this.settings.seed, ordinal, moved.moves) % 2 === 0 ? "deleted" : "changed"
     const place = placeOf(message.folder, message.moves)
-    this.log.push({ folder: message.folder, change: { ordinal, kind: "removed", reason, place } })
-    this.log.push({ folder, change: { ordinal, kind: "created" } })
+    this.note(message.folder, { ordinal, kind: "removed", reason, place })
+    this.note(folder, { ordinal, kind: "created" })
     return moved
   }
 
@@ -253,7 +242,7 @@ export class Mailbox {
     if (message === undefined) return false
     this.store(message, { gone: true })
     const place = placeOf(message.folder, message.moves)
-    this.log.push({ folder: message.folder, change: { ordinal, kind: "removed", reason: "deleted", place } })
+    this.note(message.folder, { ordinal, kind: "removed", reason: "deleted", place })
     return true
   }
 
@@ -266,36 +255,20 @@ export class Mailbox {
     return true
   }
 
-  // Delta
-
-  /** Position in the log; delta rounds cover what lies between two of them. */
-  get position(): number {
-    return this.log.length
-  }
-
-  /** Net changes of a folder between two positions, in the order of their last event. */
-  changes(folder: number, from: number, to: number): ReadonlyArray<Change> {
-    // The pages of one long round ask for the same again and again.
-    const key = `${folder} ${from} ${to}`
-    if (this.lastChanges?.key === key) return this.lastChanges.changes
-    const net = new Map<number, Change>()
-    for (let i = from; i < to; i++) {
-      const entry = this.log[i]
-      if (entry === undefined || entry.folder !== folder) continue
-      const { change } = entry
-      const before = net.get(change.ordinal)
-      net.delete(change.ordinal)
-      net.set(change.ordinal, before === undefined ? change : combine(before, change))
-    }
-    const changes = [...net.values()]
-    this.lastChanges = changes.length > 100 ? { key, changes } : undefined
-    return changes
-  }
-
   private store(message: Message, change: Partial<Message>): Message {
     const stored = { ...message, ...change, version: message.version + 1, modifiedAt: this.now() }
-    this.records.set(message.ordinal, stored)
+    this.keep(stored)
     return stored
+  }
+
+  private keep(message: Message): void {
+    this.records ??= new Map()
+    this.records.set(message.ordinal, message)
+  }
+
+  private note(folder: number, change: Change): void {
+    if (this.log === emptyLog) this.log = new MailboxLog()
+    this.log.add(folder, change)
   }
 
   private initial(ordinal: number): Message {
@@ -315,13 +288,4 @@ export class Mailbox {
       letter: {},
     }
   }
-}
-
-const combine = (before: Change, after: Change): Change => {
-  if (after.kind !== "updated") return after
-  if (before.kind === "created") return before
-  if (before.kind === "updated") {
-    return { ...after, fields: new Set([...before.fields, ...after.fields]) }
-  }
-  return after
 }

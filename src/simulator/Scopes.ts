@@ -39,13 +39,18 @@ export interface Refused {
   readonly detail: string
 }
 
+const masks = new WeakMap<ReadonlyArray<string>, number>()
+
 /** Bits of scopes in full or short form; unknown ones are left out. */
-export const maskOf = (scopes: Iterable<string>): number => {
-  let mask = 0
+export const maskOf = (scopes: ReadonlyArray<string>): number => {
+  let mask = masks.get(scopes)
+  if (mask !== undefined) return mask
+  mask = 0
   for (const scope of scopes) {
     const found = locate(scope)
     if (found !== undefined && found.bit >= 0) mask |= 1 << found.bit
   }
+  masks.set(scopes, mask)
   return mask
 }
 

@@ -114,6 +114,8 @@ export class Accounts extends Context.Service<Accounts, {
   readonly patch: (id: AccountId, patch: AccountPatch) => Effect.Effect<Option.Option<Account>>
   /** Deletes the account with its mail, and its grant where no other account uses it. False = there was none. */
   readonly remove: (id: AccountId) => Effect.Effect<boolean>
+  /** Makes all accounts that the schedules look after due at once. Answers how many. */
+  readonly bringForward: (work: "refresh" | "sync") => Effect.Effect<number>
   readonly target: (id: AccountId) => Effect.Effect<Option.Option<AccountTarget>>
   /** Claims accounts whose mail is due, oldest first, each for `claimSeconds`: another process does not see them meanwhile. */
   readonly claimSyncDue: (limit: number, claimSeconds: number) => Effect.Effect<ReadonlyArray<AccountTarget>>
@@ -226,6 +228,12 @@ export class Accounts extends Context.Service<Accounts, {
         list,
         patch,
         remove,
+        bringForward: Effect.fn("Accounts.bringForward")(function* (work: "refresh" | "sync") {
+          const rows = work === "refresh"
+            ? yield* sql`update ${t.grants} set due_at = now() where due_at is not null returning 1`
+            : yield* sql`update ${t.accounts} set sync_due_at = now() where sync_due_at is not null returning 1`
+          return rows.length
+        }, orDie),
         target: Effect.fnUntraced(function* (id: AccountId) {
           if (!isId(id)) return Option.none()
           const rows = yield* sql<AccountRow>`select ${columns} from ${from} where a.id = ${id}`

@@ -57,7 +57,7 @@ export type Settled = { readonly applied: boolean; readonly expiresAt: DateTime.
 export class GrantStore extends Context.Service<GrantStore, {
   /** Takes the lease for 20 s where nobody holds it. Outlives the token timeout of 8 s and ends by itself after a crash. */
   readonly lease: (id: GrantId) => Effect.Effect<LeaseAnswer>
-  /** Stores all of them in one transaction, durable when it returns, each answer at its settlement's place. */
+  /** Stores all of them, redemptions together and failures together; durable when it returns, answers in the order of `batch`. */
   readonly settle: (batch: ReadonlyArray<Settlement>) => Effect.Effect<ReadonlyArray<Settled>>
   /** Gives a lease back unused. */
   readonly release: (grant: LeasedGrant) => Effect.Effect<void>

@@ -35,28 +35,32 @@ export const toResponse = (answer: Answer): Response => {
  * before it does not notice that the client went away until it writes; so it writes early, and the connection of a dead
  * client breaks before the body is due. JSON may begin with a blank (RFC 8259 §2).
  *
- * @param settle told once whether the body went out or the connection broke before
+ * @param settle told once, whether the body went out or the connection broke before
+ * @param lost told if the connection broke while the body went out
  */
 export const toWatchedResponse = (
   answer: Answer,
   ready: () => Promise<void>,
   settle: (sent: boolean) => void,
+  lost: () => void,
 ): Response => {
-  let isBroken = false
+  let state: "waiting" | "sent" | "broken" = "waiting"
   const body = new ReadableStream({
     start(controller) {
       controller.enqueue(blank)
     },
     async pull(controller) {
       await ready()
-      if (isBroken) return
+      if (state === "broken") return
+      state = "sent"
       settle(true)
       controller.enqueue(encoder.encode(answer.body))
       controller.close()
     },
     cancel() {
-      isBroken = true
-      settle(false)
+      if (state === "sent") lost()
+      else settle(false)
+      state = "broken"
     },
   })
   return new Response(body, { status: answer.status, headers: answer.headers })

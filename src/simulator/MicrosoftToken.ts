@@ -13,8 +13,10 @@ import type { World } from "./World.ts"
 const tenants =
   /^(common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9-]+(\.[a-z0-9-]+)+)$/i
 
-/** Milliseconds by which a watched answer begins before its body is due. */
-const lead = 3
+/** Most milliseconds by which a watched answer begins before its body is due, so that a broken connection shows. */
+const lead = 20
+/** Fewest milliseconds between its beginning and its body. */
+const gap = 2
 
 interface Call {
   readonly tenant: string
@@ -51,10 +53,13 @@ export class MicrosoftToken {
     }
     const { latency } = settings
     if (answer.manner === undefined && exchange.carriesToken && settings.watchDelivery) {
-      if (latency > lead) await delay.wait(start, latency - lead)
-      const written = performance.now()
-      const ready = () => latency > lead ? delay.wait(start, latency) : delay.wait(written, 1)
-      return toWatchedResponse(answer, ready, (sent) => leave(!sent))
+      const head = latency - Math.min(lead, latency / 2)
+      if (head > 0) await delay.wait(start, head)
+      const ready = async () => {
+        await delay.wait(performance.now(), gap)
+        if (performance.now() - start < latency) await delay.wait(start, latency)
+      }
+      return toWatchedResponse(answer, ready, (sent) => leave(!sent), () => exchange.lose(now()))
     }
     if (answer.manner === "hang") await delay.hang(request.signal, settings.hangLimit)
     else if (latency > 0) await delay.wait(start, latency)

@@ -79,8 +79,9 @@ export class Exchange {
     this.info?.completed?.catch(() => this.lose(now))
   }
 
-  private lose(now: number): void {
-    if (this.wasLost) return
+  /** It turned out later that the answer did not arrive. */
+  lose(now: number): void {
+    if (this.wasLost || this.grant === undefined) return
     this.wasLost = true
     this.settle("lost")
     this.wire.lose(this.index, this.generation, now)

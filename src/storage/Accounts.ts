@@ -6,7 +6,7 @@ import { resourceOf } from "../domain/Account.ts"
 import { type AccountId, type GrantId, isId } from "../domain/Ids.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
-import { column, Database, escapeLike, orDie } from "./Database.ts"
+import { column, Database, escapeLike, orDie, relaxed } from "./Database.ts"
 
 export interface AccountFilter {
   readonly status?: AccountStatus | undefined
@@ -246,7 +246,7 @@ export class Accounts extends Context.Service<Accounts, {
               order by sync_due_at limit ${limit} for update skip locked
             ), claimed as (
               update ${t.accounts} c set sync_due_at = now() + make_interval(secs => ${claimSeconds})
-              from due where c.id = due.id returning c.id
+              from due, ${sql.literal(relaxed)} where c.id = due.id returning c.id
             )
             select ${columns} from ${from} where a.id in (select id from claimed)`
           return rows.map(target)
@@ -257,7 +257,7 @@ export class Accounts extends Context.Service<Accounts, {
               select id from ${t.grants} where due_at <= now() order by due_at limit ${limit} for update skip locked
             ), claimed as (
               update ${t.grants} c set due_at = now() + make_interval(secs => ${claimSeconds})
-              from due where c.id = due.id returning c.id
+              from due, ${sql.literal(relaxed)} where c.id = due.id returning c.id
             )
             select distinct on (a.grant_id) a.grant_id, a.provider, a.channel from ${t.accounts} a
             where a.grant_id in (select id from claimed) and a.status <> 'disabled' order by a.grant_id, a.id`

@@ -1,12 +1,10 @@
 /** Grants in the database: leases, and what redemptions came to. */
 import { DateTime, Effect, Layer, Option, Redacted } from "effect"
-import type { AccountStatus, Provider } from "../domain/Account.ts"
+import type { Provider } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import { GrantStore, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
 import { Vault } from "../oauth/Vault.ts"
-import { statusChange } from "./Accounts.ts"
-import { appendChanges } from "./ChangeLog.ts"
-import { column, Database, orDie } from "./Database.ts"
+import { column, Database, orDie, relaxed } from "./Database.ts"
 
 /** Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has settled by then. */
 const leaseSeconds = 20
@@ -42,7 +40,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         app_secret: Uint8Array | null
       }>`update ${t.grants} g
         set lease_fence = g.lease_fence + 1, lease_until = now() + make_interval(secs => ${leaseSeconds})
-        from ${t.apps} p
+        from ${t.apps} p, ${sql.literal(relaxed)}
         where g.id = ${id} and p.id = g.app_id and (g.lease_until is null or g.lease_until < now())
         returning g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
           extract(epoch from now() - g.failing_since)::float8 as failing_seconds,
@@ -73,36 +71,38 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       return { _tag: "Leased" as const, grant }
     }, Effect.orDie)
 
+    /** Entries for the change log, from a CTE `changed` of accounts with their status before and after. */
+    const logStatuses = sql`insert into ${t.changes} (account_id, kind, origin, fields)
+      select changed.id, 'account.status', 'live', array[changed.before, changed.after] from changed
+      -- Taken before the first position is: positions are in the order of commits (see ChangeLog).
+      cross join lateral (select pg_advisory_xact_lock(${database.changesLock})) locked
+      where changed.before <> changed.after`
+
+    /**
+     * One statement, and so one transaction and one round trip, for any number of redemptions. A version that has moved is
+     * left alone; where it has not, a rotated token is kept even if the lease has been lost, for nothing newer is there.
+     */
     const storeRedeemed = Effect.fnUntraced(function* (redeemed: ReadonlyArray<Redeemed>) {
-      const ids = redeemed.map(({ grant }) => grant.id)
-      const rotated = redeemed.filter(({ refreshToken }) => refreshToken !== undefined)
-      if (rotated.length > 0) {
-        yield* sql`insert into ${t.grant_tokens} (grant_id, hash)
-          select id, token_hash from ${t.grants} where id = any(${column("uuid", rotated.map(({ grant }) => grant.id))})
-          on conflict do nothing`
-        yield* sql`update ${t.grants} g set version = g.version + 1, secret = new.secret, token_hash = new.hash
-          from unnest(${column("uuid", rotated.map(({ grant }) => grant.id))},
+      const rows = yield* sql<{ id: string; expires_at: Date }>`with new as (
+          select * from unnest(${column("uuid", redeemed.map(({ grant }) => grant.id))},
+            ${column("int4", redeemed.map(({ grant }) => grant.version))},
             ${
-          column(
-            "bytea",
-            rotated.map(({ grant, refreshToken }) => vault.seal(grantOwner(grant.id), Redacted.value(refreshToken!))),
-          )
-        },
-            ${column("bytea", rotated.map(({ refreshToken }) => vault.hash(refreshToken!)))}) as new (id, secret, hash)
-          where g.id = new.id`
-      }
-      yield* sql`update ${t.grants} g set refreshed_at = now(), lease_until = null, failures = 0, failing_since = null,
-          failure_class = null, failure_code = null, failure_message = null, failed_at = null,
-          due_at = now() + make_interval(secs => new.due)
-        from unnest(${column("uuid", ids)}, ${
-        column("float8", redeemed.map((one) => one.dueInSeconds))
-      }) as new (id, due)
-        where g.id = new.id`
-      const tokens = yield* sql<{ grant_id: string; expires_at: Date }>`
-        insert into ${t.access_tokens} (grant_id, resource, secret, expires_at)
-        select id, resource, secret, now() + make_interval(secs => seconds)
-        from unnest(${column("uuid", ids)}, ${column("text", redeemed.map(({ resource }) => resource))},
-          ${
+        column(
+          "bytea",
+          redeemed.map(({ grant, refreshToken }) =>
+            refreshToken === undefined ? null : vault.seal(grantOwner(grant.id), Redacted.value(refreshToken))
+          ),
+        )
+      },
+            ${
+        column(
+          "bytea",
+          redeemed.map(({ refreshToken }) => refreshToken === undefined ? null : vault.hash(refreshToken)),
+        )
+      },
+            ${column("float8", redeemed.map(({ dueInSeconds }) => dueInSeconds))},
+            ${column("text", redeemed.map(({ resource }) => resource))},
+            ${
         column(
           "bytea",
           redeemed.map(({ grant, resource, accessToken }) =>
@@ -110,85 +110,80 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           ),
         )
       },
-          ${
-        column("float8", redeemed.map(({ expiresInSeconds }) => expiresInSeconds))
-      }) as new (id, resource, secret, seconds)
-        on conflict (grant_id, resource) do update set secret = excluded.secret, expires_at = excluded.expires_at
-        returning grant_id, expires_at`
-      return new Map(tokens.map((token) => [token.grant_id, DateTime.fromDateUnsafe(token.expires_at)]))
+            ${column("float8", redeemed.map(({ expiresInSeconds }) => expiresInSeconds))})
+            as n (id, version, secret, hash, due, resource, access, expires)
+        ), stored as (
+          update ${t.grants} g set version = g.version + (new.secret is not null)::int,
+            secret = coalesce(new.secret, g.secret), token_hash = coalesce(new.hash, g.token_hash), refreshed_at = now(),
+            lease_until = null, failures = 0, failing_since = null, failure_class = null, failure_code = null,
+            failure_message = null, failed_at = null, due_at = now() + make_interval(secs => new.due)
+          from new where g.id = new.id and g.version = new.version returning g.id
+        ), retired as (
+          insert into ${t.grant_tokens} (grant_id, hash)
+          -- The grants as they were before this statement.
+          select g.id, g.token_hash from stored join ${t.grants} g using (id) join new using (id) where new.secret is not null
+          on conflict do nothing
+        ), access as (
+          insert into ${t.access_tokens} (grant_id, resource, secret, expires_at)
+          select new.id, new.resource, new.access, now() + make_interval(secs => new.expires) from stored join new using (id)
+          on conflict (grant_id, resource) do update set secret = excluded.secret, expires_at = excluded.expires_at
+          returning grant_id, expires_at
+        ), changed as (
+          update ${t.accounts} a set status = 'active', status_reason = null, updated_at = now(),
+            sync_due_at = coalesce(a.sync_due_at, now())
+          from stored, ${t.accounts} old
+          where a.grant_id = stored.id and old.id = a.id and a.status <> 'disabled'
+            and (a.status <> 'active' or a.status_reason is not null)
+          returning a.id, old.status as before, a.status as after
+        ), logged as (${logStatuses})
+        select grant_id as id, expires_at from access`
+      return new Map(rows.map((row) => [row.id, DateTime.fromDateUnsafe(row.expires_at)]))
     })
 
-    const storeFailed = (failed: ReadonlyArray<Failed>) =>
-      sql`update ${t.grants} g set lease_until = null,
-          failures = case when g.failure_class = new.class then g.failures + 1 else 1 end,
-          failing_since = case when g.failure_class = new.class then g.failing_since else now() end,
-          failure_class = new.class, failure_code = new.code, failure_message = new.message, failed_at = now(),
-          due_at = now() + make_interval(secs => new.due)
-        from unnest(${column("uuid", failed.map(({ grant }) => grant.id))}, ${
-        column("text", failed.map((one) => one.class))
+    /** Likewise for failures. Only the holder of the lease may say that a grant fails. */
+    const storeFailed = Effect.fnUntraced(function* (failed: ReadonlyArray<Failed>) {
+      const rows = yield* sql<{ id: string }>`with new as (
+          select * from unnest(${column("uuid", failed.map(({ grant }) => grant.id))},
+            ${column("int4", failed.map(({ grant }) => grant.version))}, ${
+        column("int8", failed.map(({ grant }) => grant.fence))
       },
-          ${column("text", failed.map(({ code }) => code))}, ${column("text", failed.map(({ message }) => message))},
-          ${column("float8", failed.map(({ dueInSeconds }) => dueInSeconds ?? null))})
-          as new (id, class, code, message, due)
-        where g.id = new.id`
+            ${column("text", failed.map((one) => one.class))}, ${column("text", failed.map(({ code }) => code))},
+            ${column("text", failed.map(({ message }) => message))}, ${
+        column("text", failed.map(({ status }) => status ?? null))
+      },
+            ${column("float8", failed.map(({ dueInSeconds }) => dueInSeconds ?? null))})
+            as n (id, version, fence, class, code, message, status, due)
+        ), stored as (
+          update ${t.grants} g set lease_until = null,
+            failures = case when g.failure_class = new.class then g.failures + 1 else 1 end,
+            failing_since = case when g.failure_class = new.class then g.failing_since else now() end,
+            failure_class = new.class, failure_code = new.code, failure_message = new.message, failed_at = now(),
+            due_at = now() + make_interval(secs => new.due)
+          from new where g.id = new.id and g.version = new.version and g.lease_fence = new.fence
+          returning g.id, new.status, new.message
+        ), changed as (
+          update ${t.accounts} a set status = coalesce(stored.status, a.status), status_reason = stored.message,
+            updated_at = now(), sync_due_at = case when stored.status is null then a.sync_due_at end
+          from stored, ${t.accounts} old
+          where a.grant_id = stored.id and old.id = a.id and a.status <> 'disabled'
+            -- An account that is not active says why; one that is stays as it is while the fault passes.
+            and (stored.status is not null or a.status = 'pending')
+          returning a.id, old.status as before, a.status as after
+        ), logged as (${logStatuses})
+        select id from stored`
+      return new Set(rows.map(({ id }) => id))
+    })
 
-    /** Accounts follow their grant. Disabled ones stay as the operator left them. */
-    const storeStatuses = Effect.fnUntraced(function* (settlements: ReadonlyArray<Settlement>) {
-      const wanted = new Map(settlements.flatMap((one) => {
-        const status: AccountStatus | undefined = one._tag === "Redeemed" ? "active" : one.status
-        const reason = one._tag === "Redeemed" ? null : one.message
-        return status === undefined ? [] : [[one.grant.id, { status, reason }] as const]
+    const settle = Effect.fn("GrantStore.settle")(function* (batch: ReadonlyArray<Settlement>) {
+      const redeemed = batch.filter((one) => one._tag === "Redeemed")
+      const failed = batch.filter((one) => one._tag === "Failed")
+      const expiries = redeemed.length > 0 ? yield* storeRedeemed(redeemed) : new Map<string, DateTime.Utc>()
+      const recorded = failed.length > 0 ? yield* storeFailed(failed) : new Set<string>()
+      return batch.map((one): Settled => ({
+        applied: one._tag === "Redeemed" ? expiries.has(one.grant.id) : recorded.has(one.grant.id),
+        expiresAt: expiries.get(one.grant.id),
       }))
-      if (wanted.size === 0) return []
-      const accounts = yield* sql<
-        { id: string; grant_id: string; status: AccountStatus; status_reason: string | null }
-      >`
-        select id, grant_id, status, status_reason from ${t.accounts}
-        where grant_id = any(${column("uuid", [...wanted.keys()])}) and status <> 'disabled' order by id for update`
-      const changing = accounts.flatMap((account) => {
-        const { status, reason } = wanted.get(account.grant_id)!
-        return account.status === status && account.status_reason === reason
-          ? []
-          : [{ ...account, next: status, reason }]
-      })
-      if (changing.length === 0) return []
-      yield* sql`update ${t.accounts} a set status = new.status, status_reason = new.reason, updated_at = now(),
-          sync_due_at = case when new.status = 'active' then coalesce(a.sync_due_at, now()) end
-        from unnest(${column("uuid", changing.map(({ id }) => id))}, ${
-        column("text", changing.map(({ next }) => next))
-      },
-          ${column("text", changing.map(({ reason }) => reason))}) as new (id, status, reason)
-        where a.id = new.id`
-      return changing.filter(({ status, next }) => status !== next)
-        .map(({ id, status, next }) => statusChange(id, status, next))
-    })
-
-    const settle = Effect.fn("GrantStore.settle")(
-      function* (batch: ReadonlyArray<Settlement>) {
-        return yield* sql.withTransaction(Effect.gen(function* () {
-          // In the order of ids, so that two writers cannot wait for each other.
-          const rows = yield* sql<{ id: string; version: number; lease_fence: bigint }>`
-            select id, version, lease_fence from ${t.grants}
-            where id = any(${column("uuid", batch.map(({ grant }) => grant.id))}) order by id for update`
-          const stored = new Map(rows.map((row) => [row.id, row]))
-          const applies = (one: Settlement): boolean => {
-            const row = stored.get(one.grant.id)
-            if (row === undefined || row.version !== one.grant.version) return false
-            // A rotated token is kept even where the lease has been lost: nothing newer is there. A failure is not news then.
-            return one._tag === "Redeemed" || row.lease_fence === one.grant.fence
-          }
-          const applied = batch.filter(applies)
-          const redeemed = applied.filter((one) => one._tag === "Redeemed")
-          const failed = applied.filter((one) => one._tag === "Failed")
-          const expiries = redeemed.length > 0 ? yield* storeRedeemed(redeemed) : new Map<string, DateTime.Utc>()
-          if (failed.length > 0) yield* storeFailed(failed)
-          const changes = yield* storeStatuses(applied)
-          if (changes.length > 0) yield* appendChanges(database, changes)
-          return batch.map((one): Settled => ({ applied: applies(one), expiresAt: expiries.get(one.grant.id) }))
-        }))
-      },
-      orDie,
-    )
+    }, orDie)
 
     return GrantStore.of({
       lease,

@@ -185,7 +185,8 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         if (work.length === 0) return 0
         let settled = 0
         for (let deleted = batch; deleted === batch; settled += deleted) {
-          deleted = yield* underLease(key, settleBatch(key, time)); console.log("SETTLED", deleted, typeof deleted, settled)
+          deleted = yield* underLease(key, settleBatch(key, time))
+          console.log("SETTLED", deleted, typeof deleted, settled)
         }
         return settled
       })

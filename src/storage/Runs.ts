@@ -6,7 +6,7 @@ import { type AccountId, type GrantId, isId, newId, type RunId } from "../domain
 import type { ItemError, Outcome, Run, RunItem, RunKind, RunState } from "../domain/Run.ts"
 import { accountConditions, type Selection } from "./Accounts.ts"
 import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
-import { column, Database, orDie } from "./Database.ts"
+import { column, Database, orDie, relaxed } from "./Database.ts"
 
 /** Seconds that a silent owner keeps a run. Renewed every second. */
 const ownerSeconds = 15
@@ -283,7 +283,7 @@ export class Runs extends Context.Service<Runs, {
         }, orDie),
         renew: Effect.fnUntraced(function* (run: OwnedRun) {
           const rows = yield* orDie(sql<{ cancel_requested: boolean }>`update ${t.runs}
-            set owner_until = now() + make_interval(secs => ${ownerSeconds})
+            set owner_until = now() + make_interval(secs => ${ownerSeconds}) from ${sql.literal(relaxed)}
             where id = ${run.id} and owner_fence = ${run.fence} and state = 'running' returning cancel_requested`)
           if (rows[0] === undefined) return yield* lost(run)
           return { cancelRequested: rows[0].cancel_requested }
@@ -317,12 +317,8 @@ export class Runs extends Context.Service<Runs, {
           }))
         }, orDie),
         record: Effect.fnUntraced(function* (run: OwnedRun, results: ReadonlyArray<ItemResult>) {
-          yield* sql.withTransaction(Effect.gen(function* () {
-            const owned = yield* sql`select 1 from ${t.runs} where id = ${run.id} and owner_fence = ${run.fence}
-              and state = 'running' for update`
-            if (owned.length === 0) return yield* lost(run)
-            yield* recordItems(database, run.id, results)
-          })).pipe(Effect.catchTag("SqlError", Effect.die))
+          const owned = yield* orDie(recordItems(database, run.id, results, run.fence))
+          if (!owned) return yield* lost(run)
         }),
         finish: Effect.fnUntraced(function* (run: OwnedRun, state: "completed" | "cancelled" | "failed") {
           yield* sql.withTransaction(Effect.gen(function* () {
@@ -369,26 +365,38 @@ const failUnfinished = ({ sql, tables: t }: Database["Service"], runId: RunId) =
     if (rows.length > 0) yield* sql`update ${t.runs} set failed = failed + ${rows.length} where id = ${runId}`
   })
 
-/** Inside the caller's transaction: outcomes of items that were pending, and the run's counts. */
+/**
+ * Outcomes of items that were pending, and the run's counts, in one statement. With a `fence`, only for the owner of the run:
+ * false where another process has it.
+ */
 export const recordItems = (
   { sql, tables: t }: Database["Service"],
   runId: RunId,
   results: ReadonlyArray<ItemResult>,
+  fence?: bigint,
 ) =>
-  Effect.gen(function* () {
-    const rows = yield* sql<
-      { outcome: Outcome }
-    >`update ${t.run_items} i set outcome = new.outcome, error_code = new.code,
-        error_message = new.message, error_retryable = new.retryable
-      from unnest(${column("int4", results.map(({ position }) => position))},
-        ${column("text", results.map(({ outcome }) => outcome))},
-        ${column("text", results.map(({ error }) => error?.code ?? null))},
-        ${column("text", results.map(({ error }) => error?.message ?? null))},
-        ${
+  Effect.map(
+    sql`with owned as (
+        select id from ${t.runs} where id = ${runId} and (${fence ?? null}::bigint is null or (owner_fence = ${
+      fence ?? null
+    } and state = 'running')) for update
+      ), settled as (
+        update ${t.run_items} i set outcome = new.outcome, error_code = new.code, error_message = new.message,
+          error_retryable = new.retryable
+        from owned, unnest(${column("int4", results.map(({ position }) => position))},
+          ${column("text", results.map(({ outcome }) => outcome))},
+          ${column("text", results.map(({ error }) => error?.code ?? null))},
+          ${column("text", results.map(({ error }) => error?.message ?? null))},
+          ${
       column("bool", results.map(({ error }) => error?.retryable ?? null))
     }) as new (position, outcome, code, message, retryable)
-      where i.run_id = ${runId} and i.position = new.position and i.outcome = 'pending' returning new.outcome`
-    const count = (outcome: Outcome) => rows.filter((row) => row.outcome === outcome).length
-    yield* sql`update ${t.runs} set succeeded = succeeded + ${count("succeeded")}, failed = failed + ${count("failed")},
-      skipped = skipped + ${count("skipped")} where id = ${runId}`
-  })
+        where i.run_id = owned.id and i.position = new.position and i.outcome = 'pending' returning new.outcome
+      ), counts as (
+        select count(*) filter (where outcome = 'succeeded') as succeeded, count(*) filter (where outcome = 'failed') as failed,
+          count(*) filter (where outcome = 'skipped') as skipped from settled
+      )
+      update ${t.runs} r set succeeded = r.succeeded + counts.succeeded, failed = r.failed + counts.failed,
+        skipped = r.skipped + counts.skipped
+      from owned, counts, ${sql.literal(relaxed)} where r.id = owned.id returning 1`,
+    (rows) => rows.length > 0,
+  )

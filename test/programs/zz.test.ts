@@ -1,3 +1,25 @@
+import * as PgP from "@effect/sql-pg"
+import net from "node:net"
+for (const m of ["destroy", "end"] as const) {
+  const d = net.Socket.prototype[m] as any
+  ;(net.Socket.prototype as any)[m] = function (...a: any[]) {
+    if (this.remotePort === 5432) {
+      console.log(
+        "SOCKET",
+        m,
+        performance.now(),
+        a[0] instanceof Error ? a[0].stack : typeof a[0],
+        new Error().stack?.split("\n").slice(2, 12).join("\n"),
+      )
+    }
+    return d.apply(this, a)
+  }
+}
+const e = net.Socket.prototype.emit as any
+;(net.Socket.prototype as any).emit = function (n: string, ...a: any[]) {
+  if (this.remotePort === 5432 && ["end", "close", "error"].includes(n)) console.log("EMIT", n, a[0])
+  return e.call(this, n, ...a)
+}
 import { assert } from "@effect/vitest"
 import { Tracer } from "effect"
 const open = new Map<string, any>()

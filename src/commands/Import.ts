@@ -98,10 +98,20 @@ const upload = Effect.fnUntraced(function* (
 ) {
   const { ask, client } = yield* Connection
   let broken: CommandError | undefined
+  let isSent = false
   const body = (yield* shown(source)).pipe(
     Stream.tapError((error) => Effect.sync(() => broken = error)),
+    Stream.onEnd(Effect.sync(() => isSent = true)),
   )
-  const answer = yield* Effect.result(ask(client.importFile(body, options)))
+  const answer = yield* Effect.result(ask(client.importFile(body, options))).pipe(
+    whenInterrupted(Effect.suspend(() =>
+      Console.error(
+        isSent
+          ? "interrupted after the upload: the server may import the file all the same; see: mailfleet runs"
+          : "interrupted during the upload: nothing was imported",
+      )
+    )),
+  )
   if (broken !== undefined) return yield* broken
   return yield* Result.isSuccess(answer) ? Effect.succeed(answer.success) : Effect.fail(answer.failure)
 }, Effect.scoped)
@@ -163,7 +173,6 @@ export const importCommand = Command.make(
       },
     }).pipe(
       Effect.provideService(Progress.Screen, Progress.standardScreen(flags.json ? "stderr" : "stdout")),
-      whenInterrupted(Console.error("interrupted during the upload: nothing was imported")),
     )
     yield* started(run, flags)
   }),

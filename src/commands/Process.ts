@@ -18,11 +18,14 @@ export const layerProcess = (overrides: Partial<SettingsValues> = {}) =>
     Layer.provideMerge(layerSettings(overrides)),
   )
 
-/** Logs go to standard error, one line each: standard output is for what a command answers. */
-export const layerLog = (level: "Info" | "Warn" = "Info") =>
+/**
+ * Logs go to standard error, one line each: standard output is for what a command answers. Without a `level` it is that of
+ * `--log-level`, or else "Info".
+ */
+export const layerLog = (level?: "Warn") =>
   Layer.mergeAll(
     Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]),
-    Layer.succeed(References.MinimumLogLevel, level),
+    level === undefined ? Layer.empty : Layer.succeed(References.MinimumLogLevel, level),
   )
 
 /** Faults of settings and database are the operator's to mend: one line says which. */

@@ -3,6 +3,7 @@ import { Console, Effect, Layer } from "effect"
 import { Command } from "effect/cli"
 import { Settings } from "../domain/Settings.ts"
 import { layerSchedules } from "../schedules/Engine.ts"
+import { untilSignal } from "./ExitCode.ts"
 import { listen } from "./Listener.ts"
 import { layerLog, layerProcess, toCommandError } from "./Process.ts"
 
@@ -31,7 +32,8 @@ export const serve = Command.make(
       yield* signalled
       yield* Effect.logInfo("stopping")
     }).pipe(Effect.scoped, Effect.provide(layerProcess()), toCommandError, Effect.provide(layerLog()))
-  }),
+    // The runtime interrupts its main fiber on the same signals: an end that was asked for all the same.
+  }, untilSignal),
 ).pipe(
   Command.withDescription("Run the service: HTTP API, imports and other runs, and the schedules"),
   Command.withExamples([

@@ -3,20 +3,8 @@ import { type Duration, Effect, Redacted } from "effect"
 import type { HttpClient } from "effect/http"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import { Settings } from "../domain/Settings.ts"
-import {
-  errorName,
-  faultOf,
-  makeTokenEndpoint,
-  noToken,
-  type Redeem,
-  redemptionOf,
-  type Refusal,
-  reportUnknown,
-  slowDownOf,
-  toFailure,
-  type TokenAnswer,
-  tokenTimeout,
-} from "./TokenEndpoint.ts"
+import { errorName, faultOf, noToken, type Refusal, reportUnknown, slowDownOf, toFailure } from "./Refusal.ts"
+import { makeTokenEndpoint, type Redeem, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
 /** Google names its errors and has no codes (OAuth 2.0 for web server applications, error codes; RFC 6749 §5.2). */
 const errors: ReadonlyMap<string, readonly [FailureClass, string]> = new Map(Object.entries({

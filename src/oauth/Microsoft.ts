@@ -2,20 +2,14 @@
 import { type Duration, Effect, Redacted } from "effect"
 import type { HttpClient } from "effect/http"
 import type { Resource } from "../domain/Account.ts"
-import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
+import type { FailureClass } from "../domain/FailureClass.ts"
 import { Settings } from "../domain/Settings.ts"
 import { loopPauseMillis, meaningOf70000, type MicrosoftCode, microsoftCodes } from "./MicrosoftCodes.ts"
+import { errorName, faultOf, noToken, type Refusal, reportUnknown, slowDownOf, toFailure } from "./Refusal.ts"
 import {
-  errorName,
-  faultOf,
   makeTokenEndpoint,
-  noToken,
   type Redeem,
   redemptionOf,
-  type Refusal,
-  reportUnknown,
-  slowDownOf,
-  toFailure,
   type TokenAnswer,
   type TokenBody,
   tokenTimeout,

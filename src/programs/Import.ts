@@ -67,6 +67,8 @@ const stageRows = <E>(body: Stream.Stream<Uint8Array, E>, options: ImportOptions
         (error) => Stream.fail(new ImportRefused({ code: error.code, message: error.message, line: error.line })),
       ),
       Stream.grouped(blockRows),
+      // The next block is parsed while one is being stored.
+      Stream.buffer({ capacity: 1 }),
       Stream.runForEach((rows) => staging.append(upload, rows)),
     )
     if (upload.position === 1) {

@@ -108,7 +108,9 @@ export class RunRequests extends Context.Service<RunRequests, {
             ...row,
             tenant: row.tenant ?? defaultTenant(settings, row.provider),
           })
-          if (stored._tag === "Settled") return yield* new DuplicateAccount({ accountId: stored.accountId ?? "" })
+          if (stored._tag === "Settled" || stored.accountId === undefined) {
+            return yield* new DuplicateAccount({ accountId: stored.accountId ?? "" })
+          }
           const target = Option.getOrThrow(yield* accounts.target(stored.accountId))
           // What came of it is on the account.
           yield* Effect.ignore(tokens.refresh(target.grantId, resourceOf(row.provider, row.channel)))

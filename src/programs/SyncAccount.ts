@@ -116,7 +116,12 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         if (!isId(accountId)) return yield* gone
         const id = accountId.toLowerCase()
         yield* Effect.annotateCurrentSpan({ accountId: id })
-        return yield* Fiber.join(yield* FiberMap.run(rounds, id, round(id), { onlyIfMissing: true }))
+        while (true) {
+          const running = FiberMap.getUnsafe(rounds, id)
+          if (Option.isSome(running)) return yield* Fiber.join(running.value)
+          // Joined in the next turn of the loop, as by everybody else: `onlyIfMissing` hands out no fiber that is there.
+          yield* FiberMap.run(rounds, id, round(id), { onlyIfMissing: true, startImmediately: false })
+        }
       })
 
       return SyncAccount.of({ sync })

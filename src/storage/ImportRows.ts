@@ -21,9 +21,9 @@ export interface NewRow {
   readonly tags: ReadonlyArray<string>
 }
 
-/** `stored`: there is an account with this token now, to be verified. Else the row is settled, by `error`. */
+/** `Stored`: there is an account with this token now, or would be in a dry run. Else the row is settled, by `error`. */
 export type RowResult =
-  | { readonly _tag: "Stored"; readonly accountId: AccountId }
+  | { readonly _tag: "Stored"; readonly accountId: AccountId | undefined }
   | {
     readonly _tag: "Settled"
     readonly accountId: AccountId | undefined
@@ -69,7 +69,7 @@ export const storeRows = (
     let existing = yield* findExisting(context, rows)
     const fresh = rows.filter((row) => !existing.has(accountKey(row)))
     if (options.dryRun) {
-      for (const row of fresh) results.set(accountKey(row), { _tag: "Stored", accountId: "" })
+      for (const row of fresh) results.set(accountKey(row), { _tag: "Stored", accountId: undefined })
     } else if (fresh.length > 0) {
       const created = yield* insertAccounts(context, fresh, options.verify)
       for (const [key, accountId] of created) results.set(key, { _tag: "Stored", accountId })

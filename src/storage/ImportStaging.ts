@@ -11,9 +11,9 @@ import type { BadRow, ImportRow } from "../domain/ImportFile.ts"
 import type { ItemError, Run } from "../domain/Run.ts"
 import { Settings } from "../domain/Settings.ts"
 import { Vault } from "../oauth/Vault.ts"
-import { column, Database, orDie } from "./Database.ts"
+import { column, Database, orDie, relaxed } from "./Database.ts"
 import { accountKey, type NewRow, type RowOptions, type RowResult, storeRows } from "./ImportRows.ts"
-import { IdempotencyConflict, type ItemResult, type NewRun, type OwnedRun, recordItems, Runs } from "./Runs.ts"
+import { IdempotencyConflict, type NewRun, type OwnedRun, recordItems, Runs } from "./Runs.ts"
 
 /** Rows in a block. One encryption and a constant number of statements serve all of them. */
 export const blockRows = 500
@@ -184,7 +184,7 @@ export class ImportStaging extends Context.Service<ImportStaging, {
             }
             yield* sql`update ${t.runs} set total = total + ${rows.length}, failed = failed + ${bad.length},
             skipped = skipped + ${repeated.length}, owner_until = now() + make_interval(secs => ${uploadSeconds})
-            where id = ${upload.runId}`
+            from ${sql.literal(relaxed)} where id = ${upload.runId}`
           }))
           upload.position += rows.length
           upload.block += 1
@@ -195,33 +195,30 @@ export class ImportStaging extends Context.Service<ImportStaging, {
       const applyNext = Effect.fn("ImportStaging.applyNext")(function* (run: OwnedRun, options: RowOptions) {
         return yield* sql.withTransaction(Effect.gen(function* () {
           const blocks = yield* sql<{ block: number; secret: Uint8Array }>`delete from ${t.import_blocks}
-            where run_id = ${run.id} and block = (select min(block) from ${t.import_blocks} where run_id = ${run.id})
+            using ${sql.literal(relaxed)} where run_id = ${run.id}
+              and block = (select min(block) from ${t.import_blocks} where run_id = ${run.id})
+              and exists (select 1 from ${t.runs} where id = ${run.id} and owner_fence = ${run.fence} and state = 'running')
             returning block, secret`
           const block = blocks[0]
           if (block === undefined) return false
           const text = yield* vault.open(blockOwner(run.id, block.block), block.secret)
-          const decoded = yield* decodeBlock(Redacted.value(text))
+          const rows = yield* decodeBlock(Redacted.value(text))
           const results = yield* storeRows(
             context,
-            decoded.map((row) => ({ ...row, refreshToken: Redacted.make(row.refreshToken) })),
+            rows.map((row) => ({ ...row, refreshToken: Redacted.make(row.refreshToken) })),
             options,
           )
-          const at = decoded.map((row, index) => ({ position: row.position, result: results[index]! }))
-          const linked = at.filter(({ result }) => result.accountId !== undefined && result.accountId !== "")
-          if (linked.length > 0) {
-            yield* sql`update ${t.run_items} i set account_id = new.account_id
-              from unnest(${column("int4", linked.map(({ position }) => position))},
-                ${column("uuid", linked.map(({ result }) => result.accountId))}) as new (position, account_id)
-              where i.run_id = ${run.id} and i.position = new.position`
-          }
-          const settled = at.flatMap(({ position, result }): Array<ItemResult> =>
-            result._tag === "Settled"
-              ? [{ position, outcome: result.outcome, error: result.error }]
-              : options.verify && !options.dryRun
-              ? []
-              : [{ position, outcome: "succeeded" }]
+          const outcome = options.verify && !options.dryRun ? "pending" : "succeeded"
+          yield* recordItems(
+            database,
+            run.id,
+            rows.map(({ position }, index) => {
+              const result = results[index]!
+              return result._tag === "Settled"
+                ? { position, ...result }
+                : { position, outcome, accountId: result.accountId }
+            }),
           )
-          if (settled.length > 0) yield* recordItems(database, run.id, settled)
           return true
         }))
       }, Effect.orDie)

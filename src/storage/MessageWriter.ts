@@ -186,7 +186,6 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         let settled = 0
         for (let deleted = batch; deleted === batch; settled += deleted) {
           deleted = yield* underLease(key, settleBatch(key, time))
-          console.log("SETTLED", deleted, typeof deleted, settled)
         }
         return settled
       })

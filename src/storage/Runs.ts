@@ -54,6 +54,12 @@ export interface ItemResult {
   readonly error?: ItemError | undefined
 }
 
+/** An outcome, or just the account that a pending item has got. */
+type RecordedItem = Omit<ItemResult, "outcome"> & {
+  readonly outcome: Outcome
+  readonly accountId?: AccountId | undefined
+}
+
 interface RunRow {
   readonly id: string
   readonly kind: RunKind
@@ -372,25 +378,30 @@ const failUnfinished = ({ sql, tables: t }: Database["Service"], runId: RunId) =
 export const recordItems = (
   { sql, tables: t }: Database["Service"],
   runId: RunId,
-  results: ReadonlyArray<ItemResult>,
+  results: ReadonlyArray<RecordedItem>,
   fence?: bigint,
-) =>
-  Effect.map(
+) => {
+  const positions = results.map(({ position }) => position)
+  return Effect.map(
     sql`with owned as (
-        select id from ${t.runs} where id = ${runId} and (${fence ?? null}::bigint is null or (owner_fence = ${
-      fence ?? null
-    } and state = 'running')) for update
+        select id from ${t.runs} where id = ${runId} and (${fence ?? null}::bigint is null
+          or (owner_fence = ${fence ?? null} and state = 'running')) for update
       ), settled as (
-        update ${t.run_items} i set outcome = new.outcome, error_code = new.code, error_message = new.message,
-          error_retryable = new.retryable
-        from owned, unnest(${column("int4", results.map(({ position }) => position))},
-          ${column("text", results.map(({ outcome }) => outcome))},
+        -- The rows are there; "on conflict" finds each by the primary key, where a join is planned anew, and badly while
+        -- the table has just grown.
+        insert into ${t.run_items} as i
+          (run_id, position, outcome, account_id, error_code, error_message, error_retryable)
+        select owned.id, new.* from owned, unnest(
+          ${column("int4", positions)}, ${column("text", results.map(({ outcome }) => outcome))},
+          ${column("uuid", results.map(({ accountId }) => accountId ?? null))},
           ${column("text", results.map(({ error }) => error?.code ?? null))},
           ${column("text", results.map(({ error }) => error?.message ?? null))},
-          ${
-      column("bool", results.map(({ error }) => error?.retryable ?? null))
-    }) as new (position, outcome, code, message, retryable)
-        where i.run_id = owned.id and i.position = new.position and i.outcome = 'pending' returning new.outcome
+          ${column("bool", results.map(({ error }) => error?.retryable ?? null))}) as new
+        on conflict (run_id, position) do update set outcome = excluded.outcome,
+          account_id = coalesce(excluded.account_id, i.account_id), error_code = excluded.error_code,
+          error_message = excluded.error_message, error_retryable = excluded.error_retryable
+        where i.outcome = 'pending'
+        returning outcome
       ), counts as (
         select count(*) filter (where outcome = 'succeeded') as succeeded, count(*) filter (where outcome = 'failed') as failed,
           count(*) filter (where outcome = 'skipped') as skipped from settled
@@ -400,3 +411,4 @@ export const recordItems = (
       from owned, counts, ${sql.literal(relaxed)} where r.id = owned.id returning 1`,
     (rows) => rows.length > 0,
   )
+}

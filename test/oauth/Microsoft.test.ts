@@ -480,10 +480,11 @@ function anyAnswer() {
       claims: words,
     }
     const body = JSON.stringify(fields)
+    const headers: Record<string, string> = retryAfter === "" ? {} : { "retry-after": retryAfter }
     const texts = { object: body, nested: `{"error":${body}}`, text: words, cut: body.slice(0, -1), array: `[${body}]` }
     return {
       status,
-      headers: retryAfter === "" ? {} : { "retry-after": retryAfter },
+      headers,
       fields: form === "object" ? fields : {},
       codes,
       text: texts[form],

@@ -244,12 +244,20 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       simulator.script({
         endpoint: "graph",
         email: account.email,
-        answers: [{ fault: "gateway" }, { fault: "error" }, { fault: "reset" }, { fault: "lost" }],
+        answers: [{ fault: "gateway" }, { fault: "error" }, { fault: "reset" }],
       })
       yield* sync(account)
       assert.strictEqual((yield* changesOf(account.id)).length, messages)
       yield* inStep(account)
-    }))
+      simulator.deliver(account.email)
+      simulator.script({ endpoint: "graph", email: account.email, answers: [{ fault: "lost", times: 3 }] })
+      assert.deepStrictEqual(yield* sync(account), { changes: 1 })
+
+      simulator.script({ endpoint: "graph", email: account.email, answers: [{ fault: "gateway", times: 4 }] })
+      const error = yield* Effect.flip(sync(account))
+      assert.strictEqual(error._tag === "ProviderError" && error.class, "transient")
+      near((yield* state(account)).due, 60)
+    }), 20_000)
 
   it.effect("records a failure by its class and goes on from where it was", () =>
     Effect.gen(function* () {

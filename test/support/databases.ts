@@ -25,7 +25,7 @@ const postgresClient = PgClient.layer({
   url: Redacted.make(postgresUrl),
   applicationName: "mailfleet-test",
   maxConnections: 10,
-  multiplex: true,
+  multiplex: false,
   connectTimeout: "5 seconds",
 })
 
@@ -37,6 +37,11 @@ const answers: Promise<boolean> = Effect.runPromise(
     Effect.as(true),
     Effect.catchCause(() => Effect.succeed(false)),
   ),
+)
+
+/** The engines to run on that are there. */
+export const usableEngines: Promise<ReadonlyArray<Engine>> = answers.then((postgres) =>
+  engines.filter((engine) => engine === "embedded" || postgres)
 )
 
 // Started by the first suite that wants it, and kept for all of the file's.

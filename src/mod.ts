@@ -1,0 +1,53 @@
+/**
+ * Mailfleet as a library: imports, token refresh and mail sync inside your own program, in your own Postgres.
+ *
+ * Start at {@link Mailfleet}. What is not exported here is not public.
+ *
+ * @module
+ */
+
+// Layers and programs
+export {
+  type AccessTokenOptions,
+  AccountNotFound,
+  type AccountSelection,
+  type ImportFile,
+  ImportFileBroken,
+  type ImportFileOptions,
+  Mailfleet,
+  RunNotFound,
+  type RunOptions,
+} from "./schedules/Mailfleet.ts"
+export type { MailfleetOptions } from "./schedules/MailfleetOptions.ts"
+export type { AccessToken } from "./oauth/Tokens.ts"
+export type { AccountFilter, AccountPatch } from "./storage/Accounts.ts"
+export type { MessageFilter } from "./storage/Messages.ts"
+export type { FleetStats, Lag } from "./storage/Stats.ts"
+
+// The HTTP API; its typed client is `client.ts`
+export { Api } from "./api/Api.ts"
+
+// Errors
+export { ProviderError } from "./domain/ProviderError.ts"
+export { codeOf, FailureClass, isRetryable } from "./domain/FailureClass.ts"
+export { SettingsError } from "./domain/Settings.ts"
+export { DuplicateAccount, ImportRefused, type NewAccount } from "./programs/RunRequests.ts"
+export { InvalidCursor } from "./storage/Cursor.ts"
+export { DatabaseError } from "./storage/Database.ts"
+export { IdempotencyConflict } from "./storage/Runs.ts"
+
+// The words of the domain
+export { Account, AccountStatus, Channel, Failure, Provider, Resource } from "./domain/Account.ts"
+export { AccountId, FolderId, GrantId, MessageId, RunId } from "./domain/Ids.ts"
+export type { ImportFormat } from "./domain/ImportFile.ts"
+export {
+  Address,
+  Change,
+  ChangeKind,
+  ChangeOrigin,
+  Folder,
+  FolderRole,
+  Message,
+  MessageWithBody,
+} from "./domain/Mail.ts"
+export { ItemError, OnDuplicate, Outcome, Run, RunItem, RunKind, RunState } from "./domain/Run.ts"

@@ -1,0 +1,95 @@
+/** The settings of a Mailfleet that lives inside another program: an object instead of the environment. */
+import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Settings, SettingsError } from "../domain/Settings.ts"
+
+/** Everything but the keys has a default: that of the environment variable that means the same. */
+export interface MailfleetOptions {
+  /** `id:base64-of-32-bytes,…`: the first encrypts, all decrypt. One: `echo "k1:$(openssl rand -base64 32)"`. */
+  readonly encryptionKeys: string | Redacted.Redacted
+  /** The Postgres schema that holds our tables, made where it is missing. Default `mailfleet`. */
+  readonly schema?: string | undefined
+  /** Default `https://login.microsoftonline.com`. */
+  readonly microsoftAuthority?: string | undefined
+  /** For accounts that name none: `common` (default), `organizations`, `consumers`, a tenant id or a domain. */
+  readonly microsoftTenant?: string | undefined
+  /** Default `https://graph.microsoft.com/.default offline_access`. */
+  readonly microsoftGraphScope?: string | undefined
+  /** Default `https://outlook.office.com/IMAP.AccessAsUser.All offline_access`. */
+  readonly microsoftImapScope?: string | undefined
+  /** Default `https://graph.microsoft.com/v1.0`. */
+  readonly graphUrl?: string | undefined
+  /** Default `https://oauth2.googleapis.com/token`. */
+  readonly googleTokenUrl?: string | undefined
+  /** Rows of imports redeemed at once. Default 5. */
+  readonly importConcurrency?: number | undefined
+  /** Accounts refreshed at once by runs. Default 5. */
+  readonly refreshConcurrency?: number | undefined
+  /** Grants refreshed at once by the schedule. Default 10. */
+  readonly backgroundRefreshConcurrency?: number | undefined
+  /** Accounts synced at once. Default 5. */
+  readonly syncConcurrency?: number | undefined
+  /** What each lane of the background sync waits between two accounts. Default 2 seconds; may be 0. */
+  readonly syncSpacing?: Duration.Input | undefined
+  /** How often the schedule refreshes a grant. Default 1 day, at least 1 second. */
+  readonly refreshEvery?: Duration.Input | undefined
+  /** How often the schedule syncs an account. Default 5 minutes, at least 1 second. */
+  readonly syncEvery?: Duration.Input | undefined
+}
+
+const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
+  encryptionKeys: "MAILFLEET_ENCRYPTION_KEYS",
+  schema: "MAILFLEET_DATABASE_SCHEMA",
+  microsoftAuthority: "MAILFLEET_MICROSOFT_AUTHORITY",
+  microsoftTenant: "MAILFLEET_MICROSOFT_TENANT",
+  microsoftGraphScope: "MAILFLEET_MICROSOFT_GRAPH_SCOPE",
+  microsoftImapScope: "MAILFLEET_MICROSOFT_IMAP_SCOPE",
+  graphUrl: "MAILFLEET_GRAPH_URL",
+  googleTokenUrl: "MAILFLEET_GOOGLE_TOKEN_URL",
+  importConcurrency: "MAILFLEET_IMPORT_CONCURRENCY",
+  refreshConcurrency: "MAILFLEET_REFRESH_CONCURRENCY",
+  backgroundRefreshConcurrency: "MAILFLEET_BACKGROUND_REFRESH_CONCURRENCY",
+  syncConcurrency: "MAILFLEET_SYNC_CONCURRENCY",
+  syncSpacing: "MAILFLEET_SYNC_SPACING",
+  refreshEvery: "MAILFLEET_REFRESH_EVERY",
+  syncEvery: "MAILFLEET_SYNC_EVERY",
+}
+
+const durations: ReadonlySet<string> = new Set(["syncSpacing", "refreshEvery", "syncEvery"])
+
+/** As the environment variable would say it, so that one set of checks serves both. */
+const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {
+  if (Redacted.isRedacted(value)) return String(Redacted.value(value))
+  if (!durations.has(name)) return String(value)
+  return Option.match(Duration.fromInput(value as Duration.Input), {
+    onNone: () => String(value),
+    onSome: (duration) => `${Duration.toMillis(duration)} millis`,
+  })
+}
+
+/** The same error in the words of the options. */
+export const inOptions = (error: SettingsError): SettingsError => {
+  const [name] = Object.entries(variables).find(([, variable]) => variable === error.variable) ?? [error.variable]
+  return new SettingsError({ variable: name, message: error.message.replaceAll(error.variable, name) })
+}
+
+/** The settings that the options say. The environment of the program has no part in them. */
+export const layerOptions = (options: MailfleetOptions): Layer.Layer<Settings, SettingsError> =>
+  Layer.effect(
+    Settings,
+    Effect.gen(function* () {
+      const env: Record<string, string> = {}
+      for (const [name, variable] of Object.entries(variables)) {
+        const value = options[name as keyof MailfleetOptions]
+        if (value === undefined) continue
+        env[variable] = written(name, value)
+        if (env[variable].trim() === "") {
+          return yield* new SettingsError({ variable: name, message: `${name} must not be empty` })
+        }
+      }
+      return yield* Effect.provide(
+        Settings,
+        // Fresh: layers are shared by identity, and two of us in one program have settings of their own.
+        Layer.fresh(Settings.layer).pipe(Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord(env)))),
+      )
+    }).pipe(Effect.mapError(inOptions)),
+  )

@@ -1,0 +1,319 @@
+/** The library: the examples of the README as programs of their own, and beside a caller's tables. */
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Context, Effect, Layer, Option, Redacted, type Scope, Stream } from "effect"
+import { ImportFileBroken, Mailfleet, RunNotFound, SettingsError } from "../src/mod.ts"
+import { make as makeSimulator, type Simulator } from "../src/simulator/Simulator.ts"
+import { postgresUrl, usableEngines } from "./support/databases.ts"
+import { serve } from "./support/simulator.ts"
+
+const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url))
+
+/** The programs of the README that import the library, in their order. */
+const examples = Array.from(readme.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code ?? "")
+  .filter((code) => code.includes(`from "mailfleet"`))
+
+const encryptionKeys = `k1:${btoa("k".repeat(32))}`
+const accounts = 6
+
+class World extends Context.Service<World, {
+  readonly simulator: Simulator
+  readonly origin: string
+  /** A fresh database, as a URL. */
+  readonly url: string
+  readonly directory: string
+}>()("test/World") {}
+
+const freshDatabase: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function* () {
+  const name = `test_${crypto.randomUUID().replaceAll("-", "")}`
+  const client = yield* Layer.build(
+    Layer.orDie(PgClient.layer({ url: Redacted.make(postgresUrl), maxConnections: 1 })),
+  )
+  const sql = Context.get(client, PgClient.PgClient)
+  yield* Effect.acquireRelease(
+    Effect.orDie(sql`create database ${sql(name)}`),
+    () => Effect.ignoreCause(sql`drop database ${sql(name)} with (force)`),
+  )
+  const url = new URL(postgresUrl)
+  url.pathname = `/${name}`
+  return url.href
+})
+
+const world = Layer.effect(
+  World,
+  Effect.gen(function* () {
+    const simulator = yield* makeSimulator({ accounts, messages: 20 })
+    const origin = yield* serve((request) => simulator.handler(request))
+    yield* Effect.addFinalizer(() => Effect.sync(() => simulator.close()))
+    const directory = yield* Effect.acquireRelease(
+      Effect.promise(() => Deno.makeTempDir()),
+      (path) => Effect.promise(() => Deno.remove(path, { recursive: true })),
+    )
+    return { simulator, origin, directory, url: yield* freshDatabase }
+  }),
+)
+
+/** Sends what is meant for Microsoft to the simulator, so that the examples run as they are printed. */
+const redirect = (origin: string): string => `
+const real = globalThis.fetch
+globalThis.fetch = (input, init) =>
+  real(String(input).replace(/^https:\\/\\/(login\\.microsoftonline\\.com|graph\\.microsoft\\.com)/, ${
+  JSON.stringify(origin)
+}), init)
+`
+
+const run = Effect.fnUntraced(function* (code: string) {
+  const { directory, origin, simulator, url } = yield* World
+  const write = (name: string, text: string) => Effect.promise(() => Deno.writeTextFile(`${directory}/${name}`, text))
+  yield* write("accounts.csv", [...simulator.importLines()].join(""))
+  yield* write("redirect.js", redirect(origin))
+  yield* write("example.ts", code)
+  const { code: status, stderr, stdout } = yield* Effect.promise(() =>
+    new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--allow-all",
+        "--check",
+        `--config=${new URL("../deno.json", import.meta.url).pathname}`,
+        "--preload=./redirect.js",
+        "example.ts",
+      ],
+      cwd: directory,
+      env: { DATABASE_URL: url, MAILFLEET_ENCRYPTION_KEYS: encryptionKeys, NO_COLOR: "1" },
+    }).output()
+  )
+  const decoder = new TextDecoder()
+  assert.strictEqual(status, 0, decoder.decode(stderr))
+  return decoder.decode(stdout).trimEnd().split("\n").filter((line) => !line.includes("level="))
+})
+
+const callerClient = Layer.unwrap(Effect.map(World, ({ url }) =>
+  PgClient.layer({
+    url: Redacted.make(url),
+    maxConnections: 5,
+    // A caller with habits of its own.
+    transformResultNames: (name) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()),
+    startupParameters: { search_path: "shop" },
+  }))).pipe(Layer.orDie)
+
+const library = Layer.unwrap(Effect.map(World, ({ origin }) =>
+  Mailfleet.layer({
+    encryptionKeys: Redacted.make(encryptionKeys),
+    schema: "post_office",
+    microsoftAuthority: origin,
+    graphUrl: `${origin}/v1.0`,
+    syncSpacing: 0,
+    syncEvery: "1 second",
+  }))).pipe(Layer.orDie)
+
+const shop = Effect.gen(function* () {
+  const sql = yield* PgClient.PgClient
+  yield* sql`create schema if not exists shop`
+  yield* sql`create table if not exists shop.customers (id serial primary key, mail_address text unique)`
+  // Names that are ours, too: the caller's stay the caller's.
+  yield* sql`create table if not exists shop.accounts (note text)`
+  yield* sql`create table if not exists public.messages (note text)`
+})
+
+/** The caller's side of the database: every object outside of our schema, and every row. */
+const callersSide = Effect.gen(function* () {
+  const sql = yield* PgClient.PgClient
+  return {
+    objects:
+      yield* sql`select n.nspname, c.relname, c.relkind from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'mailfleet', 'post_office') order by 1, 2`,
+    customers: yield* sql`select * from customers order by id`,
+    accounts: yield* sql`select * from accounts`,
+    messages: yield* sql`select * from public.messages`,
+    searchPath: yield* sql`show search_path`,
+  }
+})
+
+const csvOf = Effect.map(World, ({ simulator }) => [...simulator.importLines()].join(""))
+
+const tests = layer(world, { excludeTestServices: true, timeout: "60 seconds" })
+
+if (!(await usableEngines).includes("postgres")) {
+  describe("library", () => it.skip("skipped: no Postgres", () => {}))
+} else {
+  tests("library", (it) => {
+    it.effect("the README's Effect program imports a file, syncs it and reads mail", () =>
+      Effect.gen(function* () {
+        assert.strictEqual(examples.length, 2)
+        const { simulator } = yield* World
+        const lines = yield* run(examples[0] ?? "")
+        assert.strictEqual(lines.length, 10, lines.join("\n"))
+        const subjects = new Set(
+          [...simulator.importLines()].slice(1).flatMap((row) =>
+            simulator.mailbox(row.split(",")[0] ?? "").messages.map(({ subject }) => subject)
+          ),
+        )
+        for (const line of lines) assert.isTrue(subjects.has(line.slice(line.indexOf(": ") + 2)), line)
+      }), 60_000)
+
+    it.effect("the README's Promise program uses what the other one stored", () =>
+      Effect.gen(function* () {
+        const { simulator } = yield* World
+        const lines = yield* run(examples[1] ?? "")
+        assert.strictEqual(lines.length, 3, lines.join("\n"))
+        for (const line of lines) {
+          const [email = "", count] = line.split(" ")
+          const { folders, messages } = simulator.mailbox(email)
+          const inbox = folders.find(({ wellKnown }) => wellKnown === "inbox")?.id
+          assert.strictEqual(Number(count), messages.filter(({ folderId }) => folderId === inbox).length)
+        }
+      }), 60_000)
+
+    it.layer(
+      library.pipe(Layer.provideMerge(Layer.effectDiscard(Effect.orDie(shop))), Layer.provideMerge(callerClient)),
+    )(
+      "on the caller's client",
+      (it) => {
+        it.effect("lives beside the caller's tables and touches nothing of them", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const before = yield* callersSide
+            const run = yield* mailfleet.runs.ended(yield* mailfleet.import(yield* csvOf))
+            assert.deepInclude(run, { state: "completed", succeeded: accounts, trigger: "library" })
+            yield* mailfleet.runs.ended(yield* mailfleet.sync({ all: true }))
+            assert.strictEqual((yield* mailfleet.stats).messages, accounts * 20)
+            assert.deepStrictEqual(yield* callersSide, before)
+            const sql = yield* PgClient.PgClient
+            const [address] = yield* sql`select email from post_office.accounts limit 1`
+            assert.match(String(address?.email), /@sim\.example$/)
+          }))
+
+        it.effect("asks for work in the caller's transaction: it is there with the caller's rows, or not at all", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const sql = yield* PgClient.PgClient
+            const order = (address: string) =>
+              Effect.gen(function* () {
+                yield* sql`insert into customers (mail_address) values (${address})`
+                return yield* mailfleet.refresh({ all: true })
+              })
+            const undone = yield* sql.withTransaction(
+              Effect.flatMap(order("lost@shop.example"), (run) => Effect.fail(run)),
+            ).pipe(Effect.catchIf((error) => "kind" in error, (run) => Effect.succeed(run)))
+            assert.instanceOf(yield* Effect.flip(mailfleet.runs.ended(undone)), RunNotFound)
+
+            const done = yield* sql.withTransaction(order("kept@shop.example"))
+            const ended = yield* mailfleet.runs.ended(done)
+            assert.deepInclude(ended, { kind: "refresh", state: "completed", succeeded: accounts })
+            const customers = yield* sql`select mail_address from customers`
+            assert.deepStrictEqual(customers, [{ mailAddress: "kept@shop.example" }])
+          }))
+
+        it.effect("keeps a rotated token though the caller's transaction is rolled back", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const sql = yield* PgClient.PgClient
+            const { items: [first] } = yield* mailfleet.accounts.list({ limit: 1 })
+            const { id, token } = Option.getOrThrow(Option.fromUndefinedOr(first))
+            yield* sql.withTransaction(
+              Effect.andThen(mailfleet.accessToken(id, { resource: "outlook-imap" }), Effect.fail("undo")),
+            ).pipe(Effect.flip)
+            const after = Option.getOrThrow(yield* mailfleet.accounts.get(id))
+            assert.strictEqual(after.token.version, token.version + 1)
+          }))
+
+        it.effect("imports outside of the caller's transaction", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const sql = yield* PgClient.PgClient
+            const run = yield* sql.withTransaction(
+              Effect.flatMap(Effect.flatMap(csvOf, (csv) => mailfleet.import(csv)), (run) => Effect.fail(run)),
+            ).pipe(Effect.catchIf((error) => "kind" in error, (run) => Effect.succeed(run)))
+            assert.deepInclude(yield* mailfleet.runs.ended(run), { state: "completed", skipped: accounts })
+          }))
+
+        it.effect("takes text, bytes, a web stream or an Effect stream", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const csv = yield* csvOf
+            const bytes = new TextEncoder().encode(csv)
+            for (const file of [csv, bytes, new Blob([csv]).stream(), Stream.make(bytes)]) {
+              const run = yield* mailfleet.import(file, { dryRun: true })
+              assert.deepInclude(yield* mailfleet.runs.ended(run), { total: accounts, dryRun: true })
+            }
+            const broken = new ReadableStream<Uint8Array>({
+              start(controller) {
+                controller.enqueue(bytes)
+                controller.error(new Error("the disk is gone"))
+              },
+            })
+            assert.instanceOf(yield* Effect.flip(mailfleet.import(broken)), ImportFileBroken)
+          }))
+
+        it.effect("runs the schedules as long as they are wanted", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const { simulator } = yield* World
+            const { items: [first] } = yield* mailfleet.accounts.list({ limit: 1 })
+            const { email } = Option.getOrThrow(Option.fromUndefinedOr(first))
+            const after = yield* mailfleet.changes.latest
+            simulator.deliver(email, { subject: "a parcel" })
+            const arrived = Effect.gen(function* () {
+              while (true) {
+                const { items } = yield* mailfleet.changes.list({ after, limit: 10 })
+                if (items.some(({ kind }) => kind === "message.created")) return
+                yield* Effect.sleep("50 millis")
+              }
+            })
+            yield* Effect.scoped(Effect.andThen(Layer.build(Mailfleet.layerSchedules), arrived)).pipe(
+              Effect.timeout("20 seconds"),
+            )
+          }))
+
+        it.effect("two of them keep to their own schemas", () =>
+          Effect.gen(function* () {
+            const other = Mailfleet.layer({ encryptionKeys, schema: "second" })
+            const stats = yield* Mailfleet.pipe(
+              Effect.flatMap(({ stats }) => stats),
+              Effect.provide(other),
+            )
+            assert.strictEqual(stats.accounts.total, 0)
+            assert.strictEqual((yield* (yield* Mailfleet).stats).accounts.total, accounts)
+          }))
+
+        it.effect("refuses wrong options in their own words", () =>
+          Effect.gen(function* () {
+            const refusal = (options: Parameters<typeof Mailfleet.layer>[0]) =>
+              Effect.flip(Effect.provide(Mailfleet, Mailfleet.layer(options)))
+            const wrong = {
+              "encryptionKeys must be id:base64": { encryptionKeys: "k1:short" },
+              "encryptionKeys must not be empty": { encryptionKeys: "" },
+              "schema must be a Postgres schema name": { encryptionKeys, schema: "My Schema" },
+              "syncConcurrency must be a whole number from 1": { encryptionKeys, syncConcurrency: 0 },
+              "syncEvery must be a duration of at least 1s": { encryptionKeys, syncEvery: "500 millis" as const },
+              "graphUrl must be an http or https URL": { encryptionKeys, graphUrl: "graph" },
+            }
+            for (const [message, options] of Object.entries(wrong)) {
+              const error = yield* refusal(options)
+              assert.instanceOf(error, SettingsError)
+              assert.include(error.message, message)
+              assert.notInclude(error.message, "MAILFLEET_")
+            }
+          }))
+      },
+    )
+
+    it.effect("needs nothing of Deno", () =>
+      Effect.gen(function* () {
+        const { stdout } = yield* Effect.promise(() =>
+          new Deno.Command(Deno.execPath(), {
+            args: ["info", "--json", new URL("../src/mod.ts", import.meta.url).pathname],
+            env: { NO_COLOR: "1" },
+          }).output()
+        )
+        const { modules }: { readonly modules: ReadonlyArray<{ readonly local?: string }> } = JSON.parse(
+          new TextDecoder().decode(stdout),
+        )
+        const ours = modules.flatMap(({ local }) => local?.includes("/src/") === true ? [local] : [])
+        assert.isAbove(ours.length, 50)
+        for (const file of ours) {
+          assert.notMatch(yield* Effect.promise(() => Deno.readTextFile(file)), /\bDeno\.[a-z]/, file)
+        }
+      }))
+  })
+}

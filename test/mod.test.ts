@@ -1,7 +1,7 @@
 /** The library: the examples of the README as programs of their own, and beside a caller's tables. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Option, Redacted, type Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Layer, Option, Redacted, type Scope, Stream } from "effect"
 import { ImportFileBroken, Mailfleet, RunNotFound, SettingsError } from "../src/mod.ts"
 import { make as makeSimulator, type Simulator } from "../src/simulator/Simulator.ts"
 import { postgresUrl, usableEngines } from "./support/databases.ts"
@@ -84,7 +84,7 @@ const run = Effect.fnUntraced(function* (code: string) {
   )
   const decoder = new TextDecoder()
   assert.strictEqual(status, 0, decoder.decode(stderr))
-  return decoder.decode(stdout).trimEnd().split("\n").filter((line) => !line.includes("level="))
+  return decoder.decode(stdout).trimEnd().split("\n").filter((line) => !/^\[[\d:.]+\] INFO/.test(line))
 })
 
 const callerClient = Layer.unwrap(Effect.map(World, ({ url }) =>
@@ -128,6 +128,17 @@ const callersSide = Effect.gen(function* () {
     searchPath: yield* sql`show search_path`,
   }
 })
+
+/** Does the work in a transaction of the caller's that is rolled back, and answers with what came of it. */
+const undone = <A, E>(work: Effect.Effect<A, E, PgClient.PgClient | Mailfleet | World>) =>
+  Effect.gen(function* () {
+    const sql = yield* PgClient.PgClient
+    const result = yield* Deferred.make<A>()
+    yield* sql.withTransaction(
+      work.pipe(Effect.flatMap((value) => Deferred.succeed(result, value)), Effect.andThen(Effect.fail("undo"))),
+    ).pipe(Effect.flip)
+    return yield* Deferred.await(result)
+  }).pipe(Effect.timeout("20 seconds"))
 
 const csvOf = Effect.map(World, ({ simulator }) => [...simulator.importLines()].join(""))
 
@@ -192,10 +203,8 @@ if (!(await usableEngines).includes("postgres")) {
                 yield* sql`insert into customers (mail_address) values (${address})`
                 return yield* mailfleet.refresh({ all: true })
               })
-            const undone = yield* sql.withTransaction(
-              Effect.flatMap(order("lost@shop.example"), (run) => Effect.fail(run)),
-            ).pipe(Effect.catchIf((error) => "kind" in error, (run) => Effect.succeed(run)))
-            assert.instanceOf(yield* Effect.flip(mailfleet.runs.ended(undone)), RunNotFound)
+            const lost = yield* undone(order("lost@shop.example"))
+            assert.instanceOf(yield* Effect.flip(mailfleet.runs.ended(lost)), RunNotFound)
 
             const done = yield* sql.withTransaction(order("kept@shop.example"))
             const ended = yield* mailfleet.runs.ended(done)
@@ -207,12 +216,9 @@ if (!(await usableEngines).includes("postgres")) {
         it.effect("keeps a rotated token though the caller's transaction is rolled back", () =>
           Effect.gen(function* () {
             const mailfleet = yield* Mailfleet
-            const sql = yield* PgClient.PgClient
             const { items: [first] } = yield* mailfleet.accounts.list({ limit: 1 })
             const { id, token } = Option.getOrThrow(Option.fromUndefinedOr(first))
-            yield* sql.withTransaction(
-              Effect.andThen(mailfleet.accessToken(id, { resource: "outlook-imap" }), Effect.fail("undo")),
-            ).pipe(Effect.flip)
+            yield* undone(mailfleet.accessToken(id, { resource: "outlook-imap" }))
             const after = Option.getOrThrow(yield* mailfleet.accounts.get(id))
             assert.strictEqual(after.token.version, token.version + 1)
           }))
@@ -220,10 +226,8 @@ if (!(await usableEngines).includes("postgres")) {
         it.effect("imports outside of the caller's transaction", () =>
           Effect.gen(function* () {
             const mailfleet = yield* Mailfleet
-            const sql = yield* PgClient.PgClient
-            const run = yield* sql.withTransaction(
-              Effect.flatMap(Effect.flatMap(csvOf, (csv) => mailfleet.import(csv)), (run) => Effect.fail(run)),
-            ).pipe(Effect.catchIf((error) => "kind" in error, (run) => Effect.succeed(run)))
+            const csv = yield* csvOf
+            const run = yield* undone(mailfleet.import(csv))
             assert.deepInclude(yield* mailfleet.runs.ended(run), { state: "completed", skipped: accounts })
           }))
 

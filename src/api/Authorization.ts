@@ -11,7 +11,8 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
   {
     requiredForClient: true,
     security: {
-      adminKey: HttpApiSecurity.bearer.pipe(
+      // In lower case, as the registry has it: tools that read the document do not all ignore case.
+      adminKey: HttpApiSecurity.http({ scheme: "bearer" }).pipe(
         HttpApiSecurity.annotate(OpenApi.Description, "The admin key (`MAILFLEET_ADMIN_KEY`) as a bearer token."),
       ),
     },

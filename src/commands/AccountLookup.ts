@@ -20,6 +20,7 @@ export const findAccounts = Effect.fnUntraced(function* (
       ),
     ]
   }
+  if (!who.includes("@")) return yield* nobody
   // The search is for a part of the address, and the one that is meant may come late in the list.
   const { items } = yield* ask(
     firstOf(Infinity, (page) => api.accounts.list({ query: { ...page, search: who.slice(0, 1_000) } })),

@@ -1,5 +1,5 @@
 /** `keys`: freshly made keys, in the form that the settings take. */
-import { Console, Effect } from "effect"
+import { Console } from "effect"
 import { Command, Flag } from "effect/cli"
 import { Buffer } from "node:buffer"
 import { randomBytes } from "node:crypto"

@@ -1,5 +1,5 @@
 /** Requests to Microsoft Graph for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
+import { Clock, Effect, Schedule, Schema, Semaphore } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { ProviderError } from "../domain/ProviderError.ts"
 import type { AccessToken, Tokens } from "../oauth/Tokens.ts"

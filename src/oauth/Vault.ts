@@ -36,6 +36,7 @@ export class Vault extends Context.Service<Vault, {
       const settings = yield* Settings
       const keys = yield* parseKeys(settings.encryptionKeys)
       const current = keys[0]!
+      const prefix = Buffer.from([format, current.id.length, ...Buffer.from(current.id)])
       const byId = new Map(keys.map((key) => [key.id, key]))
 
       return Vault.of({
@@ -43,17 +44,7 @@ export class Vault extends Context.Service<Vault, {
           const iv = randomBytes(ivBytes)
           const cipher = createCipheriv("aes-256-gcm", ownerKey(current, owner), iv)
           cipher.setAAD(Buffer.from(owner))
-          const id = Buffer.from(current.id)
-          return Uint8Array.from(
-            Buffer.concat([
-              Buffer.from([format, id.length]),
-              id,
-              iv,
-              cipher.update(plaintext, "utf8"),
-              cipher.final(),
-              cipher.getAuthTag(),
-            ]),
-          )
+          return Buffer.concat([prefix, iv, cipher.update(plaintext, "utf8"), cipher.final(), cipher.getAuthTag()])
         },
         open: (owner, sealed) =>
           Effect.try({

@@ -23,8 +23,8 @@ export class AppBreaker extends Context.Service<AppBreaker, {
     AppBreaker,
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make({
-        // One answer is proof enough: the app's faults do not come and go.
-        tripPolicy: CircuitBreaker.consecutive(1),
+        // Three in a row: under `common` a single tenant may have removed the app, whose accounts must not stop all others.
+        tripPolicy: CircuitBreaker.consecutive(3),
         openDuration: Schedule.min([Schedule.exponential("30 seconds"), Schedule.spaced("15 minutes")]),
       })
       return AppBreaker.of({

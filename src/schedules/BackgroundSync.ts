@@ -8,7 +8,7 @@ import { Accounts } from "../storage/Accounts.ts"
 import { everyDue } from "./everyDue.ts"
 
 /** Seconds for which a claimed account is hidden from other processes, beside its sync lease. */
-const claimSeconds = 600
+const claimSeconds = 120
 
 export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings | SyncAccount> = Layer.effectDiscard(
   Effect.gen(function* () {

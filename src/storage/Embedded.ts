@@ -103,11 +103,20 @@ export const embeddedClient = (folder: string): Layer.Layer<PgClient.PgClient, D
     )
   }))
 
+/** Whoever held a lease has gone: the folder is ours alone. So work goes on at once after a crash, without waiting for them to end. */
+const endLeases = ({ sql, tables: t }: Database["Service"]) =>
+  Effect.gen(function* () {
+    yield* sql`update ${t.runs} set owner_until = now() - interval '1 second' where owner_until > now()`
+    yield* sql`update ${t.grants} set lease_until = null where lease_until is not null`
+    yield* sql`update ${t.accounts} set sync_lease_until = null where sync_lease_until is not null`
+  }).pipe(Effect.mapError((cause) => new DatabaseError({ message: "the embedded database cannot be written", cause })))
+
 /** The embedded database in the folder that the settings name. */
 export const layerEmbedded: Layer.Layer<Database, DatabaseError, Settings> = Layer.unwrap(Effect.gen(function* () {
   const settings = yield* Settings
   yield* lockFolder(settings.dataDir)
-  return Layer.effect(Database, Database.fromClient({ schema: settings.databaseSchema, engine: "embedded" })).pipe(
+  const database = Effect.tap(Database.fromClient({ schema: settings.databaseSchema, engine: "embedded" }), endLeases)
+  return Layer.effect(Database, database).pipe(
     Layer.provide(embeddedClient(`${settings.dataDir}/database`)),
   )
 }))

@@ -1,10 +1,11 @@
 /** Runs and their items. A run belongs to one process at a time, by a lease with a fencing number. */
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import type { SqlError } from "effect/sql"
 import type { AccountStatus, Channel, Provider, Resource } from "../domain/Account.ts"
 import { resourceOf } from "../domain/Account.ts"
 import { type AccountId, type GrantId, isId, newId, type RunId } from "../domain/Ids.ts"
 import type { ItemError, Outcome, Run, RunItem, RunKind, RunState } from "../domain/Run.ts"
-import { accountConditions, type Selection } from "./Accounts.ts"
+import { accountConditions, type AccountFilter, type Selection } from "./Accounts.ts"
 import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
 
@@ -186,22 +187,30 @@ export class Runs extends Context.Service<Runs, {
         }
       })
 
-      /** Runs `fill` for a new run; where the idempotency key is known, answers with the run that it made. */
-      const create = (run: NewRun, retryOf: RunId | null, fill: (id: RunId) => Effect.Effect<number, unknown>) =>
+      /** Fills a new run with items; where the idempotency key is known, answers with the run that it made. None = no items to retry. */
+      const create = (
+        run: NewRun,
+        retryOf: RunId | null,
+        fill: (id: RunId) => Effect.Effect<unknown, SqlError.SqlError>,
+      ) =>
         sql.withTransaction(Effect.gen(function* () {
           const id = newId()
-          const inserted = yield* sql<RunRow>`insert into ${t.runs}
+          const inserted = yield* sql`insert into ${t.runs}
               (id, kind, state, trigger, params, retry_of, idempotency_key, request_hash)
             values (${id}, ${run.kind}, 'queued', ${run.trigger}, ${JSON.stringify(run.params ?? {})}, ${retryOf},
               ${run.idempotencyKey ?? null}, ${run.requestHash ?? null})
-            on conflict (idempotency_key) do nothing returning *`
-          if (inserted[0] === undefined) return yield* repeated(run)
-          const total = yield* Effect.orDie(fill(id))
-          if (total === 0 && retryOf !== null) return Option.none<RunRow>()
-          const rows = yield* sql<RunRow>`update ${t.runs} r set total = ${total},
-              skipped = (select count(*) from ${t.run_items} i where i.run_id = r.id and i.outcome = 'skipped')
-            where id = ${id} returning *`
-          return Option.some(rows[0]!)
+            on conflict (idempotency_key) do nothing returning 1`
+          if (inserted.length === 0) return yield* repeated(run)
+          yield* fill(id)
+          const rows = yield* sql<RunRow>`update ${t.runs} r
+            set total = counted.total, failed = counted.failed, skipped = counted.skipped
+            from (select count(*) as total, count(*) filter (where outcome = 'failed') as failed,
+              count(*) filter (where outcome = 'skipped') as skipped from ${t.run_items} where run_id = ${id}) counted
+            where r.id = ${id} returning r.*`
+          const row = rows[0]!
+          if (row.total > 0 || retryOf === null) return Option.some(row)
+          yield* sql`delete from ${t.runs} where id = ${id}`
+          return Option.none<RunRow>()
         })).pipe(Effect.catchTag("SqlError", Effect.die))
 
       const repeated = Effect.fnUntraced(function* (run: NewRun) {
@@ -214,37 +223,46 @@ export class Runs extends Context.Service<Runs, {
         return Option.some<RunRow>(row)
       })
 
+      /** Items for ids as they were given, each once: an id of any form that names no account is a failed item. */
+      const insertNamed = (runId: RunId, given: ReadonlyArray<AccountId>) => {
+        const ids = [...new Set(given.map((id) => id.toLowerCase()))]
+        return sql`insert into ${t.run_items}
+            (run_id, position, account_id, email, outcome, error_code, error_message, error_retryable)
+          select ${runId}::uuid, named.place, a.id, a.email, verdict.outcome, verdict.code, verdict.message,
+            case when verdict.code is not null then false end
+          from unnest(${column("uuid", ids.map((id) => isId(id) ? id : null))}) with ordinality as named (id, place)
+          left join ${t.accounts} a on a.id = named.id
+          cross join lateral (select * from (values
+            (a.id is null, 'failed', 'account_not_found', 'there is no account with this id'),
+            (a.status = 'disabled', 'skipped', 'account_disabled', 'the account is disabled'),
+            (true, 'pending', null, null)) v (applies, outcome, code, message) where applies limit 1) verdict`
+      }
+
+      const insertSelected = (runId: RunId, filter: AccountFilter) =>
+        sql`insert into ${t.run_items} (run_id, position, account_id, email)
+          select ${runId}::uuid, row_number() over (order by a.id), a.id, a.email
+          from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
+          where ${sql.and(accountConditions(database, filter))} and a.status <> 'disabled'`
+
       const createOver = Effect.fn("Runs.createOver")(function* (run: NewRun, selection: Selection) {
-        const row = yield* create(run, null, (id) =>
-          Effect.map(
-            selection._tag === "Ids"
-              ? sql`insert into ${t.run_items} (run_id, position, account_id, email, outcome, error_code, error_message, error_retryable)
-                select ${id}::uuid, row_number() over (order by named.place), a.id, coalesce(a.email, null),
-                  case when a.id is null then 'failed' when a.status = 'disabled' then 'skipped' else 'pending' end,
-                  case when a.id is null then 'account_not_found' when a.status = 'disabled' then 'account_disabled' end,
-                  case when a.id is null then 'there is no account with this id' when a.status = 'disabled' then 'the account is disabled' end,
-                  case when a.id is null or a.status = 'disabled' then false end
-                from (select id, min(place) as place from unnest(${column("uuid", selection.ids.filter(isId))})
-                  with ordinality as given (id, place) group by id) named
-                left join ${t.accounts} a on a.id = named.id returning 1`
-              : sql`insert into ${t.run_items} (run_id, position, account_id, email)
-                select ${id}::uuid, row_number() over (order by a.id), a.id, a.email
-                from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
-                where ${sql.and(accountConditions(database, selection.filter))} and a.status <> 'disabled' returning 1`,
-            (rows) => rows.length,
-          ))
+        const row = yield* create(
+          run,
+          null,
+          (id) => selection._tag === "Ids" ? insertNamed(id, selection.ids) : insertSelected(id, selection.filter),
+        )
         return toRun(Option.getOrThrow(row))
       })
 
       const createRetry = Effect.fn("Runs.createRetry")(function* (runId: RunId, run: NewRun) {
-        const row = yield* create(run, runId, (id) =>
-          Effect.map(
+        const row = yield* create(
+          run,
+          runId,
+          (id) =>
             sql`insert into ${t.run_items} (run_id, position, line, email, account_id)
-              select ${id}::uuid, row_number() over (order by i.position), i.line, i.email, i.account_id
-              from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id
-              where i.run_id = ${runId} and i.outcome = 'failed' returning 1`,
-            (rows) => rows.length,
-          ))
+            select ${id}::uuid, row_number() over (order by i.position), i.line, i.email, i.account_id
+            from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id
+            where i.run_id = ${runId} and i.outcome = 'failed'`,
+        )
         return Option.map(row, toRun)
       })
 

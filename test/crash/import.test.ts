@@ -208,7 +208,8 @@ const engines = await usableEngines
 
 describe("a killed import", () => {
   for (const engine of engines) {
-    for (const mode of ["microsoft", "strict"] as const) {
+    // The mode is the provider's: where the database makes no difference to it, the harder one is enough.
+    for (const mode of engine === "postgres" ? ["microsoft", "strict"] as const : ["strict"] as const) {
       it.live(`goes on where it was (${engine}, ${mode})`, () =>
         Effect.gen(function* () {
           const simulator = yield* make({ accounts: good, latency: "50 millis", mode, watchDelivery: true })

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Array, Effect, Fiber, Layer } from "effect"
+import { Array, Effect, Fiber } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
 import { appendChanges } from "../../src/storage/ChangeLog.ts"
 import { Changes } from "../../src/storage/Changes.ts"

@@ -9,17 +9,9 @@ import { afterAll, describe, it as plain, layer as withLayer, type Vitest } from
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { Database } from "../../src/storage/Database.ts"
 import { embeddedClient } from "../../src/storage/Embedded.ts"
+import { type Engine, engines, postgresUrl } from "./engines.ts"
 
-export type Engine = "embedded" | "postgres"
-
-const wanted = (Deno.env.get("TEST_ENGINES") ?? "embedded,postgres").split(",").map((name) => name.trim())
-
-/** The engines to run on, in the order of speed. */
-export const engines: ReadonlyArray<Engine> = (["postgres", "embedded"] as const).filter((name) =>
-  wanted.includes(name)
-)
-
-export const postgresUrl = Deno.env.get("DATABASE_URL") ?? "postgres://postgres@127.0.0.1:5432/postgres"
+export { type Engine, engines, postgresUrl }
 
 const postgresClient = PgClient.layer({
   url: Redacted.make(postgresUrl),

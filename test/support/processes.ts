@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 import { Run, type RunKind } from "../../src/domain/Run.ts"
 import type { Simulator } from "../../src/simulator/Simulator.ts"
 import { embeddedClient } from "../../src/storage/Embedded.ts"
-import { type Engine, postgresUrl } from "./databases.ts"
+import { type Engine, postgresUrl } from "./engines.ts"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
 

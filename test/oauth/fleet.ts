@@ -1,0 +1,226 @@
+/** Accounts on a real database whose provider is a script: only the token endpoint is doubled. */
+import { assert } from "@effect/vitest"
+import { Context, Deferred, Effect, Latch, Layer, Option, Redacted } from "effect"
+import type { Account, Provider, Resource } from "../../src/domain/Account.ts"
+import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
+import { type GrantId, newId } from "../../src/domain/Ids.ts"
+import { ProviderError } from "../../src/domain/ProviderError.ts"
+import { Settings } from "../../src/domain/Settings.ts"
+import { GrantStore } from "../../src/oauth/GrantStore.ts"
+import {
+  OAuthProvider,
+  type Redemption,
+  type RedemptionFailure,
+  type ThrottleReach,
+} from "../../src/oauth/OAuthProvider.ts"
+import { Tokens } from "../../src/oauth/Tokens.ts"
+import { Vault } from "../../src/oauth/Vault.ts"
+import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
+import { Throttle } from "../../src/pacing/Throttle.ts"
+import { Accounts } from "../../src/storage/Accounts.ts"
+import { Changes } from "../../src/storage/Changes.ts"
+import { Database, orDie } from "../../src/storage/Database.ts"
+import { grantOwner, layerGrantStore } from "../../src/storage/Grants.ts"
+import { ImportStaging } from "../../src/storage/ImportStaging.ts"
+import { Runs } from "../../src/storage/Runs.ts"
+
+export interface Sent {
+  readonly clientId: string
+  readonly tenant: string
+  readonly refreshToken: string
+  readonly resource: Resource
+}
+
+export type Answer = Effect.Effect<Redemption, RedemptionFailure>
+
+/** The provider of a test: what it was sent, and what it answers. */
+export class Script {
+  readonly sent: Array<Sent> = []
+  inFlight = 0
+  mostInFlight = 0
+  answer: (sent: Sent) => Answer = rotated
+
+  /** Refresh tokens that were sent, of accounts of this name. */
+  tokensOf(name: string): ReadonlyArray<string> {
+    return this.sent.map(({ refreshToken }) => refreshToken).filter((token) => token.startsWith(`${name}.`))
+  }
+
+  readonly layer: Layer.Layer<OAuthProvider> = Layer.succeed(OAuthProvider, {
+    redeem: ({ app, refreshToken, resource }) =>
+      Effect.suspend(() => {
+        const sent = {
+          clientId: app.clientId,
+          tenant: app.tenant,
+          refreshToken: Redacted.value(refreshToken),
+          resource,
+        }
+        this.sent.push(sent)
+        this.inFlight++
+        this.mostInFlight = Math.max(this.mostInFlight, this.inFlight)
+        return Effect.ensuring(this.answer(sent), Effect.sync(() => void this.inFlight--))
+      }),
+  })
+}
+
+/** `name.1` → `name.2` */
+export const successor = (token: string): string => {
+  const [name, generation] = token.split(".")
+  return `${name}.${Number(generation) + 1}`
+}
+
+export const rotated = ({ refreshToken, resource }: Sent): Answer =>
+  Effect.succeed({
+    accessToken: Redacted.make(`access to ${resource} by ${refreshToken}`),
+    expiresIn: 3_600,
+    refreshToken: Redacted.make(successor(refreshToken)),
+  })
+
+let accesses = 0
+/** As Google answers: no new refresh token. */
+export const unrotated = ({ refreshToken, resource }: Sent): Answer =>
+  Effect.succeed({
+    accessToken: Redacted.make(`access ${++accesses} to ${resource} by ${refreshToken}`),
+    expiresIn: 3_600,
+  })
+
+export const failing = (
+  failureClass: FailureClass,
+  more: { readonly retryAfterMillis?: number; readonly reach?: ThrottleReach; readonly providerCode?: string } = {},
+) =>
+(): Answer => {
+  const { reach, ...error } = more
+  return Effect.fail({
+    error: new ProviderError({
+      class: failureClass,
+      code: codeOf[failureClass],
+      message: `the provider said ${failureClass}`,
+      ...error,
+    }),
+    ...(reach === undefined ? {} : { reach }),
+  })
+}
+
+/** An answer that is held back until the test lets it go. */
+export const held = (answer: (sent: Sent) => Answer = rotated) => {
+  const asked = Deferred.makeUnsafe<Sent>()
+  const gate = Latch.makeUnsafe()
+  return {
+    /** The first request. */
+    asked: Deferred.await(asked),
+    release: gate.open,
+    answer: (sent: Sent): Answer =>
+      Effect.andThen(Deferred.succeed(asked, sent), Effect.andThen(gate.await, answer(sent))),
+  }
+}
+
+/** The refresh service of one process: its own pacing, on the database that all share. */
+export const process = (script: Script, wrap: (store: GrantStore["Service"]) => GrantStore["Service"] = (it) => it) =>
+  Effect.gen(function* () {
+    const store = yield* GrantStore
+    const layer = Tokens.layer.pipe(
+      Layer.provide([Throttle.layer, AppBreaker.layer, script.layer, Layer.succeed(GrantStore, wrap(store))]),
+    )
+    return Context.get(yield* Layer.build(Layer.fresh(layer)), Tokens)
+  })
+
+const settings = Layer.orDie(Settings.layerWith({
+  databaseUrl: Option.none(),
+  encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
+}))
+
+/** All that keeps accounts and grants. */
+export const fleet = Layer.mergeAll(
+  Accounts.layer,
+  Changes.layer,
+  layerGrantStore,
+  ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
+).pipe(Layer.provideMerge(Vault.layer), Layer.provideMerge(settings), Layer.orDie)
+
+export interface Member {
+  readonly id: string
+  readonly grantId: GrantId
+  readonly clientId: string
+  readonly resource: Resource
+  /** Its refresh tokens are `name.1`, `name.2`, … */
+  readonly name: string
+  readonly email: string
+}
+
+/** An account as an import leaves it: stored, not redeemed. */
+export const addAccount = Effect.fnUntraced(function* (
+  options: { readonly clientId?: string; readonly tenant?: string; readonly provider?: Provider } = {},
+): Effect.fn.Return<Member, never, ImportStaging | Accounts> {
+  const { clientId = newId(), provider = "microsoft", tenant = "common" } = options
+  const name = newId()
+  const email = `${name}@example.com`
+  const stored = yield* (yield* ImportStaging).storeOne({
+    email,
+    clientId,
+    tenant,
+    provider,
+    refreshToken: Redacted.make(`${name}.1`),
+    channel: provider === "google" ? "gmail" : "graph",
+    tags: [],
+  })
+  assert(stored._tag === "Stored")
+  const target = Option.getOrThrow(yield* (yield* Accounts).target(stored.accountId))
+  return { id: target.id, grantId: target.grantId, clientId, resource: target.resource, name, email }
+})
+
+export const accountOf = (member: Member): Effect.Effect<Account, never, Accounts> =>
+  Effect.flatMap(Accounts, (accounts) => Effect.map(accounts.get(member.id), Option.getOrThrow))
+
+export const statusOf = (member: Member) => Effect.map(accountOf(member), ({ status }) => status)
+
+/** What is stored of a grant, its refresh token in the open. */
+export const grantOf = Effect.fnUntraced(function* ({ grantId }: Pick<Member, "grantId">) {
+  const { sql, tables: t } = yield* Database
+  const vault = yield* Vault
+  const rows = yield* sql<{
+    version: number
+    secret: Uint8Array
+    leased: boolean
+    failures: number
+    failure_class: string | null
+    due: number | null
+  }>`select version, secret, coalesce(lease_until > now(), false) as leased, failures, failure_class,
+      extract(epoch from due_at - now())::float8 as due
+    from ${t.grants} where id = ${grantId}`
+  const { secret, ...row } = rows[0]!
+  return { ...row, refreshToken: Redacted.value(yield* Effect.orDie(vault.open(grantOwner(grantId), secret))) }
+}, orDie)
+
+/** Ends the lease of a grant, as time would. */
+export const endLease = ({ grantId }: Member) =>
+  Effect.flatMap(
+    Database,
+    ({ sql, tables: t }) =>
+      orDie(sql`update ${t.grants} set lease_until = now() - interval '1 second' where id = ${grantId}`),
+  )
+
+/** A second import of the account, with another token. */
+export const importAgain = Effect.fnUntraced(function* (member: Member, refreshToken: string) {
+  const staging = yield* ImportStaging
+  const runs = yield* Runs
+  const begun = yield* staging.begin({ kind: "import", trigger: "test" })
+  assert(begun._tag === "New")
+  yield* staging.append(begun.upload, [{
+    _tag: "ImportRow",
+    line: 2,
+    email: member.email,
+    clientId: member.clientId,
+    refreshToken: Redacted.make(refreshToken),
+    tenant: "common",
+    provider: "microsoft",
+    channel: "graph",
+    tags: [],
+  }])
+  const { id } = yield* staging.seal(begun.upload, "")
+  const owned = (yield* runs.claim("import", 100)).find((run) => run.id === id)!
+  yield* staging.applyNext(owned, { onDuplicate: "update", dryRun: false, verify: false })
+  yield* runs.finish(owned, "completed")
+  const { items } = yield* Effect.orDie(runs.items(id, { limit: 1 }))
+  return items[0]!
+})
+
+export const access = ({ token }: { readonly token: Redacted.Redacted }): string => Redacted.value(token)

@@ -87,12 +87,31 @@ const duplexOver = (worker: Worker): Duplex => {
   return duplex
 }
 
+/**
+ * What the client opens to have a query cancelled, once its fiber is interrupted. PGlite computes one query after another and
+ * cannot cancel: the request is dropped, and the client waits for the answer that comes anyway.
+ */
+const cancelNothing = (): Duplex =>
+  new Duplex({
+    read() {},
+    write(_chunk, _encoding, done) {
+      done()
+      this.destroy()
+    },
+  })
+
 /** A client on a PGlite of its own. `folder` empty = in memory. */
 export const embeddedClient = (folder: string): Layer.Layer<PgClient.PgClient, DatabaseError> =>
   Layer.unwrap(Effect.gen(function* () {
     const worker = yield* openWorker(folder)
+    let connected = false
+    const stream = () => {
+      if (connected) return cancelNothing()
+      connected = true
+      return duplexOver(worker)
+    }
     return PgClient.layerFrom(PgClient.makeClient({
-      stream: () => duplexOver(worker),
+      stream,
       username: "postgres",
       database: "postgres",
       applicationName: "mailfleet",

@@ -162,8 +162,7 @@ export const addAccount = Effect.fnUntraced(function* (
     channel: provider === "google" ? "gmail" : "graph",
     tags: [],
   })
-  assert(stored._tag === "Stored")
-  const target = Option.getOrThrow(yield* (yield* Accounts).target(stored.accountId))
+  const target = Option.getOrThrow(yield* (yield* Accounts).target(stored.accountId ?? ""))
   return { id: target.id, grantId: target.grantId, clientId, resource: target.resource, name, email }
 })
 

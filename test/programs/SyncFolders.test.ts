@@ -15,7 +15,7 @@ const scripted = (names: ReadonlyArray<string>, answers: Record<string, Answer>)
   const mailbox: Mailbox = {
     folders: () => Effect.succeed(names.map((name) => remoteFolder(name))),
     page: (folder, cursor) =>
-      Effect.suspend(() => {
+      Effect.suspend((): ReturnType<Mailbox["page"]> => {
         const key = `${folder} ${cursor ?? "-"}`
         asked.push(key)
         const answer = answers[key]
@@ -111,7 +111,7 @@ await onDatabases("syncFolders", mailStorage, (it) => {
         const answers of [{ "A -": "lost" }, { "A -": ["a1…"], "A a1…": "lost" }, {
           "A -": ["a1…"],
           "A a1…": ["a1…"],
-        }] as const
+        }] satisfies ReadonlyArray<Record<string, Answer>> as ReadonlyArray<Record<string, Answer>>
       ) {
         const error = yield* Effect.flip(box.sync(scripted(["A"], answers)))
         assert.strictEqual(error._tag === "ProviderError" && error.class, "transient")

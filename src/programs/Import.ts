@@ -24,6 +24,9 @@ const ImportParams = Schema.Struct({
 })
 const decodeParams = Schema.decodeUnknownEffect(ImportParams)
 
+/** While the database stores one block, the next is decrypted and its tokens are encrypted again, each for its grant. */
+const blocksAtOnce = 3
+
 const uploadBeat = "10 seconds"
 
 /** Stages the body of an import. The run is there only once all of it is durable. */
@@ -85,10 +88,13 @@ export const importAccounts = (run: OwnedRun, options: RunOverOptions) =>
     const staging = yield* ImportStaging
     const tokens = yield* Tokens
     const params = yield* Effect.orDie(decodeParams(run.params))
-    const store = Effect.gen(function* () {
+    const storeBlocks = Effect.gen(function* () {
       while (yield* Effect.uninterruptible(staging.applyNext(run, params))) yield* Effect.yieldNow
-      return "stored" as const
     })
+    const store = Effect.forEach(Array.from({ length: blocksAtOnce }), () => storeBlocks, {
+      concurrency: "unbounded",
+      discard: true,
+    }).pipe(Effect.as("stored" as const))
     const stored = yield* Effect.raceFirst(store, untilCancelled(run))
     if (stored === "cancelled") return stored
     return yield* runOver(run, options, (item, attempt) =>

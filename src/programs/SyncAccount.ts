@@ -45,13 +45,23 @@ export class SyncAccount extends Context.Service<SyncAccount, {
       const writer = yield* MessageWriter
       const rounds = yield* FiberMap.make<AccountId, { readonly changes: number }, ProviderError | AccountGone>()
 
-      /** Runs a round under a lease that is kept, and records its outcome. */
-      const run = (lease: SyncLease) =>
+      /** The round itself, while the lease is kept. */
+      const work = (lease: SyncLease) =>
         Effect.flatMap(mailboxes.open(lease.account), (mailbox) => syncFolders({ mailbox, folders, writer }, lease))
-          .pipe(
-            Effect.raceFirst(keep(lease)),
-            Effect.onExit((exit) => record(lease, exit)),
+          .pipe(Effect.raceFirst(keep(lease)))
+
+      /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */
+      const attempt = (accountId: AccountId) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.flatMap(
+            leases.acquire(accountId),
+            Option.match({
+              onNone: () => Effect.succeedNone,
+              onSome: (lease) =>
+                restore(work(lease)).pipe(Effect.onExit((exit) => record(lease, exit)), Effect.map(Option.some)),
+            }),
           )
+        )
 
       const keep = (lease: SyncLease): Effect.Effect<never, LeaseLost> =>
         Effect.forever(
@@ -101,13 +111,10 @@ export class SyncAccount extends Context.Service<SyncAccount, {
 
       const round = Effect.fn("SyncAccount.round")(function* (accountId: AccountId) {
         while (true) {
-          const lease = yield* leases.acquire(accountId)
-          const outcome = Option.isSome(lease)
-            // Lost to a process that took us for dead: its round counts.
-            ? yield* Effect.map(run(lease.value), Option.some).pipe(
-              Effect.catchTag("LeaseLost", () => Effect.succeedNone),
-            )
-            : yield* Effect.flatMap(standing(accountId), (first) => join(accountId, first))
+          // A round that was lost to a process that took us for dead is joined as any other of its.
+          const own = yield* Effect.catchTag(attempt(accountId), "LeaseLost", () => Effect.succeedNone)
+          if (Option.isSome(own)) return own.value
+          const outcome = yield* join(accountId, yield* standing(accountId))
           if (Option.isSome(outcome)) return outcome.value
         }
       })

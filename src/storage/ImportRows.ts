@@ -182,14 +182,17 @@ const appIds = Effect.fnUntraced(function* ({ database: { sql, tables: t } }: Co
 const appName = (app: { readonly provider: string; readonly clientId: string; readonly tenant: string }): string =>
   JSON.stringify([app.provider, app.clientId, app.tenant])
 
+/** The golden ratio: its multiples fill the unit interval evenly, from wherever they start. */
+const golden = 0.618_033_988_749_895
+
 /** Accounts that the caller verifies come due only later, in case it is stopped; the others are spread over the period. */
 const firstDue = Effect.fnUntraced(function* ({ settings }: Context, count: number, verify: boolean) {
   const period = Duration.toSeconds(settings.refreshEvery)
-  const dues: Array<number> = []
-  for (let index = 0; index < count; index++) {
-    dues.push(period * (verify ? 0.5 + (yield* Random.next) / 2 : yield* Random.next))
-  }
-  return dues
+  const start = yield* Random.next
+  return Array.from({ length: count }, (_, index) => {
+    const spread = (start + index * golden) % 1
+    return period * (verify ? 0.5 + spread / 2 : spread)
+  })
 })
 
 const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: ReadonlyArray<NewRow>, verify: boolean) {
@@ -210,7 +213,8 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
   const inserted = yield* sql<{ id: string }>`
     insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, tags)
     select id, provider, email, email_key, channel, grant_id,
-      coalesce((select array_agg(tag order by place) from jsonb_array_elements_text(tags::jsonb) with ordinality as e (tag, place)), '{}')
+      case tags when '[]' then '{}' else
+        (select array_agg(tag order by place) from jsonb_array_elements_text(tags::jsonb) with ordinality as e (tag, place)) end
     from unnest(${column("uuid", news.map(({ accountId }) => accountId))}, ${
     column("text", rows.map(({ provider }) => provider))
   },

@@ -196,7 +196,8 @@ export class ImportStaging extends Context.Service<ImportStaging, {
         return yield* sql.withTransaction(Effect.gen(function* () {
           const blocks = yield* sql<{ block: number; secret: Uint8Array }>`delete from ${t.import_blocks}
             using ${sql.literal(relaxed)} where run_id = ${run.id}
-              and block = (select min(block) from ${t.import_blocks} where run_id = ${run.id})
+              and block = (select block from ${t.import_blocks} where run_id = ${run.id}
+                order by block limit 1 for update skip locked)
               and exists (select 1 from ${t.runs} where id = ${run.id} and owner_fence = ${run.fence} and state = 'running')
             returning block, secret`
           const block = blocks[0]

@@ -11,7 +11,6 @@ import {
   eventually,
   found,
   install,
-  type Installation,
   leasesEnd,
   runOf,
   serveSimulator,
@@ -19,15 +18,13 @@ import {
   startOverAll,
   upload,
 } from "../support/processes.ts"
+import { kill, type Stage } from "./kill.ts"
 
 const good = 120
 /** With two bad rows and two that repeat an address. */
 const total = good + 4
 /** Redemptions at a time: the default of imports. */
 const concurrency = 5
-
-/** Longest time from the end of an answer until its token is stored, in milliseconds, on a busy machine. */
-const storing = 2_000
 
 const csvOf = (simulator: Simulator): string => {
   const lines = [...simulator.importLines()]
@@ -42,51 +39,6 @@ const csvOf = (simulator: Simulator): string => {
     found(lines[100]),
   ].join("")
 }
-
-interface Stage {
-  readonly installation: Installation
-  readonly simulator: Simulator
-  /** Accounts whose newest token was lost at a kill, once for each time. */
-  readonly behind: Array<string>
-}
-
-/** What a dead process left behind. `ages`: its leases end. */
-const remains = (installation: Installation, ages: boolean) =>
-  installation.query((sql, table) =>
-    Effect.all({
-      grants: sql<{ email: string; version: number }>`select a.email, g.version
-        from ${table("accounts")} a join ${table("grants")} g on g.id = a.grant_id`,
-      runs: sql<{ processed: number }>`select succeeded + failed + skipped as processed from ${table("runs")}`,
-      aged: ages ? leasesEnd(sql, table) : Effect.void,
-    })
-  )
-
-/**
- * Kills the process. Adds the accounts whose newest token it had not stored to `behind`: at most as many as it redeemed at a
- * time, and only such whose answer was under way.
- */
-const kill = Effect.fnUntraced(function* (
-  { installation, simulator, behind }: Stage,
-  service: Service,
-  options: { readonly ages: boolean },
-) {
-  const at = Date.now()
-  yield* service.kill
-  // What the dead process had sent is carried out all the same.
-  yield* eventually("the provider is idle", Effect.sync(() => simulator.counters().token.inFlight), (n) => n === 0)
-  const { grants, runs } = yield* remains(installation, options.ages)
-  // A token that was lost at an earlier kill is still missing from the count of versions.
-  const lostBefore = (email: string) => behind.filter((one) => one === email).length
-  const lost = grants.filter(({ email, version }) =>
-    simulator.account(email).generation > version - 1 + lostBefore(email)
-  ).map(({ email }) => email)
-  const now = Date.now()
-  const onTheWire = simulator.onTheWire(now, now - at + storing).map(({ email }) => email)
-  assert.includeMembers(onTheWire, lost)
-  assert.isAtMost(lost.length, concurrency)
-  behind.push(...lost)
-  return found(runs[0]).processed
-})
 
 const Problem = Schema.fromJsonString(Schema.Struct({ code: Schema.String }))
 
@@ -128,7 +80,7 @@ const crashes = Effect.fnUntraced(function* (stage: Stage, waits: boolean) {
   const file = csvOf(simulator)
   const run = yield* upload(service, file, headers)
   assert.strictEqual(run.total, total)
-  yield* kill(stage, service, { ages: true })
+  yield* kill(stage, service, { ages: true, concurrency })
 
   // In the middle of the verification.
   for (const share of [0.2, 0.5, 0.8]) {
@@ -139,9 +91,9 @@ const crashes = Effect.fnUntraced(function* (stage: Stage, waits: boolean) {
       (now) => now.processed >= share * good,
     )
     assert.isBelow(processed, total, "killed too late")
-    const stored = yield* kill(stage, service, { ages: !waits || share < 0.8 })
+    const [stored] = yield* kill(stage, service, { ages: !waits || share < 0.8, concurrency })
     // The embedded database dies with the process, and progress does not wait for the disk: the last may be missing.
-    assert.isAtLeast(stored, installation.engine === "postgres" ? processed : processed - 20)
+    assert.isAtLeast(found(stored), installation.engine === "postgres" ? processed : processed - 20)
   }
   service = yield* installation.start()
   return { run: yield* ended(service, run.id), service, file, headers }
@@ -149,7 +101,7 @@ const crashes = Effect.fnUntraced(function* (stage: Stage, waits: boolean) {
 
 const proof = (stage: Stage, mode: "microsoft" | "strict") =>
   Effect.gen(function* () {
-    const { behind, installation, simulator } = stage
+    const { lost, installation, simulator } = stage
     // Once, leases are left to end by themselves.
     const waits = installation.engine === "postgres" && mode === "microsoft"
     const { file, headers, run, service } = yield* crashes(stage, waits)
@@ -175,18 +127,18 @@ const proof = (stage: Stage, mode: "microsoft" | "strict") =>
 
     // Each token once, and once more only what was under way.
     const dead = accounts.filter(({ status }) => status !== "active").map(({ email }) => email)
-    const lost = new Set(behind)
+    const missing = new Set(lost)
     const { redemptions, violations } = simulator.counters()
     if (mode === "microsoft") {
       assert.deepStrictEqual(dead, [])
       assert.deepInclude(run, { succeeded: good, failed: 2 })
-      assert.strictEqual(redemptions, good + behind.length)
+      assert.strictEqual(redemptions, good + lost.length)
     } else {
-      assert.sameMembers(dead, [...lost])
-      assert.deepInclude(run, { succeeded: good - lost.size, failed: 2 + lost.size })
+      assert.sameMembers(dead, [...missing])
+      assert.deepInclude(run, { succeeded: good - missing.size, failed: 2 + missing.size })
       assert.strictEqual(redemptions, good)
     }
-    assert.strictEqual(violations["reused-refresh-token"] ?? 0, behind.length)
+    assert.strictEqual(violations["reused-refresh-token"] ?? 0, lost.length)
 
     // What is stored is the newest token of each: the provider takes it, and sees none for the second time.
     const refresh = yield* startOverAll(service, "refresh")
@@ -196,7 +148,7 @@ const proof = (stage: Stage, mode: "microsoft" | "strict") =>
       failed: dead.length,
     })
     for (const { email, token } of yield* all(service, Account, "/v1/accounts")) {
-      const missed = behind.filter((one) => one === email).length
+      const missed = lost.filter((one) => one === email).length
       if (!dead.includes(email)) {
         assert.strictEqual(token.version, simulator.account(email).generation + 1 - missed, email)
       }
@@ -215,7 +167,7 @@ describe("a killed import", () => {
           const simulator = yield* make({ accounts: good, latency: "50 millis", mode, watchDelivery: true })
           const origin = yield* serveSimulator(simulator)
           const installation = yield* install(engine, origin, { MAILFLEET_SCHEDULES: "off" })
-          yield* proof({ installation, simulator, behind: [] }, mode)
+          yield* proof({ installation, simulator, lost: [] }, mode)
         }), { concurrent: true, timeout: 150_000 })
     }
   }

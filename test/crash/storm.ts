@@ -20,13 +20,13 @@ import {
   ended,
   eventually,
   install,
-  leasesEnd,
   runOf,
   serveSimulator,
   type Service,
   startOverAll,
   upload,
 } from "../support/processes.ts"
+import { kill, type Stage } from "./kill.ts"
 
 export interface StormOptions {
   readonly engine: Engine
@@ -45,19 +45,17 @@ export interface Summary {
   readonly mode: "microsoft" | "strict"
   readonly seconds: number
   readonly accounts: Readonly<Record<string, number>>
-  /** Accounts that need a new sign-in, whose newest answer was on the wire at a kill, and others. */
-  readonly dead: { readonly onTheWire: number; readonly others: ReadonlyArray<string> }
-  /** Accounts whose newest answer was on the wire at a kill: what may be lost. */
-  readonly onTheWire: number
-  /** Answers that certainly did not arrive. */
-  readonly lostAnswers: number
+  /** Accounts whose newest token was on the wire at a kill, and never stored. */
+  readonly lost: number
+  /** Accounts that need a new sign-in: those that were lost so, and others. */
+  readonly dead: { readonly lost: number; readonly others: ReadonlyArray<string> }
   readonly requests: { readonly token: number; readonly graph: number; readonly faults: number }
   readonly redemptions: number
   /** Most requests at once. */
   readonly peaks: { readonly token: number; readonly graph: number; readonly mailbox: number }
-  /** Other than tokens shown again that were on the wire at a kill. */
+  /** Other than old tokens shown again of accounts that were lost at a kill. */
   readonly violations: ReadonlyArray<Violation>
-  /** Tokens shown again, all of them of accounts that were on the wire at a kill. */
+  /** Old tokens shown again, of accounts that were lost at a kill. */
   readonly shownAgain: number
   /** Items of all runs by kind of run, outcome and, where it failed, code. */
   readonly items: Readonly<Record<string, number>>
@@ -71,15 +69,10 @@ export interface Summary {
 export const mostTokenRequests = 5 + 5 + 10 + 5
 export const mostGraphRequests = 5 * 4
 
-/** Longest time from the end of an answer until its token is stored, in milliseconds, on a busy machine. */
-const storing = 2_000
-
 /** Reads what the simulator saw from one kill to the next. */
 class Observer {
-  readonly wire = new Set<string>()
   requests = { token: 0, graph: 0, faults: 0 }
   redemptions = 0
-  lostAnswers = 0
   peaks = { token: 0, graph: 0, mailbox: 0 }
   readonly violations: Array<Violation> = []
 
@@ -87,7 +80,7 @@ class Observer {
 
   /** Call it while nothing is under way. */
   note(): void {
-    const { graph, lostAnswers, mailboxes, redemptions, token } = this.simulator.counters()
+    const { graph, mailboxes, redemptions, token } = this.simulator.counters()
     const faults = (statuses: Readonly<Record<string, number>>) =>
       Object.entries(statuses).reduce((sum, [status, count]) => {
         const code = Number(status)
@@ -99,7 +92,6 @@ class Observer {
       faults: this.requests.faults + faults(token.statuses) + faults(graph.statuses),
     }
     this.redemptions += redemptions
-    this.lostAnswers += lostAnswers
     this.peaks = {
       token: Math.max(this.peaks.token, token.peak),
       graph: Math.max(this.peaks.graph, graph.peak),
@@ -138,18 +130,10 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
   })
   const runs: Array<string> = []
 
-  const kill = Effect.fnUntraced(function* (service: Service) {
-    const at = Date.now()
-    yield* service.kill
-    yield* eventually(
-      "the provider is idle",
-      Effect.sync(() => simulator.counters()),
-      ({ graph, token }) => graph.inFlight + token.inFlight === 0,
-    )
-    const now = Date.now()
-    for (const { email } of simulator.onTheWire(now, now - at + storing)) observer.wire.add(email)
+  const stage: Stage = { installation, simulator, lost: [] }
+  const crash = Effect.fnUntraced(function* (service: Service) {
+    yield* kill(stage, service, { ages: !options.waits, concurrency: mostTokenRequests })
     observer.note()
-    if (!options.waits) yield* installation.query(leasesEnd)
   })
   const reaches = (service: Service, id: string, share: number) =>
     eventually("the run goes on", runOf(service, id), (run) => run.processed >= run.total * share, "3 minutes")
@@ -160,7 +144,7 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
   let service = yield* installation.start()
   const first = yield* upload(service, fileOf(0, half))
   yield* reaches(service, first.id, 0.4)
-  yield* kill(service)
+  yield* crash(service)
 
   service = yield* installation.start()
   const second = yield* upload(service, fileOf(half, accounts - half))
@@ -168,11 +152,11 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
   const sync = yield* startOverAll(service, "sync")
   runs.push(first.id, second.id, refresh.id, sync.id)
   yield* reaches(service, refresh.id, 0.3)
-  yield* kill(service)
+  yield* crash(service)
 
   service = yield* installation.start()
   yield* reaches(service, sync.id, 0.5)
-  yield* kill(service)
+  yield* crash(service)
 
   service = yield* installation.start()
   for (const id of runs) yield* ended(service, id, "5 minutes")
@@ -209,19 +193,19 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
     const expected = simulator.mailbox(email).messages.map(({ id }) => id).sort()
     return alive.has(email) && [...ids].sort().join() !== expected.join()
   }).map(({ email }) => email)
+  const lost = new Set(stage.lost)
   const isShownAgain = ({ email, kind }: Violation) =>
-    kind === "reused-refresh-token" && email !== undefined && observer.wire.has(email)
+    kind === "reused-refresh-token" && email !== undefined && lost.has(email)
   const summary: Summary = {
     engine,
     mode,
     seconds: Math.round((Date.now() - began) / 100) / 10,
     accounts: tally(fleet.map(({ status }) => status)),
     dead: {
-      onTheWire: dead.filter((email) => observer.wire.has(email)).length,
-      others: dead.filter((email) => !observer.wire.has(email)),
+      lost: dead.filter((email) => lost.has(email)).length,
+      others: dead.filter((email) => !lost.has(email)),
     },
-    onTheWire: observer.wire.size,
-    lostAnswers: observer.lostAnswers,
+    lost: stage.lost.length,
     requests: observer.requests,
     redemptions: observer.redemptions,
     peaks: observer.peaks,

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { DateTime, Deferred, Effect, Exit, Fiber, Latch, Layer, Scope, Schema } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import type { FailureClass } from "../../src/domain/FailureClass.ts"
 import { newId } from "../../src/domain/Ids.ts"
@@ -29,8 +29,11 @@ import {
 
 /** The entries of an account's status in the change log. */
 const statuses = (member: Member) =>
-  Effect.map(changesOf(member.id), (entries) =>
-    entries.filter(({ kind }) => kind === "account.status").map(({ fields }) => (fields ?? []).join(" → ")))
+  Effect.map(
+    changesOf(member.id),
+    (entries) =>
+      entries.filter(({ kind }) => kind === "account.status").map(({ fields }) => (fields ?? []).join(" → ")),
+  )
 
 /** As `test`, where the test says what time it is. The database's own clock goes on. */
 const withClock = Effect.provide(TestClock.layer())
@@ -86,7 +89,9 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       assert.strictEqual(script.mostInFlight, 1)
     }))
 
-  for (const [name, answer, provider] of [["rotates", rotated, "microsoft"], ["does not", unrotated, "google"]] as const) {
+  for (
+    const [name, answer, provider] of [["rotates", rotated, "microsoft"], ["does not", unrotated, "google"]] as const
+  ) {
     it.effect(`redeems once for two processes, where the provider ${name}`, () =>
       Effect.gen(function* () {
         const script = new Script()
@@ -97,7 +102,10 @@ await onDatabases("Tokens", fleet, (it, engine) => {
         const second = yield* process(script, (store) => ({
           ...store,
           lease: (id) =>
-            Effect.tap(store.lease(id), ({ _tag }) => _tag === "Held" ? Deferred.succeed(lost, undefined) : Effect.void),
+            Effect.tap(
+              store.lease(id),
+              ({ _tag }) => _tag === "Held" ? Deferred.succeed(lost, undefined) : Effect.void,
+            ),
         }))
         const member = yield* addAccount({ provider })
         const winner = yield* Effect.forkChild(first.refresh(member.grantId, member.resource))
@@ -177,15 +185,17 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       script.answer = gate.answer
       const tokens = yield* process(script)
       const member = yield* addAccount()
-      const callers = yield* Effect.forEach([1, 2, 3], () =>
-        Effect.forkChild(tokens.refresh(member.grantId, "graph")))
+      const callers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(tokens.refresh(member.grantId, "graph")))
       yield* gate.asked
       yield* Fiber.interruptAll(callers)
       assert.strictEqual(script.inFlight, 1)
       yield* gate.release
       yield* eventually("it is stored", grantOf(member), ({ version }) => version === 2)
       assert.strictEqual(yield* statusOf(member), "active")
-      assert.strictEqual(access(yield* tokens.accessToken(member.grantId, "graph")), `access to graph by ${member.name}.1`)
+      assert.strictEqual(
+        access(yield* tokens.accessToken(member.grantId, "graph")),
+        `access to graph by ${member.name}.1`,
+      )
       assert.strictEqual(script.sent.length, 1)
     }))
 
@@ -228,11 +238,15 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       assert.deepStrictEqual((yield* accountOf(member)).tags, [])
       if (engine === "embedded") return
       // A transaction that waits for a token is bad manners, and on the embedded database's one connection it cannot end.
-      yield* Effect.exit(sql.withTransaction(Effect.andThen(tokens.refresh(member.grantId, "graph"), Effect.fail("no"))))
+      yield* Effect.exit(
+        sql.withTransaction(Effect.andThen(tokens.refresh(member.grantId, "graph"), Effect.fail("no"))),
+      )
       assert.strictEqual((yield* grantOf(member)).version, 3)
     }))
 
-  for (const [name, answer] of [["succeeds", rotated], ["says that the grant is dead", failing("needs_user")]] as const) {
+  for (
+    const [name, answer] of [["succeeds", rotated], ["says that the grant is dead", failing("needs_user")]] as const
+  ) {
     it.effect(`prefers the token of an import that came while a redemption was under way which ${name}`, () =>
       Effect.gen(function* () {
         const script = new Script()
@@ -343,7 +357,10 @@ await onDatabases("Tokens", fleet, (it, engine) => {
         const script = new Script()
         const member = yield* addAccount()
         const tokens = yield* process(script, failingStore(() => member, 3, when))
-        assert.strictEqual(access(yield* tokens.refresh(member.grantId, "graph")), `access to graph by ${member.name}.1`)
+        assert.strictEqual(
+          access(yield* tokens.refresh(member.grantId, "graph")),
+          `access to graph by ${member.name}.1`,
+        )
         assert.deepInclude(yield* grantOf(member), { version: 2, refreshToken: `${member.name}.2`, leased: false })
         assert.strictEqual(script.sent.length, 1)
         assert.deepStrictEqual(yield* statuses(member), ["pending → active"])
@@ -543,8 +560,10 @@ await onDatabases("Tokens", fleet, (it, engine) => {
   it.effect.prop(
     "changes a status only for an answer that calls for it",
     [
-      Schema.Array(Schema.Literals(["ok", "throttled", "transient", "app", "unknown", "scope", "blocked", "needs_user"]))
-        .check(Schema.isLengthBetween(1, 12)),
+      Schema.Array(
+        Schema.Literals(["ok", "throttled", "transient", "app", "unknown", "scope", "blocked", "needs_user"]),
+      )
+        .check(Schema.isBetweenLength(1, 12)),
     ],
     ([answers]) =>
       withClock(Effect.gen(function* () {

@@ -10,14 +10,11 @@ import { layerLog, layerProcess, toCommandError } from "./Process.ts"
 /** Work that is in flight finishes or is handed back within this time; what is not done then, another start takes up. */
 const graceMillis = 9_500
 
-/** Resolves at the first SIGINT or SIGTERM. From then on the process has its grace and no more. */
-const signalled = Effect.callback<void>((resume) => {
-  const stop = () => {
-    Deno.unrefTimer(setTimeout(() => Deno.exit(0), graceMillis))
-    resume(Effect.void)
+/** The runtime takes SIGINT and SIGTERM as an interruption of the command; from then on the process has its grace and no more. */
+const limitGrace = Effect.sync(() => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => Deno.unrefTimer(setTimeout(() => Deno.exit(0), graceMillis)))
   }
-  Deno.addSignalListener("SIGINT", stop)
-  Deno.addSignalListener("SIGTERM", stop)
 })
 
 export const serve = Command.make(
@@ -26,13 +23,12 @@ export const serve = Command.make(
   Effect.fn(function* () {
     yield* Effect.gen(function* () {
       const settings = yield* Settings
+      yield* limitGrace
       const { url } = yield* listen(settings)
       if (settings.schedules) yield* Layer.build(layerSchedules)
       yield* Console.log(`listening on ${url}`)
-      yield* signalled
-      yield* Effect.logInfo("stopping")
+      yield* Effect.never
     }).pipe(Effect.scoped, Effect.provide(layerProcess()), toCommandError, Effect.provide(layerLog()))
-    // The runtime interrupts its main fiber on the same signals: an end that was asked for all the same.
   }, untilSignal),
 ).pipe(
   Command.withDescription("Run the service: HTTP API, imports and other runs, and the schedules"),

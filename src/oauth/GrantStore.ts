@@ -14,8 +14,8 @@ export interface LeasedGrant {
   readonly fence: bigint
   readonly app: AppCredentials
   readonly refreshToken: Redacted.Redacted
-  /** False until the grant has been redeemed for the first time. */
-  readonly redeemedBefore: boolean
+  /** When it was last redeemed, in milliseconds of the database's clock; undefined = never yet. */
+  readonly redeemedAt: number | undefined
   /** Failures of the same class in a row, and since when. */
   readonly failures: number
   readonly failingSeconds: number
@@ -24,7 +24,7 @@ export interface LeasedGrant {
 
 export type LeaseAnswer =
   | { readonly _tag: "Leased"; readonly grant: LeasedGrant }
-  | { readonly _tag: "Held"; readonly version: number }
+  | { readonly _tag: "Held"; readonly version: number; readonly redeemedAt: number | undefined }
   | { readonly _tag: "Missing" }
 
 /** What one redemption came to. Times are seconds from now, on the database's clock. */
@@ -54,6 +54,7 @@ export type Settlement =
 /** False: the grant's version moved or the lease was lost meanwhile, and nothing was written. */
 export type Settled = { readonly applied: boolean; readonly expiresAt: DateTime.Utc | undefined }
 
+/** No call is part of a transaction that its caller is in. */
 export class GrantStore extends Context.Service<GrantStore, {
   /** Takes the lease for 20 s where nobody holds it. Outlives the token timeout of 8 s and ends by itself after a crash. */
   readonly lease: (id: GrantId) => Effect.Effect<LeaseAnswer>

@@ -22,6 +22,7 @@ export const makeWriter = (
   store: GrantStore["Service"],
 ): Effect.Effect<(settlement: Settlement) => Effect.Effect<Settled>, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const scope = yield* Effect.scope
     const queue = yield* Queue.unbounded<Entry>()
 
     const store1 = (batch: ReadonlyArray<Entry>) =>
@@ -45,10 +46,14 @@ export const makeWriter = (
     yield* Effect.gen(function* () {
       const batch = yield* Queue.takeBetween(queue, 1, mostPerCommit)
       yield* Metric.update(batchSize, batch.length)
-      // One by one after a failure, so that a single bad row cannot hold up the others.
+      // One by one after a failure, each by itself: a single bad row holds up neither the others nor what comes after them.
       yield* Effect.uninterruptible(
         store1(batch).pipe(
-          Effect.catchCause(() => Effect.forEach(batch, untilStored, { concurrency: "unbounded", discard: true })),
+          Effect.catchCause(() =>
+            Effect.forEach(batch, (entry) => Effect.forkIn(Effect.uninterruptible(untilStored(entry)), scope), {
+              discard: true,
+            })
+          ),
         ),
       )
     }).pipe(Effect.forever, Effect.forkScoped)

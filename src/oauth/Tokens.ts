@@ -97,7 +97,7 @@ export class Tokens extends Context.Service<Tokens, {
             accessToken,
             expiresInSeconds: expiresIn,
             refreshToken,
-            dueInSeconds: nextDueSeconds(refreshEvery, grant.redeemedBefore, jitter),
+            dueInSeconds: nextDueSeconds(refreshEvery, grant.redeemedAt !== undefined, jitter),
           } satisfies Settlement
         }
         const { error } = yield* failureOf(answer)
@@ -167,6 +167,7 @@ export class Tokens extends Context.Service<Tokens, {
           if (!settled.applied) {
             // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
             yield* Effect.logInfo("a redemption was overtaken", { grantId, version })
+            yield* store.release(lease)
             const token = yield* cached(grantId, resource, 0)
             return Option.isSome(token) ? token.value : yield* refreshOnce(grantId, resource)
           }
@@ -224,7 +225,7 @@ export class Tokens extends Context.Service<Tokens, {
 
 /** The lease, or undefined once another process has ended its own redemption of the grant. */
 const takeLease = Effect.fnUntraced(function* (store: GrantStore["Service"], grantId: GrantId) {
-  let seen: number | undefined
+  let seen: { readonly version: number; readonly redeemedAt: number | undefined } | undefined
   for (let polls = 0; polls < heldAtMost; polls++) {
     const answer = yield* store.lease(grantId)
     if (answer._tag === "Missing") {
@@ -235,13 +236,17 @@ const takeLease = Effect.fnUntraced(function* (store: GrantStore["Service"], gra
       })
     }
     if (answer._tag === "Leased") {
-      if (seen === undefined || answer.grant.version === seen) {
+      // The version tells a rotation, or an import; the time a redemption by which the provider did not rotate.
+      if (
+        seen === undefined ||
+        (answer.grant.version === seen.version && answer.grant.redeemedAt === seen.redeemedAt)
+      ) {
         return { version: answer.grant.version, lease: answer.grant }
       }
       yield* store.release(answer.grant)
       return { version: answer.grant.version, lease: undefined }
     }
-    seen ??= answer.version
+    seen ??= answer
     yield* Effect.sleep(heldPoll)
   }
   return yield* new ProviderError({

@@ -14,7 +14,7 @@ import { blockRows, ImportStaging, type Upload } from "../storage/ImportStaging.
 import { IdempotencyConflict, type OwnedRun } from "../storage/Runs.ts"
 import { refreshOne } from "./Refresh.ts"
 import { runOver, type RunOverOptions, untilCancelled } from "./RunOver.ts"
-import { type ImportOptions, ImportRefused, type Requested } from "./RunRequests.ts"
+import { type ImportOptions, ImportRefused, type Requested } from "./ImportRequest.ts"
 
 /** What a run keeps of its options. */
 const ImportParams = Schema.Struct({

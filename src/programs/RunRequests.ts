@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Option, Redacted, Schema, type Stream } from "effect"
 import { type Account, type Channel, type Provider, resourceOf } from "../domain/Account.ts"
 import { checkRow } from "../domain/import/Row.ts"
-import type { OnDuplicate, Run } from "../domain/Run.ts"
+import type { Run } from "../domain/Run.ts"
 import type { RunId } from "../domain/Ids.ts"
 import { Settings } from "../domain/Settings.ts"
 import { Tokens } from "../oauth/Tokens.ts"
@@ -10,30 +10,10 @@ import { Accounts, type Selection } from "../storage/Accounts.ts"
 import { defaultTenant, ImportStaging } from "../storage/ImportStaging.ts"
 import { type IdempotencyConflict, type NewRun, Runs } from "../storage/Runs.ts"
 import { stage } from "./Import.ts"
+import { type ImportOptions, ImportRefused, type Requested } from "./ImportRequest.ts"
 import { RunWorker } from "./RunWorker.ts"
 
-/** The body of an import cannot be taken as a whole: empty, binary, not of its format. `code` is stable. */
-export class ImportRefused extends Schema.TaggedError<ImportRefused>()("ImportRefused", {
-  code: Schema.String,
-  message: Schema.String,
-  line: Schema.optionalKey(Schema.Int),
-}) {}
-
-export interface ImportOptions {
-  readonly format: "lines" | "csv" | "ndjson" | "json"
-  readonly onDuplicate: OnDuplicate
-  readonly dryRun: boolean
-  /** Redeem each refresh token once. Where false, accounts stay `pending` until their first scheduled refresh. */
-  readonly verify: boolean
-  readonly provider?: Provider | undefined
-  readonly channel?: Channel | undefined
-  readonly tags: ReadonlyArray<string>
-}
-
-export interface Requested {
-  readonly trigger: string
-  readonly idempotencyKey?: string | undefined
-}
+export { type ImportOptions, ImportRefused, type Requested } from "./ImportRequest.ts"
 
 /** One account given by itself rather than in a file. */
 export interface NewAccount {

@@ -73,7 +73,7 @@ export class Database extends Context.Service<Database, {
         applicationName: "mailfleet",
         maxConnections: settings.databaseMaxConnections,
         prepare: settings.databasePrepare,
-        // Not multiplexed: with pipelining, queries of this client version hang for ever once one of them is interrupted.
+        // Not multiplexed: with pipelining, statements of this client version (4.0.5) sometimes never complete.
         multiplex: false,
         connectTimeout: "10 seconds",
       }).pipe(Layer.catchCause(() =>

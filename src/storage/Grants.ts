@@ -1,7 +1,8 @@
 /** Grants in the database: leases, and what redemptions came to. */
-import { DateTime, Effect, Layer, Option, Redacted } from "effect"
-import type { Provider } from "../domain/Account.ts"
+import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import type { Provider, Resource } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
+import type { GrantId } from "../domain/Ids.ts"
 import { GrantStore, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
@@ -23,6 +24,11 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
     const database = yield* Database
     const vault = yield* Vault
     const { sql, tables: t } = database
+
+    /** Never a part of the caller's transaction: what that rolls back, the provider has rotated all the same. */
+    const apart: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E> = Effect.updateContext(
+      Context.omit(sql.transactionService),
+    )
 
     const lease = Effect.fn("GrantStore.lease")(function* (id: string) {
       const rows = yield* sql<{
@@ -47,10 +53,11 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           p.id as app_id, p.provider, p.client_id, p.tenant, p.secret as app_secret`
       const row = rows[0]
       if (row === undefined) {
-        const held = yield* sql<{ version: number }>`select version from ${t.grants} where id = ${id}`
+        const held = yield* sql<{ version: number; refreshed_at: Date | null }>`
+          select version, refreshed_at from ${t.grants} where id = ${id}`
         return held[0] === undefined
           ? { _tag: "Missing" as const }
-          : { _tag: "Held" as const, version: held[0].version }
+          : { _tag: "Held" as const, version: held[0].version, redeemedAt: held[0].refreshed_at?.getTime() }
       }
       const grant: LeasedGrant = {
         id,
@@ -63,7 +70,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
         },
         refreshToken: yield* vault.open(grantOwner(id), row.secret),
-        redeemedBefore: row.refreshed_at !== null,
+        redeemedAt: row.refreshed_at?.getTime(),
         failures: row.failures,
         failingSeconds: row.failing_seconds ?? 0,
         failureClass: row.failure_class ?? undefined,
@@ -185,26 +192,31 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       }))
     }, orDie)
 
+    const release = (grant: LeasedGrant) =>
+      Effect.asVoid(
+        orDie(sql`update ${t.grants} set lease_until = null where id = ${grant.id} and lease_fence = ${grant.fence}`),
+      )
+
+    const accessToken = Effect.fnUntraced(function* (id: GrantId, resource: Resource, minValiditySeconds: number) {
+      const rows = yield* sql<{ secret: Uint8Array; expires_at: Date }>`
+        select secret, expires_at from ${t.access_tokens} where grant_id = ${id} and resource = ${resource}
+        and expires_at > now() + make_interval(secs => ${minValiditySeconds})`
+      const row = rows[0]
+      if (row === undefined) return Option.none()
+      const token = yield* vault.open(accessOwner(id, resource), row.secret)
+      return Option.some({ token, expiresAt: DateTime.fromDateUnsafe(row.expires_at) })
+    }, Effect.orDie)
+
+    const postpone = (id: GrantId, seconds: number) =>
+      Effect.asVoid(orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds})
+        where id = ${id} and due_at is not null`))
+
     return GrantStore.of({
-      lease,
-      settle,
-      release: (grant) =>
-        orDie(sql`update ${t.grants} set lease_until = null where id = ${grant.id} and lease_fence = ${grant.fence}`)
-          .pipe(
-            Effect.asVoid,
-          ),
-      accessToken: Effect.fnUntraced(function* (id, resource, minValiditySeconds) {
-        const rows = yield* sql<{ secret: Uint8Array; expires_at: Date }>`
-          select secret, expires_at from ${t.access_tokens} where grant_id = ${id} and resource = ${resource}
-          and expires_at > now() + make_interval(secs => ${minValiditySeconds})`
-        const row = rows[0]
-        if (row === undefined) return Option.none()
-        const token = yield* vault.open(accessOwner(id, resource), row.secret)
-        return Option.some({ token, expiresAt: DateTime.fromDateUnsafe(row.expires_at) })
-      }, Effect.orDie),
-      postpone: (id, seconds) =>
-        orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds})
-          where id = ${id} and due_at is not null`).pipe(Effect.asVoid),
+      lease: (id) => apart(lease(id)),
+      settle: (batch) => apart(settle(batch)),
+      release: (grant) => apart(release(grant)),
+      accessToken: (id, resource, minValiditySeconds) => apart(accessToken(id, resource, minValiditySeconds)),
+      postpone: (id, seconds) => apart(postpone(id, seconds)),
     })
   }),
 )

@@ -1,6 +1,6 @@
 /** Accounts on a real database whose provider is a script: only the token endpoint is doubled. */
 import { assert } from "@effect/vitest"
-import { Context, Deferred, Effect, Latch, Layer, Option, Redacted } from "effect"
+import { Context, Deferred, Effect, Latch, Layer, Logger, Option, Redacted } from "effect"
 import type { Account, Provider, Resource } from "../../src/domain/Account.ts"
 import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { type GrantId, newId } from "../../src/domain/Ids.ts"
@@ -134,7 +134,13 @@ export const fleet = Layer.mergeAll(
   Changes.layer,
   layerGrantStore,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
-).pipe(Layer.provideMerge(Vault.layer), Layer.provideMerge(settings), Layer.orDie)
+).pipe(
+  Layer.provideMerge(Vault.layer),
+  Layer.provideMerge(settings),
+  // Failures that a test makes on purpose are logged, and nobody reads them.
+  Layer.provideMerge(Logger.layer([])),
+  Layer.orDie,
+)
 
 export interface Member {
   readonly id: string

@@ -67,8 +67,12 @@ export interface Answered {
 }
 
 /** The process hung up, or was not there. */
-export class NoAnswer extends Data.TaggedError("NoAnswer")<{ readonly cause: unknown }> {
-  override readonly message = `the process does not answer: ${this.cause}`
+export class NoAnswer extends Data.TaggedError("NoAnswer")<{
+  readonly cause: unknown
+  /** What the process said last. */
+  readonly output: string
+}> {
+  override readonly message = `the process does not answer: ${this.cause}\n${this.output.slice(-2_000)}`
 }
 
 /** A running process. */
@@ -193,7 +197,10 @@ const startService = Effect.fnUntraced(
     const add = (text: string) => void (output += text)
     const written = Promise.all([collect(child.stdout, add), collect(child.stderr, add)])
     let ended = false
-    child.status.then(() => ended = true)
+    child.status.then(({ code, signal }) => {
+      ended = true
+      output += `\nended with ${signal ?? code}\n`
+    })
     const url = yield* eventually(
       "the process listens",
       Effect.sync(() => /^listening on (\S+)$/m.exec(output)?.[1]),
@@ -210,7 +217,7 @@ const startService = Effect.fnUntraced(
           const response = await fetch(`${url}${path}`, { signal: abort, ...init, headers })
           return { status: response.status, headers: response.headers, text: await response.text() }
         },
-        catch: (cause) => new NoAnswer({ cause }),
+        catch: (cause) => new NoAnswer({ cause, output }),
       })
     const end = (name: Deno.Signal) =>
       Effect.andThen(signal(child, name), Effect.promise(() => Promise.all([child.status, written]))).pipe(

@@ -201,7 +201,12 @@ if (!(await usableEngines).includes("postgres")) {
             const order = (address: string) =>
               Effect.gen(function* () {
                 yield* sql`insert into customers (mail_address) values (${address})`
-                return yield* mailfleet.refresh({ all: true })
+                const run = yield* mailfleet.refresh({ all: true })
+                // Our own settings of a session would become the caller's, for the rest of the transaction.
+                assert.deepStrictEqual(yield* sql`select current_setting('synchronous_commit') as durable`, [{
+                  durable: "on",
+                }])
+                return run
               })
             const lost = yield* undone(order("lost@shop.example"))
             assert.instanceOf(yield* Effect.flip(mailfleet.runs.ended(lost)), RunNotFound)

@@ -22,7 +22,6 @@ export const makeWriter = (
   store: GrantStore["Service"],
 ): Effect.Effect<(settlement: Settlement) => Effect.Effect<Settled>, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
     const queue = yield* Queue.unbounded<Entry>()
 
     const store1 = (batch: ReadonlyArray<Entry>) =>
@@ -47,12 +46,11 @@ export const makeWriter = (
       const batch = yield* Queue.takeBetween(queue, 1, mostPerCommit)
       yield* Metric.update(batchSize, batch.length)
       // One by one after a failure, each by itself: a single bad row holds up neither the others nor what comes after them.
+      // Detached, for a scope that is closing starts no fiber; it waits for the redemptions, and these for their answers.
       yield* Effect.uninterruptible(
         store1(batch).pipe(
           Effect.catchCause(() =>
-            Effect.forEach(batch, (entry) => Effect.forkIn(Effect.uninterruptible(untilStored(entry)), scope), {
-              discard: true,
-            })
+            Effect.forEach(batch, (entry) => Effect.forkDetach(untilStored(entry)), { discard: true })
           ),
         ),
       )

@@ -132,8 +132,10 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
 
   const stage: Stage = { installation, simulator, lost: [] }
   const crash = Effect.fnUntraced(function* (service: Service) {
+    console.error("kill", Date.now())
     yield* kill(stage, service, { ages: !options.waits, concurrency: mostTokenRequests })
     observer.note()
+    console.error("idle", Date.now(), observer.violations)
   })
   const reaches = (service: Service, id: string, share: number) =>
     eventually("the run goes on", runOf(service, id), (run) => run.processed >= run.total * share, "3 minutes")

@@ -38,6 +38,22 @@ const statuses = (member: Member) =>
 /** As `test`, where the test says what time it is. The database's own clock goes on. */
 const withClock = Effect.provide(TestClock.layer())
 
+/** Fails the first `times` calls that store something of `member`, before or after they have stored it. */
+const failingStore =
+  (member: () => Member, times: number, when: "before" | "after") => (store: GrantStore["Service"]) => {
+    let left = times
+    return {
+      ...store,
+      settle: (batch: ReadonlyArray<Settlement>) =>
+        Effect.suspend(() => {
+          const mine = batch.some(({ grant }) => grant.id === member().grantId) && left-- > 0
+          if (!mine) return store.settle(batch)
+          const down = Effect.die(new Error("the database is down"))
+          return when === "before" ? down : Effect.andThen(store.settle(batch), down)
+        }),
+    }
+  }
+
 await onDatabases("Tokens", fleet, (it, engine) => {
   it.effect("redeems once for a hundred callers, and hands out what it stored", () =>
     Effect.gen(function* () {
@@ -199,14 +215,14 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       assert.strictEqual(script.sent.length, 1)
     }))
 
-  it.effect("stores what it redeemed before its process ends", () =>
+  it.effect("stores what it redeemed before its process ends, even where the database fails at first", () =>
     Effect.gen(function* () {
       const script = new Script()
       const gate = held()
       script.answer = gate.answer
       const scope = yield* Scope.make()
-      const tokens = yield* Scope.provide(process(script), scope)
       const member = yield* addAccount()
+      const tokens = yield* Scope.provide(process(script, failingStore(() => member, 3, "before")), scope)
       yield* Effect.forkChild(Effect.exit(tokens.refresh(member.grantId, "graph")))
       yield* gate.asked
       const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
@@ -334,22 +350,6 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       yield* tokens.refresh(member.grantId, "gmail")
       assert.deepInclude(yield* grantOf(member), { version: 2, refreshToken: `${member.name}.2` })
     }))
-
-  /** Fails the first `times` calls that store something of `member`, before or after they have stored it. */
-  const failingStore =
-    (member: () => Member, times: number, when: "before" | "after") => (store: GrantStore["Service"]) => {
-      let left = times
-      return {
-        ...store,
-        settle: (batch: ReadonlyArray<Settlement>) =>
-          Effect.suspend(() => {
-            const mine = batch.some(({ grant }) => grant.id === member().grantId) && left-- > 0
-            if (!mine) return store.settle(batch)
-            const down = Effect.die(new Error("the database is down"))
-            return when === "before" ? down : Effect.andThen(store.settle(batch), down)
-          }),
-      }
-    }
 
   for (const when of ["before", "after"] as const) {
     it.effect(`tries to store a redemption until it is, where the database fails ${when} it has`, () =>

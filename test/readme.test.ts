@@ -1,0 +1,140 @@
+/** What the README and its neighbours say about variables, commands and files is so. */
+import { assert, describe, it } from "@effect/vitest"
+
+const root = new URL("../", import.meta.url)
+const read = (path: string): string => Deno.readTextFileSync(new URL(path, root))
+
+const readme = read("README.md")
+const manifest: { readonly version: string; readonly tasks: Readonly<Record<string, string>> } = JSON.parse(
+  read("deno.json"),
+)
+
+/** The rows of the table whose header begins so, as cells. */
+const tableAfter = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
+  const lines = readme.slice(readme.indexOf(heading)).split("\n")
+  const start = lines.findIndex((line) => line.startsWith("| variable "))
+  const end = lines.findIndex((line, index) => index > start && !line.startsWith("|"))
+  return lines.slice(start + 2, end).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()))
+}
+
+const variablesIn = (source: string): ReadonlyArray<string> =>
+  [...new Set(source.match(/(?<=["`])(?:DATABASE_URL|MAILFLEET_[A-Z_]+)(?=["`])/g))].toSorted()
+
+const settings = read("src/domain/Settings.ts")
+const settingsTable = tableAfter("\n## Settings\n")
+
+const documents = [
+  "README.md",
+  "CHANGELOG.md",
+  ...[...Deno.readDirSync(new URL("docs/decisions", root))].map(({ name }) => `docs/decisions/${name}`),
+]
+
+/** As GitHub makes them. */
+const anchorOf = (heading: string): string =>
+  heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").trim().replaceAll(" ", "-")
+
+const anchors = (document: string): ReadonlyArray<string> =>
+  Array.from(document.matchAll(/^#+ (.+)$/gm), ([, heading]) => anchorOf(heading ?? ""))
+
+const commandsIn = (document: string): ReadonlyArray<string> =>
+  Array.from(document.matchAll(/^```sh\n(.*?)^```$/gms), ([, code]) => code ?? "").flatMap((code) => code.split("\n"))
+
+describe("README", () => {
+  it("names exactly the variables that the settings read, each once", () => {
+    const named = settingsTable.map(([variable]) => variable?.replaceAll("`", "") ?? "")
+    assert.deepStrictEqual(named.toSorted(), variablesIn(settings))
+  })
+
+  it("names their defaults", () => {
+    const defaults = new Map(settingsTable.map(([variable, value]) => [variable, value]))
+    const inCode = Array.from(
+      settings.matchAll(/\(\s*"(MAILFLEET_\w+)",\s*(?:"([^"]*)"|(\d+))\s*[,)]/g),
+      ([, variable = "", text, number]) => [variable, text ?? number ?? ""] as const,
+    )
+    assert.isAbove(inCode.length, 20)
+    for (const [variable, value] of inCode) {
+      assert.strictEqual(defaults.get(`\`${variable}\``), `\`${value}\``, variable)
+    }
+  })
+
+  it("names the variables that the commands read", () => {
+    const named = tableAfter("The commands that talk to a server").map(([variable]) => variable?.replaceAll("`", ""))
+    const inCommands = variablesIn(read("src/commands/Connection.ts").match(/variable\("\w+"\)/g)?.join("\n") ?? "")
+    assert.deepStrictEqual(named.toSorted(), inCommands.filter((name) => !variablesIn(settings).includes(name)))
+  })
+
+  it("gives commands that exist", () => {
+    const registered = Array.from(
+      read("src/main.ts").matchAll(/commands: \[([^\]]+)\]/g),
+      ([, names = ""]) => names.split(",").map((name) => name.trim().replace(/Command$/, "")),
+    ).flat()
+    const lines = commandsIn(readme).filter((line) => /\btask \w/.test(line))
+    assert.isAbove(lines.length, 8)
+    for (const line of lines) {
+      const [, task = "", command] = /\bdeno(?:@[\d.]+)? task (\w+)(?: ([a-z]\w*))?/.exec(line) ?? []
+      assert.property(manifest.tasks, task, line)
+      if (task === "mailfleet") assert.include(registered, command, line)
+    }
+  })
+
+  it("gives flags that exist", () => {
+    for (const line of commandsIn(readme)) {
+      const [, command] = /task mailfleet (\w+)/.exec(line) ?? []
+      if (command === undefined) continue
+      const source = read(`src/commands/${command[0]?.toUpperCase()}${command.slice(1)}.ts`)
+      for (const [, flag] of line.matchAll(/ --([a-z-]+)/g)) assert.include(source, `"${flag}"`, line)
+    }
+  })
+
+  it("speaks of one version of Deno, that of the image", () => {
+    const version = /denoland\/deno:([\d.]+)/.exec(read("Dockerfile"))?.[1]
+    const named = `${readme}${read(".ci/run")}`.match(/(?<=deno@)[\d.]+\d/g)
+    assert.deepStrictEqual([...new Set(named)], [version])
+  })
+
+  it("asks users of the library for the versions that are used here", () => {
+    const json = /```json\n(.*?)```/s.exec(readme)?.[1] ?? ""
+    const { imports }: { readonly imports: Readonly<Record<string, string>> } = JSON.parse(json)
+    const ours: { readonly imports: Readonly<Record<string, string>> } = JSON.parse(read("deno.json"))
+    for (const [name, specifier] of Object.entries(imports)) {
+      if (name !== "mailfleet") assert.strictEqual(specifier, ours.imports[name], name)
+    }
+  })
+
+  it("has links that lead somewhere, as have its neighbours", () => {
+    let links = 0
+    for (const path of documents) {
+      const document = read(path)
+      for (const [, target = ""] of document.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^https?:/.test(target)) continue
+        links++
+        const [file = "", anchor] = target.split("#")
+        if (file !== "") {
+          assert.doesNotThrow(() => Deno.statSync(new URL(file, new URL(path, root))), `${path}: ${target}`)
+        }
+        if (anchor !== undefined) {
+          assert.include(anchors(file === "" ? document : read(file)), anchor, `${path}: ${target}`)
+        }
+      }
+    }
+    assert.isAbove(links, 10)
+  })
+})
+
+describe("CHANGELOG", () => {
+  it("has an entry for this version", () => {
+    assert.match(read("CHANGELOG.md"), new RegExp(`^## \\[${manifest.version.replaceAll(".", "\\.")}\\]`, "m"))
+  })
+})
+
+describe("decisions", () => {
+  it("are numbered without gaps, and keep to their form", () => {
+    const pages = documents.filter((path) => path.startsWith("docs/")).toSorted()
+    for (const [index, path] of pages.entries()) {
+      assert.match(path, new RegExp(`/${String(index + 1).padStart(4, "0")}-[a-z0-9-]+\\.md$`))
+      const page = read(path)
+      assert.isTrue(page.startsWith(`# ${index + 1}. `), path)
+      for (const part of ["Context", "Decision", "Consequence"]) assert.include(page, `\n**${part}.** `, path)
+    }
+  })
+})

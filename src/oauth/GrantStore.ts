@@ -26,6 +26,8 @@ export type LeaseAnswer =
   | { readonly _tag: "Leased"; readonly grant: LeasedGrant }
   | { readonly _tag: "Held"; readonly version: number; readonly redeemedAt: number | undefined }
   | { readonly _tag: "Missing" }
+  /** Its secret cannot be decrypted; nobody holds the lease. */
+  | { readonly _tag: "Unreadable"; readonly message: string }
 
 /** What one redemption came to. Times are seconds from now, on the database's clock. */
 export type Settlement =

@@ -235,6 +235,14 @@ const takeLease = Effect.fnUntraced(function* (store: GrantStore["Service"], gra
         message: "the grant is not there any more",
       })
     }
+    if (answer._tag === "Unreadable") {
+      return yield* new ProviderError({
+        class: "unknown",
+        code: "secret_unreadable",
+        message: answer.message,
+        notSent: true,
+      })
+    }
     if (answer._tag === "Leased") {
       // The version tells a rotation, or an import; the time a redemption by which the provider did not rotate.
       if (

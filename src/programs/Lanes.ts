@@ -11,8 +11,8 @@ export interface Postponed {
 
 export const postponed = (millis: number, counts: boolean): Postponed => ({ _tag: "Postponed", millis, counts })
 
-/** Items that wait for their time at once. A lane that would add another waits with it. */
-const mostPostponed = 1_000
+/** Items that wait for their time at once: with so many, no new ones are begun. It is new items that wait, never a lane. */
+const mostPostponed = 10_000
 
 export interface LaneOptions<Item, A, R> {
   readonly concurrency: number
@@ -35,7 +35,7 @@ interface Entry<Item> {
 /** Works through all items; ends when each has a result. */
 export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptions<Item, A, R>) {
   const queue = yield* Queue.bounded<Entry<Item>, Cause.Done>(Math.max(2, options.concurrency))
-  const waiting = yield* Semaphore.make(mostPostponed)
+  const room = yield* Semaphore.make(mostPostponed + 2 * options.concurrency)
   const scope = yield* Effect.scope
   let open = 0
   let exhausted = false
@@ -46,23 +46,19 @@ export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptio
       const items = yield* options.next
       if (items.length === 0) break
       open += items.length
-      for (const item of items) yield* Queue.offer(queue, { item, attempt: 0 })
+      for (const item of items) {
+        yield* room.take(1)
+        yield* Queue.offer(queue, { item, attempt: 0 })
+      }
     }
     exhausted = true
     yield* endWhenDone
   })
 
   const later = (entry: Entry<Item>, millis: number) =>
-    Effect.gen(function* () {
-      yield* waiting.take(1)
-      yield* Effect.sleep(millis).pipe(
-        Effect.andThen(Queue.offer(queue, entry)),
-        Effect.ensuring(waiting.release(1)),
-        Effect.forkIn(scope),
-      )
-    })
+    Effect.forkIn(Effect.andThen(Effect.sleep(millis), Queue.offer(queue, entry)), scope)
 
-  const work = Effect.fnUntraced(function* ({ item, attempt }: Entry<Item>) {
+  const workOn = Effect.fnUntraced(function* ({ item, attempt }: Entry<Item>) {
     const one = options.one(item, attempt)
     const result = yield* options.permits === undefined ? one : options.permits.withPermit(one)
     if (isPostponed(result)) {
@@ -70,6 +66,7 @@ export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptio
     } else {
       yield* options.done(result)
       open--
+      yield* room.release(1)
       yield* endWhenDone
     }
   })
@@ -80,15 +77,16 @@ export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptio
       const entry = yield* Queue.take(queue)
       if (!first && options.spacing !== undefined) yield* Effect.sleep(options.spacing)
       first = false
-      yield* work(entry)
+      yield* workOn(entry)
     }
   }).pipe(Effect.catchIf(Cause.isDone, () => Effect.void))
 
-  yield* Effect.forkIn(feed, scope)
-  yield* Effect.forEach(Array.from({ length: options.concurrency }), () => lane, {
+  const work = Effect.forEach(Array.from({ length: options.concurrency }), () => lane, {
     concurrency: "unbounded",
     discard: true,
   })
+  // Together, so that the lanes end where the items cannot be had.
+  yield* Effect.all([feed, work], { concurrency: "unbounded", discard: true })
 }, Effect.scoped)
 
 const isPostponed = (result: unknown): result is Postponed =>

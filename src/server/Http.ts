@@ -1,6 +1,6 @@
 /** The whole HTTP application as one web handler: `fetch` semantics, no port, no runtime of its own. */
-import { Effect, Layer, type Scope } from "effect"
-import { HttpEffect, HttpRouter, HttpServer, type HttpServerRequest } from "effect/http"
+import { Context, Effect, Layer, type Scope } from "effect"
+import { HttpEffect, HttpRouter, HttpServer, type HttpServerRequest, UrlParams } from "effect/http"
 import { HttpApi, HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { layerAccounts } from "./Accounts.ts"
@@ -43,12 +43,15 @@ const knownRoutes = (): ReadonlyArray<KnownRoute> => {
   return routes
 }
 
+/** Spans show the values of these parameters only: any other may hold an address, a search, or a secret in the wrong place. */
+const redacted = /^(?!(?:channel|dryRun|kind|limit|onDuplicate|outcome|provider|resource|state|status|verify)$)/
+
 /**
  * Builds the application in the caller's scope and answers with its handler. Requests run with the caller's services, so
  * loggers, tracers and metrics are those that are in place here.
  */
 export const makeHandler = Effect.gen(function* () {
-  const context = yield* Effect.context<never>()
+  const context = Context.add(yield* Effect.context<never>(), UrlParams.CurrentRedactedNames, [redacted])
   const app = yield* HttpRouter.toHttpEffect(layerRoutes).pipe(
     Effect.provideService(HttpRouter.RouterConfig, routerConfig),
   )

@@ -4,7 +4,7 @@ import type { Provider, Resource } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import { GrantStore, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
-import { Vault } from "../oauth/Vault.ts"
+import { Vault, type VaultError } from "../oauth/Vault.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
 
 /** Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has settled by then. */
@@ -29,6 +29,11 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
     const apart: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E> = Effect.updateContext(
       Context.omit(sql.transactionService),
     )
+
+    const release = ({ fence, id }: Pick<LeasedGrant, "fence" | "id">) =>
+      Effect.asVoid(
+        orDie(sql`update ${t.grants} set lease_until = null where id = ${id} and lease_fence = ${fence}`),
+      )
 
     const lease = Effect.fn("GrantStore.lease")(function* (id: string) {
       const rows = yield* sql<{
@@ -59,23 +64,30 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           ? { _tag: "Missing" as const }
           : { _tag: "Held" as const, version: held[0].version, redeemedAt: held[0].refreshed_at?.getTime() }
       }
-      const grant: LeasedGrant = {
-        id,
-        version: row.version,
-        fence: row.lease_fence,
-        app: {
-          provider: row.provider,
-          clientId: row.client_id,
-          tenant: row.tenant,
-          ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
-        },
-        refreshToken: yield* vault.open(grantOwner(id), row.secret),
-        redeemedAt: row.refreshed_at?.getTime(),
-        failures: row.failures,
-        failingSeconds: row.failing_seconds ?? 0,
-        failureClass: row.failure_class ?? undefined,
-      }
-      return { _tag: "Leased" as const, grant }
+      const grant: Effect.Effect<LeasedGrant, VaultError> = Effect.gen(function* () {
+        return {
+          id,
+          version: row.version,
+          fence: row.lease_fence,
+          app: {
+            provider: row.provider,
+            clientId: row.client_id,
+            tenant: row.tenant,
+            ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
+          },
+          refreshToken: yield* vault.open(grantOwner(id), row.secret),
+          redeemedAt: row.refreshed_at?.getTime(),
+          failures: row.failures,
+          failingSeconds: row.failing_seconds ?? 0,
+          failureClass: row.failure_class ?? undefined,
+        }
+      })
+      return yield* grant.pipe(
+        Effect.map((grant) => ({ _tag: "Leased" as const, grant })),
+        Effect.catch(({ message }) =>
+          Effect.as(release({ id, fence: row.lease_fence }), { _tag: "Unreadable" as const, message })
+        ),
+      )
     }, Effect.orDie)
 
     /** Entries for the change log, from a CTE `changed` of accounts with their status before and after. */
@@ -192,20 +204,19 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       }))
     }, orDie)
 
-    const release = (grant: LeasedGrant) =>
-      Effect.asVoid(
-        orDie(sql`update ${t.grants} set lease_until = null where id = ${grant.id} and lease_fence = ${grant.fence}`),
-      )
-
     const accessToken = Effect.fnUntraced(function* (id: GrantId, resource: Resource, minValiditySeconds: number) {
       const rows = yield* sql<{ secret: Uint8Array; expires_at: Date }>`
         select secret, expires_at from ${t.access_tokens} where grant_id = ${id} and resource = ${resource}
         and expires_at > now() + make_interval(secs => ${minValiditySeconds})`
       const row = rows[0]
       if (row === undefined) return Option.none()
-      const token = yield* vault.open(accessOwner(id, resource), row.secret)
-      return Option.some({ token, expiresAt: DateTime.fromDateUnsafe(row.expires_at) })
-    }, Effect.orDie)
+      const expiresAt = DateTime.fromDateUnsafe(row.expires_at)
+      // What cannot be read is not there: another one is to be had.
+      return Option.map(yield* Effect.option(vault.open(accessOwner(id, resource), row.secret)), (token) => ({
+        token,
+        expiresAt,
+      }))
+    }, orDie)
 
     const postpone = (id: GrantId, seconds: number) =>
       Effect.asVoid(orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds})

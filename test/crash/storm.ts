@@ -53,10 +53,12 @@ export interface Summary {
   readonly redemptions: number
   /** Most requests at once. */
   readonly peaks: { readonly token: number; readonly graph: number; readonly mailbox: number }
-  /** Other than old tokens shown again of accounts that were lost at a kill. */
+  /** Other than the two kinds below. */
   readonly violations: ReadonlyArray<Violation>
   /** Old tokens shown again, of accounts that were lost at a kill. */
   readonly shownAgain: number
+  /** Requests of a process that was started before a pause was over: pauses die with the process that was asked for them. */
+  readonly forgottenPauses: number
   /** Items of all runs by kind of run, outcome and, where it failed, code. */
   readonly items: Readonly<Record<string, number>>
   /** Accounts whose stored mail differs from the mailbox, in number. */
@@ -68,6 +70,9 @@ export interface Summary {
 /** Work of every kind at its default concurrency: imports and refreshes 5 each, schedules 10, syncs 5. */
 export const mostTokenRequests = 5 + 5 + 10 + 5
 export const mostGraphRequests = 5 * 4
+
+/** Milliseconds that the provider asks to wait. */
+const retryAfter = 1_000
 
 /** Reads what the simulator saw from one kill to the next. */
 class Observer {
@@ -120,7 +125,7 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
     apps: 4,
     latency: "50 millis",
     hangLimit: "1 second",
-    retryAfter: "1 second",
+    retryAfter,
   })
   const observer = new Observer(simulator)
   const installation = yield* install(engine, yield* serveSimulator(simulator), {
@@ -130,12 +135,12 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
   })
   const runs: Array<string> = []
 
+  const kills: Array<number> = []
   const stage: Stage = { installation, simulator, lost: [] }
   const crash = Effect.fnUntraced(function* (service: Service) {
-    console.error("kill", Date.now())
+    kills.push(Date.now())
     yield* kill(stage, service, { ages: !options.waits, concurrency: mostTokenRequests })
     observer.note()
-    console.error("idle", Date.now(), observer.violations)
   })
   const reaches = (service: Service, id: string, share: number) =>
     eventually("the run goes on", runOf(service, id), (run) => run.processed >= run.total * share, "3 minutes")
@@ -198,6 +203,8 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
   const lost = new Set(stage.lost)
   const isShownAgain = ({ email, kind }: Violation) =>
     kind === "reused-refresh-token" && email !== undefined && lost.has(email)
+  const isForgotten = ({ at, kind }: Violation) =>
+    kind === "before-retry-after" && kills.some((kill) => at >= kill && at < kill + retryAfter)
   const summary: Summary = {
     engine,
     mode,
@@ -211,7 +218,8 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
     requests: observer.requests,
     redemptions: observer.redemptions,
     peaks: observer.peaks,
-    violations: observer.violations.filter((violation) => !isShownAgain(violation)),
+    violations: observer.violations.filter((violation) => !isShownAgain(violation) && !isForgotten(violation)),
+    forgottenPauses: observer.violations.filter(isForgotten).length,
     shownAgain: observer.violations.filter(isShownAgain).length,
     items: tally(items.flat()),
     outOfStep,

@@ -77,6 +77,7 @@ export const storeRows = (
       if (created.size < fresh.length) existing = yield* findExisting(context, rows)
     }
     const duplicates = rows.filter((row) => !results.has(accountKey(row)))
+    if (options.onDuplicate === "update" && !options.dryRun) yield* lockGrants(context, duplicates, existing)
     const known = options.onDuplicate === "update"
       ? yield* knownTokens(context, duplicates, existing)
       : new Set<string>()
@@ -129,6 +130,18 @@ const findExisting = ({ database: { sql, tables: t } }: Context, rows: ReadonlyA
       join ${t.grants} g on g.id = a.grant_id`,
     (found) => new Map(found.map((account) => [`${account.provider}:${account.email_key}`, account])),
   )
+
+/** Before their tokens are looked at: what another import, or a redemption, stores meanwhile is known by then. */
+const lockGrants = (
+  { database: { sql, tables: t } }: Context,
+  rows: ReadonlyArray<NewRow>,
+  existing: ReadonlyMap<string, Existing>,
+) => {
+  const grantIds = rows.flatMap((row) => existing.get(accountKey(row))?.grant_id ?? [])
+  return grantIds.length === 0
+    ? Effect.void
+    : sql`select 1 from ${t.grants} where id = any(${column("uuid", grantIds)}) order by id for update`
+}
 
 /** The keys of rows whose token their grant has, or has had. */
 const knownTokens = Effect.fnUntraced(function* (
@@ -236,7 +249,10 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
   )
 })
 
-/** The new token takes the place of the old one, whose hash stays; the account is `pending` until it is redeemed. */
+/**
+ * The new token takes the place of the old one, whose hash stays; the account is `pending` until it is redeemed. One that
+ * the operator has disabled stays so.
+ */
 const replaceTokens = Effect.fnUntraced(function* (
   context: Context,
   updates: ReadonlyArray<readonly [NewRow, Existing]>,
@@ -247,12 +263,13 @@ const replaceTokens = Effect.fnUntraced(function* (
   const appId = yield* appIds(context, updates.map(([row]) => row))
   const grantIds = column("uuid", updates.map(([, account]) => account.grant_id))
   const dues = yield* firstDue(context, updates.length, verify)
-  yield* sql`select 1 from ${t.grants} where id = any(${grantIds}) order by id for update`
   yield* sql`insert into ${t.grant_tokens} (grant_id, hash) select id, token_hash from ${t.grants}
     where id = any(${grantIds}) on conflict do nothing`
   yield* sql`update ${t.grants} g set app_id = new.app_id, secret = new.secret, token_hash = new.hash,
       version = g.version + 1, failures = 0, failing_since = null, failure_class = null, failure_code = null,
-      failure_message = null, failed_at = null, due_at = now() + make_interval(secs => new.due)
+      failure_message = null, failed_at = null, due_at = case when exists (
+        select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled'
+      ) then now() + make_interval(secs => new.due) end
     from unnest(${grantIds}, ${column("uuid", updates.map(([row]) => appId(row)))},
       ${
     column(
@@ -264,8 +281,9 @@ const replaceTokens = Effect.fnUntraced(function* (
       as new (id, app_id, secret, hash, due)
     where g.id = new.id`
   yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
-  yield* sql`update ${t.accounts} a set email = new.email, channel = new.channel, status = 'pending', status_reason = null,
-      sync_due_at = null, updated_at = now(),
+  yield* sql`update ${t.accounts} a set email = new.email, channel = new.channel, sync_due_at = null,
+      status = case a.status when 'disabled' then a.status else 'pending' end,
+      status_reason = case a.status when 'disabled' then a.status_reason end, updated_at = now(),
       tags = (select coalesce(array_agg(distinct tag), '{}') from (
         select unnest(a.tags) as tag union select jsonb_array_elements_text(new.tags::jsonb)) all_tags)
     from unnest(${column("uuid", updates.map(([, account]) => account.id))}, ${
@@ -278,7 +296,7 @@ const replaceTokens = Effect.fnUntraced(function* (
     where a.id = new.id`
   yield* appendChanges(
     database,
-    updates.filter(([, { status }]) => status !== "pending").map(([, { id, status }]) =>
+    updates.filter(([, { status }]) => status !== "pending" && status !== "disabled").map(([, { id, status }]) =>
       statusChange(id, status, "pending")
     ),
   )

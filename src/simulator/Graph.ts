@@ -140,7 +140,10 @@ export class Graph {
     const { settings, violations } = this.world
     const { email } = call.mailbox
     use.attempts++
-    if (use.pause.isBroken(now)) violations.add({ kind: "before-retry-after", at: now, email, detail: "Graph mailbox" })
+    if (use.pause.isBroken(now)) {
+      const after = use.pause.age(now)
+      violations.add({ kind: "before-retry-after", at: now, email, detail: "Graph mailbox", after })
+    }
     const remaining = use.count(now)
     if (crowded) violations.add({ kind: "mailbox-concurrency", at: now, email, detail: `${use.inFlight} at once` })
     if (remaining !== undefined) violations.add({ kind: "mailbox-rate", at: now, email })

@@ -29,6 +29,11 @@ export class Pause {
   isBroken(now: number): boolean {
     return now > this.from + 100 && now < this.until - 5
   }
+
+  /** Milliseconds since a wait was asked for last. */
+  age(now: number): number {
+    return now - this.from
+  }
 }
 
 /** Use of one mailbox by one app. */

@@ -73,8 +73,10 @@ export class MicrosoftToken {
     const token = form.get("refresh_token")
     const held = token === null ? undefined : grants.readRefreshToken(token)
     const email = held === undefined ? {} : { email: population.email(held.index) }
-    if (app !== undefined && this.world.pause(app.index).isBroken(now)) {
-      violations.add({ kind: "before-retry-after", at: now, detail: `token endpoint, app ${app.clientId}`, ...email })
+    const pause = app === undefined ? undefined : this.world.pause(app.index)
+    if (app !== undefined && pause?.isBroken(now)) {
+      const detail = `token endpoint, app ${app.clientId}`
+      violations.add({ kind: "before-retry-after", at: now, detail, after: pause.age(now), ...email })
     }
     if (!admitted) {
       return {

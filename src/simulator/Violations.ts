@@ -32,6 +32,8 @@ export interface Violation {
   readonly at: number
   readonly email?: string
   readonly detail?: string
+  /** Of `before-retry-after`: milliseconds since the wait was asked for. */
+  readonly after?: number
 }
 
 /** Only so many are kept one by one; all are counted. */

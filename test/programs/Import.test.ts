@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Latch, Layer, Option, Redacted, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Latch, Option, Redacted, Scope, Stream } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
 import type { RunRequests } from "../../src/programs/RunRequests.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
@@ -12,16 +12,16 @@ import {
   failing,
   fleet,
   grantOf,
+  held,
   importAgain,
   type Member,
-  process,
   rotated,
   Script,
   statusOf,
 } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { eventually } from "../support/processes.ts"
-import { body, counts, ended, importOptions, itemsOf, outcomes, own, runOf, startProcess } from "./worker.ts"
+import { body, counts, ended, importOptions, itemsOf, outcomes, runOf, startProcess } from "./worker.ts"
 
 const clientId = newId()
 const header = "email,client_id,refresh_token"
@@ -318,8 +318,8 @@ await onDatabases("Import", fleet, (it, engine) => {
     Effect.gen(function* () {
       const requests = yield* startProcess(new Script())
       const all = names(600)
-      const before = yield* runsOf()
       for (const end of ["fails", "is interrupted", "is not in its format"] as const) {
+        const before = yield* runsOf()
         const key = newId()
         const half = yield* Deferred.make<void>()
         const gate = yield* Latch.make()
@@ -349,7 +349,6 @@ await onDatabases("Import", fleet, (it, engine) => {
         // The key is free, for any body.
         const again = yield* importing(requests, fileOf(names(1)), {}, key)
         yield* ended(again)
-        yield* (yield* Database).sql.pipe((sql) => sql`select 1`, orDie)
       }
       const { sql, tables: t } = yield* Database
       assert.strictEqual((yield* orDie(sql`select 1 from ${t.runs} where state = 'uploading'`)).length, 0)
@@ -413,21 +412,17 @@ await onDatabases("Import", fleet, (it, engine) => {
   it.effect("stops at a cancel, and keeps nothing of the rows that are not stored yet", () =>
     Effect.gen(function* () {
       const script = new Script()
-      script.answer = () => Effect.never
-      const gate = yield* Deferred.make<void>()
-      script.answer = () => Effect.andThen(Deferred.succeed(gate, undefined), Effect.never)
-      const scope = yield* Scope.make()
-      const requests = yield* Scope.provide(
-        startProcess(script),
-        scope,
-      )
+      const gate = held()
+      script.answer = gate.answer
+      const requests = yield* startProcess(script)
       const run = yield* importing(requests, fileOf(names(20)))
-      yield* Deferred.await(gate)
+      yield* gate.asked
       assert.isTrue(yield* requests.cancel(run.id))
       const after = yield* ended(run)
       assert.deepInclude(counts(after), { state: "cancelled", processed: 0 })
       const { sql, tables: t } = yield* Database
       assert.strictEqual((yield* orDie(sql`select 1 from ${t.import_blocks} where run_id = ${run.id}`)).length, 0)
+      yield* gate.release
     }))
 
   it.effect("adds a single account, unless there is one", () =>

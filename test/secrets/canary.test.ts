@@ -358,8 +358,12 @@ const throughFaults = Effect.fnUntraced(function* (engine: Engine) {
     MAILFLEET_SCHEDULES: "off",
     MAILFLEET_ENCRYPTION_KEYS: `k2:${btoa(marker.padEnd(32).slice(0, 32))}`,
   }, trace)
-  yield* third.send("/v1/refreshes", post("application/json", `{"filter":{"search":"sim00005"}}`))
-  yield* eventually("the fault is logged", Effect.sync(third.output), (output) => /level=ERROR/.test(output))
+  const started = yield* third.send("/v1/refreshes", post("application/json", `{"filter":{"search":"sim00005"}}`))
+  const { id } = decode(Run, started)
+  yield* eventually("the run ends", third.send(`/v1/runs/${id}`), (seen) => hasEnded(decode(Run, seen)))
+  const items = yield* third.send(`/v1/runs/${id}/items`)
+  assert.match(items.text, /"outcome":"failed"/)
+  assertClean("an item without the key", items.text, secrets)
   yield* third.kill
   assertClean("the log without the key", third.output(), secrets)
 })

@@ -168,7 +168,7 @@ describe("a killed import", () => {
           const origin = yield* serveSimulator(simulator)
           const installation = yield* install(engine, origin, { MAILFLEET_SCHEDULES: "off" })
           yield* proof({ installation, simulator, lost: [] }, mode)
-        }), { concurrent: true, timeout: 150_000 })
+        }), { concurrent: true, timeout: 240_000 })
     }
   }
 })

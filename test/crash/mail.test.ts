@@ -130,6 +130,6 @@ describe("a killed sync", () => {
         const simulator = yield* make({ accounts: mailboxes, messages, latency: "40 millis" })
         const installation = yield* install(engine, yield* serveSimulator(simulator), { MAILFLEET_SCHEDULES: "off" })
         yield* proof(installation, simulator)
-      }), { concurrent: true, timeout: 150_000 })
+      }), { concurrent: true, timeout: 240_000 })
   }
 })

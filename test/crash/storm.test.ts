@@ -23,6 +23,6 @@ describe("a storm with three kills", () => {
         assert.isAtMost(end.peaks.graph, mostGraphRequests)
         assert.isAtMost(end.peaks.mailbox, 4)
         assert.isAbove(end.requests.faults, 30)
-      }), { concurrent: true, timeout: 150_000 })
+      }), { concurrent: true, timeout: 240_000 })
   }
 })

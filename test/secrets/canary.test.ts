@@ -448,7 +448,7 @@ describe("no secret comes out", () => {
   for (const [index, engine] of engines.entries()) {
     // What does not differ from engine to engine is looked at on one.
     const first = index === 0
-    const options = { concurrent: true, timeout: 120_000 }
+    const options = { concurrent: true, timeout: 240_000 }
     it.live(
       `of a process, its database or its commands (${engine})`,
       () => first ? throughFaults(engine) : throughProcess(engine),
@@ -478,5 +478,5 @@ describe("no secret comes out", () => {
           assert.strictEqual(code, 2, output)
           assertClean("what is said of a setting", output, [marker, key])
         }), { concurrency: 2, discard: true })
-    }), { concurrent: true, timeout: 60_000 })
+    }), { concurrent: true, timeout: 120_000 })
 })

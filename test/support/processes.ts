@@ -205,7 +205,7 @@ const startService = Effect.fnUntraced(
       "the process listens",
       Effect.sync(() => /^listening on (\S+)$/m.exec(output)?.[1]),
       (url) => url !== undefined || ended,
-      "60 seconds",
+      "90 seconds",
     )
     if (url === undefined) return yield* new NotYet({ message: `the process ended: ${output}` })
 

@@ -68,6 +68,9 @@ export class Database extends Context.Service<Database, {
   static readonly layerPostgres: Layer.Layer<Database, DatabaseError, Settings> = Layer.unwrap(
     Effect.gen(function* () {
       const settings = yield* Settings
+      const unreachable = new DatabaseError({
+        message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login`,
+      })
       const client = PgClient.layer({
         url: Option.getOrUndefined(settings.databaseUrl),
         applicationName: "mailfleet",
@@ -76,14 +79,12 @@ export class Database extends Context.Service<Database, {
         // Not multiplexed: with pipelining, statements of this client version (4.0.5) sometimes never complete.
         multiplex: false,
         connectTimeout: "10 seconds",
-      }).pipe(Layer.catchCause(() =>
-        Layer.effectContext(Effect.fail(
-          new DatabaseError({
-            message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login`,
-          }),
-        ))
-      ))
-      return Database.layerClient.pipe(Layer.provide(client))
+      }).pipe(Layer.catchCause(() => Layer.effectContext(Effect.fail(unreachable))))
+      // The client connects at its first statement only.
+      const answers = Layer.effectDiscard(
+        Effect.flatMap(PgClient.PgClient, (sql) => Effect.mapError(sql`select 1`, () => unreachable)),
+      )
+      return Database.layerClient.pipe(Layer.provide(answers), Layer.provide(client))
     }),
   )
 }

@@ -2,9 +2,11 @@
 import type { Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import fleet from "./0001_fleet.ts"
+import refresh from "./0002_refresh.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
 > = {
   "0001_fleet": fleet,
+  "0002_refresh": refresh,
 }

@@ -4,11 +4,13 @@ import { Effect, Layer } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
+import { apps } from "./commands/Apps.ts"
 import { demo } from "./commands/Demo.ts"
 import { layerPresenter, teardown } from "./commands/ExitCode.ts"
 import { importCommand } from "./commands/Import.ts"
 import { keys } from "./commands/Keys.ts"
 import { migrate } from "./commands/Migrate.ts"
+import { policies } from "./commands/Policies.ts"
 import { refresh } from "./commands/Refresh.ts"
 import { runs } from "./commands/Runs.ts"
 import { serve } from "./commands/Serve.ts"
@@ -19,7 +21,7 @@ const mailfleet = Command.make("mailfleet").pipe(
   Command.withDescription("Keeps a fleet of OAuth mailboxes signed in and in sync."),
   Command.withSubcommands([
     { group: "Run", commands: [serve, demo, simulate] },
-    { group: "At a running server", commands: [importCommand, refresh, sync, accounts, runs] },
+    { group: "At a running server", commands: [importCommand, refresh, sync, accounts, apps, policies, runs] },
     { group: "Set up", commands: [migrate, keys] },
   ]),
 )

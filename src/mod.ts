@@ -8,8 +8,6 @@
 
 // Layers and programs
 export {
-  type AccessTokenOptions,
-  AccountNotFound,
   type AccountSelection,
   type ImportFile,
   ImportFileBroken,
@@ -20,9 +18,12 @@ export {
 } from "./schedules/Mailfleet.ts"
 export type { MailfleetOptions } from "./schedules/MailfleetOptions.ts"
 export type { AccessToken } from "./oauth/Tokens.ts"
+export type { AccessTokenOptions } from "./programs/AccessTokens.ts"
 export type { AccountFilter, AccountPatch } from "./storage/Accounts.ts"
+export type { AppPatch } from "./storage/Apps.ts"
 export type { MessageFilter } from "./storage/Messages.ts"
-export type { FleetStats, Lag } from "./storage/Stats.ts"
+export type { AppLag, Lag, RefreshLag } from "./storage/RefreshLag.ts"
+export type { FleetStats } from "./storage/Stats.ts"
 
 // The HTTP API; its typed client is `client.ts`
 export { Api } from "./api/Api.ts"
@@ -31,13 +32,18 @@ export { Api } from "./api/Api.ts"
 export { ProviderError } from "./domain/ProviderError.ts"
 export { codeOf, FailureClass, isRetryable } from "./domain/FailureClass.ts"
 export { SettingsError } from "./domain/Settings.ts"
+export { AccountNotFound, WrongResource } from "./programs/AccessTokens.ts"
+export { DuplicateApp } from "./programs/AppRequests.ts"
 export { DuplicateAccount, ImportRefused, type NewAccount } from "./programs/RunRequests.ts"
 export { InvalidCursor } from "./storage/Cursor.ts"
 export { DatabaseError } from "./storage/Database.ts"
 export { IdempotencyConflict } from "./storage/Runs.ts"
 
 // The words of the domain
-export { Account, AccountStatus, Channel, Failure, Provider, Resource } from "./domain/Account.ts"
+export { Account, AccountStatus, Channel, Failure, Provider, RefreshPolicy, Resource } from "./domain/Account.ts"
+export { App, InvalidApp, type NewApp } from "./domain/App.ts"
+export { AuditEntry } from "./domain/AuditEntry.ts"
+export { Event, EventKind } from "./domain/Event.ts"
 export { AccountId, FolderId, GrantId, MessageId, RunId } from "./domain/Ids.ts"
 export type { ImportFormat } from "./domain/ImportFile.ts"
 export {
@@ -51,3 +57,4 @@ export {
   MessageWithBody,
 } from "./domain/Mail.ts"
 export { ItemError, OnDuplicate, Outcome, Run, RunItem, RunKind, RunState } from "./domain/Run.ts"
+export { TagPolicy } from "./domain/TagPolicy.ts"

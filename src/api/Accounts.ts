@@ -1,7 +1,7 @@
 /** Accounts, and the access tokens they give. */
 import { Duration, Effect, Option, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { AccountStatus, Channel, Provider, Resource } from "../domain/Account.ts"
+import { AccountStatus, Channel, Provider, RefreshPolicy, Resource } from "../domain/Account.ts"
 import { parseDuration } from "../domain/Settings.ts"
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
@@ -34,10 +34,12 @@ export const AccountPatch = Schema.Struct({
   /** Replaces all tags. */
   tags: Schema.optionalKey(Tags),
   channel: Schema.optionalKey(Channel),
+  /** `null`: that of its tags, else `keep-alive`. */
+  refreshPolicy: Schema.optionalKey(Schema.NullOr(RefreshPolicy)),
 }).annotate({ examples: [{ status: "disabled" }, { tags: ["support", "eu"] }] })
   .check(Schema.makeFilter((patch) => Object.keys(patch).length > 0, {
     identifier: "AccountPatch",
-    expected: "at least one of status, tags and channel",
+    expected: "at least one of status, tags, channel and refreshPolicy",
   }))
 
 export const IssuedToken = Schema.Struct({
@@ -102,7 +104,8 @@ export class Accounts extends HttpApiGroup.make("accounts")
       error: NotFound,
     }).annotateMerge(OpenApi.annotations({
       summary: "Change an account",
-      description: "Switches it off or on, replaces its tags, or changes the channel that its mail is read by.",
+      description:
+        "Switches it off or on, replaces its tags, or changes the channel that its mail is read by or its refresh policy.",
     })),
     HttpApiEndpoint.delete("remove", "/v1/accounts/:id", { params, error: NotFound }).annotateMerge(
       OpenApi.annotations({

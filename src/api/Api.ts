@@ -1,16 +1,20 @@
 /** The HTTP API as a whole: what server, client and OpenAPI document are derived from. */
 import { HttpApi, OpenApi } from "effect/http-api"
 import { Accounts } from "./Accounts.ts"
+import { Apps } from "./Apps.ts"
+import { Audit } from "./Audit.ts"
 import { documented } from "./Documentation.ts"
+import { Events } from "./Events.ts"
 import { Imports } from "./Imports.ts"
 import { Mail } from "./Mail.ts"
 import { Health, Operations } from "./Operations.ts"
+import { Policies } from "./Policies.ts"
 import { Runs } from "./Runs.ts"
 import { version } from "./Version.ts"
 import { Work } from "./Work.ts"
 
 export class Api extends HttpApi.make("mailfleet")
-  .add(Imports, Work, Runs, Accounts, Mail, Operations, Health)
+  .add(Imports, Work, Runs, Accounts, Apps, Policies, Mail, Events, Audit, Operations, Health)
   // All issues at once. A misspelt field in a body is refused: a filter without it would select more than was meant.
   .annotate(HttpApi.QueryParseOptions, { errors: "all" })
   .annotate(HttpApi.HeadersParseOptions, { errors: "all" })

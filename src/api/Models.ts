@@ -1,12 +1,20 @@
 /** The nouns of the domain under the names that the OpenAPI document gives them. */
 import * as AccountModel from "../domain/Account.ts"
+import * as AuditModel from "../domain/AuditEntry.ts"
+import * as EventModel from "../domain/Event.ts"
+import * as AppModel from "../domain/App.ts"
 import * as MailModel from "../domain/Mail.ts"
 import * as RunModel from "../domain/Run.ts"
+import * as TagPolicyModel from "../domain/TagPolicy.ts"
 
 export const Account = AccountModel.Account.annotate({ identifier: "Account" })
+export const App = AppModel.App.annotate({ identifier: "App" })
 export const Run = RunModel.Run.annotate({ identifier: "Run" })
 export const RunItem = RunModel.RunItem.annotate({ identifier: "RunItem" })
 export const Folder = MailModel.Folder.annotate({ identifier: "Folder" })
 export const Message = MailModel.Message.annotate({ identifier: "Message" })
 export const MessageWithBody = MailModel.MessageWithBody.annotate({ identifier: "MessageWithBody" })
+export const Event = EventModel.Event.annotate({ identifier: "Event" })
+export const AuditEntry = AuditModel.AuditEntry.annotate({ identifier: "AuditEntry" })
 export const Change = MailModel.Change.annotate({ identifier: "Change" })
+export const TagPolicy = TagPolicyModel.TagPolicy.annotate({ identifier: "TagPolicy" })

@@ -1,7 +1,8 @@
 /** Health, metrics and the fleet at a glance. */
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { AccountStatus, Provider } from "../domain/Account.ts"
+import { AccountStatus, Provider, RefreshPolicy } from "../domain/Account.ts"
+import { FailureClass } from "../domain/FailureClass.ts"
 import { RunState } from "../domain/Run.ts"
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
@@ -10,6 +11,27 @@ import { NotReady } from "./Problems.ts"
 /** Work that is due: how much, and for how many seconds the oldest of it has waited. */
 const Lag = Schema.Struct({ due: Schema.Int, lagSeconds: Schema.Finite })
 
+/** What is overdue of one app at one tenant, under one policy. */
+const AppLag = Schema.Struct({
+  appId: Schema.String,
+  provider: Provider,
+  clientId: Schema.String,
+  tenant: Schema.String,
+  policy: RefreshPolicy,
+  ...Lag.fields,
+})
+
+/** Overdue: the policy wants the grant redeemed by now, and no process is working on it. */
+const Refresh = Schema.Struct({
+  ...Lag.fields,
+  /** Only what is overdue; longest lag first, at most 100. */
+  byApp: Schema.Array(AppLag),
+  /** What is overdue beyond those 100. */
+  others: Schema.Record(RefreshPolicy, Lag),
+  /** Grants whose last redemption failed. */
+  failing: Schema.Record(FailureClass, Schema.Int),
+})
+
 export const Stats = Schema.Struct({
   accounts: Schema.Struct({
     total: Schema.Int,
@@ -17,7 +39,7 @@ export const Stats = Schema.Struct({
     byProvider: Schema.Record(Provider, Schema.Int),
   }),
   messages: Schema.Int,
-  refresh: Lag,
+  refresh: Refresh,
   sync: Lag,
   runs: Schema.Record(RunState, Schema.Int),
 }).annotate({ identifier: "Stats" })
@@ -29,13 +51,18 @@ export class Operations extends HttpApiGroup.make("operations")
     HttpApiEndpoint.get("stats", "/v1/stats", { success: Stats }).annotateMerge(OpenApi.annotations({
       summary: "The fleet at a glance",
       description:
-        "Accounts by status and provider, stored messages, how far refreshing and syncing lag behind, runs by state.",
+        "Accounts by status and provider, stored messages, how far refreshing and syncing lag behind, runs by state. " +
+        "The refresh lag is for how long the oldest overdue grant has waited: one that its policy wants redeemed by now " +
+        "and that no process is working on, whether or not the provider keeps us waiting. In a fleet so large that " +
+        "counting takes more than 0.2 s, each process keeps what it counted for ten times as long as that took, at most 30 s.",
     })),
     HttpApiEndpoint.get("metrics", "/metrics", {
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" })),
     }).annotateMerge(OpenApi.annotations({
       summary: "Metrics for Prometheus",
-      description: "In the Prometheus text format. Scrape with the key as the bearer token.",
+      description:
+        "In the Prometheus text format. Scrape with the key as the bearer token. Gauges of the fleet are those of the " +
+        "stats, and kept as these are.",
     })),
   )
   .middleware(Boundary)

@@ -68,6 +68,13 @@ export class DuplicateAccount extends HttpApiError.Problem<DuplicateAccount>()(
   { code: Schema.tag("duplicate_account"), accountId: Schema.String },
 ) {}
 
+/** An app of this provider, client id and tenant is there already. */
+export class DuplicateApp extends HttpApiError.Problem<DuplicateApp>()(
+  "DuplicateApp",
+  problem("duplicate_app", 409, "App exists already"),
+  { code: Schema.tag("duplicate_app"), appId: Schema.String },
+) {}
+
 /** The first request with this key is still uploading. */
 export class IdempotencyKeyInUse extends HttpApiError.Problem<IdempotencyKeyInUse>()(
   "IdempotencyKeyInUse",
@@ -98,6 +105,8 @@ export class AccountUnusable extends HttpApiError.Problem<AccountUnusable>()(
     code: Schema.Literals(["needs_reauth", "account_blocked", "consent_required", "account_disabled"]),
     /** The provider's own code, such as `AADSTS700082`. */
     providerCode: Schema.optionalKey(Schema.String),
+    /** The provider's own id of the exchange, for its support. */
+    traceId: Schema.optionalKey(Schema.String),
   },
 ) {}
 
@@ -154,6 +163,8 @@ export class ProviderUnavailable extends HttpApiError.Problem<ProviderUnavailabl
     ]),
     /** The provider's own code, such as `AADSTS7000215`. */
     providerCode: Schema.optionalKey(Schema.String),
+    /** The provider's own id of the exchange, for its support. */
+    traceId: Schema.optionalKey(Schema.String),
   },
 ) {}
 

@@ -35,6 +35,10 @@ const details = (account: Account, now: DateTime.DateTime): string => {
     ["client id", account.clientId],
     ["tenant", account.tenant],
     ["token", `version ${token.version}`],
+    [
+      "policy",
+      account.refreshPolicy === undefined ? token.policy : `${token.policy}; its own: ${account.refreshPolicy}`,
+    ],
     ["refreshed", absolute(token.refreshedAt, now)],
     ["access ends", absolute(token.expiresAt, now)],
     ["next refresh", absolute(token.nextRefreshAt, now, upcoming)],

@@ -144,9 +144,16 @@ const endOfLog = Effect.gen(function* () {
   return page.nextCursor
 })
 
+/** The default numbers, written out: the floors are reckoned from them. */
+const concurrency = {
+  importConcurrency: 5,
+  refreshConcurrency: 5,
+  backgroundRefreshConcurrency: 10,
+  syncConcurrency: 5,
+} as const
+
 const jobs = Effect.fn("Demo.jobs")(function* (stage: Stage) {
   const { latencyMillis, spacingMillis, simulator } = stage
-  const settings = yield* Settings
   const accounts = yield* Accounts
   const timings: Array<Timing> = []
 
@@ -154,10 +161,10 @@ const jobs = Effect.fn("Demo.jobs")(function* (stage: Stage) {
     job: "import",
     accounts: mailboxes,
     oneByOneMillis: mailboxes * latencyMillis,
-    floorMillis: floorMillis(mailboxes, settings.importConcurrency, latencyMillis),
+    floorMillis: floorMillis(mailboxes, concurrency.importConcurrency, latencyMillis),
     measuredMillis: yield* followRun("import", mailboxes, importRows(simulator, 0, mailboxes, true)),
     seenAtOnce: simulator.counters().token.peak,
-    allowedAtOnce: settings.importConcurrency,
+    allowedAtOnce: concurrency.importConcurrency,
   })
 
   simulator.resetCounters()
@@ -165,10 +172,10 @@ const jobs = Effect.fn("Demo.jobs")(function* (stage: Stage) {
     job: "refresh",
     accounts: mailboxes,
     oneByOneMillis: mailboxes * latencyMillis,
-    floorMillis: floorMillis(mailboxes, settings.refreshConcurrency, latencyMillis),
+    floorMillis: floorMillis(mailboxes, concurrency.refreshConcurrency, latencyMillis),
     measuredMillis: yield* followRun("refresh", mailboxes, refreshAll),
     seenAtOnce: simulator.counters().token.peak,
-    allowedAtOnce: settings.refreshConcurrency,
+    allowedAtOnce: concurrency.refreshConcurrency,
   })
 
   simulator.resetCounters()
@@ -181,12 +188,12 @@ const jobs = Effect.fn("Demo.jobs")(function* (stage: Stage) {
   )
   const { graph, mailboxes: seen } = simulator.counters()
   // What no client can beat: the waiting of the lanes, and the requests at four at once in each of the mailboxes in work.
-  const work = (graph.requests * latencyMillis) / (settings.syncConcurrency * 4)
+  const work = (graph.requests * latencyMillis) / (concurrency.syncConcurrency * 4)
   timings.push({
     job: "background sync",
     accounts: mailboxes,
     oneByOneMillis: mailboxes * spacingMillis + graph.requests * latencyMillis,
-    floorMillis: floorMillis(mailboxes, settings.syncConcurrency, 0, spacingMillis) + work,
+    floorMillis: floorMillis(mailboxes, concurrency.syncConcurrency, 0, spacingMillis) + work,
     measuredMillis: measuredSync,
     seenAtOnce: seen.peak,
     allowedAtOnce: 4,
@@ -212,10 +219,10 @@ const jobs = Effect.fn("Demo.jobs")(function* (stage: Stage) {
     job: "background refresh",
     accounts: fleet,
     oneByOneMillis: fleet * latencyMillis,
-    floorMillis: floorMillis(fleet, settings.backgroundRefreshConcurrency, latencyMillis),
+    floorMillis: floorMillis(fleet, concurrency.backgroundRefreshConcurrency, latencyMillis),
     measuredMillis: yield* followSchedule("background refresh", fleet, BackgroundRefresh.layer, left),
     seenAtOnce: simulator.counters().token.peak,
-    allowedAtOnce: settings.backgroundRefreshConcurrency,
+    allowedAtOnce: concurrency.backgroundRefreshConcurrency,
   })
   return timings
 })
@@ -252,10 +259,7 @@ const run = (options: { readonly full: boolean; readonly stay: boolean }) =>
         dataDir,
         microsoftAuthority: provider.url,
         graphUrl: `${provider.url}/v1.0`,
-        importConcurrency: 5,
-        refreshConcurrency: 5,
-        backgroundRefreshConcurrency: 10,
-        syncConcurrency: 5,
+        ...concurrency,
         syncSpacing: Duration.millis(spacingMillis),
         refreshEvery: Duration.days(1),
         syncEvery: Duration.minutes(5),

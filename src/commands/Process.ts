@@ -16,6 +16,8 @@ export const layerProcess = (overrides: Partial<SettingsValues> = {}) =>
     Layer.provideMerge(layerDatabase),
     Layer.provide(FetchHttpClient.layer),
     Layer.provideMerge(layerSettings(overrides)),
+    // Nothing takes the spans of this process: making them would be for nothing.
+    Layer.provideMerge(Layer.succeed(References.TracerEnabled, false)),
   )
 
 /**

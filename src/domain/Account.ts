@@ -1,5 +1,6 @@
 /** Accounts and what describes them. */
 import { Schema } from "effect"
+import { FailureClass } from "./FailureClass.ts"
 import { AccountId, GrantId } from "./Ids.ts"
 
 export const Provider = Schema.Literals(["microsoft", "google"])
@@ -23,6 +24,15 @@ export type Resource = typeof Resource.Type
 export const AccountStatus = Schema.Literals(["pending", "active", "needs_reauth", "blocked", "disabled"])
 export type AccountStatus = typeof AccountStatus.Type
 
+/**
+ * When a grant is redeemed by itself.
+ *
+ * - `keep-alive`: every `MAILFLEET_REFRESH_EVERY`, so that the refresh token does not die of disuse
+ * - `warm`: before its access token ends, so that a valid one is always at hand
+ */
+export const RefreshPolicy = Schema.Literals(["keep-alive", "warm"])
+export type RefreshPolicy = typeof RefreshPolicy.Type
+
 /** The resource that a channel reads through. */
 export const resourceOf = (provider: Provider, channel: Channel): Resource =>
   provider === "google" ? "gmail" : channel === "imap" ? "outlook-imap" : "graph"
@@ -34,6 +44,18 @@ export const Failure = Schema.Struct({
   at: Schema.DateTimeUtcFromString,
 })
 export type Failure = typeof Failure.Type
+
+/** Why the last redemption of a grant failed. Ids are the provider's own, for its support. */
+export const TokenFailure = Schema.Struct({
+  ...Failure.fields,
+  class: FailureClass,
+  traceId: Schema.optionalKey(Schema.String),
+  correlationId: Schema.optionalKey(Schema.String),
+  /** Failures of this class in a row, and since when. */
+  count: Schema.Int,
+  since: Schema.DateTimeUtcFromString,
+})
+export type TokenFailure = typeof TokenFailure.Type
 
 /** One mailbox at one provider. Unique by (provider, address without regard to case). */
 export const Account = Schema.Struct({
@@ -48,6 +70,8 @@ export const Account = Schema.Struct({
   /** Why the status is what it is; absent while all is well. */
   statusReason: Schema.optionalKey(Schema.String),
   tags: Schema.Array(Schema.String),
+  /** The account's own choice; absent = that of its tags, else `keep-alive`. */
+  refreshPolicy: Schema.optionalKey(RefreshPolicy),
   createdAt: Schema.DateTimeUtcFromString,
   updatedAt: Schema.DateTimeUtcFromString,
   token: Schema.Struct({
@@ -56,8 +80,11 @@ export const Account = Schema.Struct({
     refreshedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
     /** When the newest cached access token ends. */
     expiresAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    /** What is followed: the account's own policy, or that of its tags, or of another account on the same grant. */
+    policy: RefreshPolicy,
+    /** When it is tried next; null = not by itself. */
     nextRefreshAt: Schema.NullOr(Schema.DateTimeUtcFromString),
-    lastError: Schema.optionalKey(Failure),
+    lastError: Schema.optionalKey(TokenFailure),
   }),
   sync: Schema.Struct({
     /** End of the last complete round over all folders. */

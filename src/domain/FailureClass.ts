@@ -24,6 +24,9 @@ export const FailureClass = Schema.Literals([
 ])
 export type FailureClass = typeof FailureClass.Type
 
+/** What a failure concerns beyond the one request: everything of the app, one tenant of it, or the grant alone. */
+export type Reach = "app" | "tenant" | "grant"
+
 /** The stable codes that run items and accounts show for each class. */
 export const codeOf: Readonly<Record<FailureClass, string>> = {
   throttled: "throttled",

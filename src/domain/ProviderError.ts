@@ -16,10 +16,13 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
   retryAfterMillis: Schema.optionalKey(Schema.Number),
   /** True where nothing was sent: a pause or an open breaker forbade it. */
   notSent: Schema.optionalKey(Schema.Boolean),
+  /** The provider's own ids of the exchange, for its support. */
+  traceId: Schema.optionalKey(Schema.String),
+  correlationId: Schema.optionalKey(Schema.String),
 }) {
   /** The same error with the time to wait. */
   retryAfter(millis: number): ProviderError {
-    const { class: failureClass, code, message, providerCode, notSent } = this
+    const { class: failureClass, code, correlationId, message, notSent, providerCode, traceId } = this
     return new ProviderError({
       class: failureClass,
       code,
@@ -27,6 +30,8 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
       retryAfterMillis: millis,
       ...(providerCode === undefined ? {} : { providerCode }),
       ...(notSent === undefined ? {} : { notSent }),
+      ...(traceId === undefined ? {} : { traceId }),
+      ...(correlationId === undefined ? {} : { correlationId }),
     })
   }
 

@@ -34,12 +34,18 @@ export interface SettingsValues {
   readonly googleTokenUrl: string
   readonly gmailUrl: string
   readonly gmailImap: string
-  readonly importConcurrency: number
-  readonly refreshConcurrency: number
-  readonly backgroundRefreshConcurrency: number
-  readonly syncConcurrency: number
+  readonly importConcurrency: Concurrency
+  readonly refreshConcurrency: Concurrency
+  readonly backgroundRefreshConcurrency: Concurrency
+  readonly syncConcurrency: Concurrency
+  /** Most at once where a concurrency is `auto`, whatever the provider bears. */
+  readonly concurrencyCeiling: number
+  /** Token requests per second under one app, in this process; none = no limit of ours. */
+  readonly tokenRate: Option.Option<number>
   readonly syncSpacing: Duration.Duration
   readonly refreshEvery: Duration.Duration
+  /** How long before its end the access token of a `warm` account is replaced. */
+  readonly warmMargin: Duration.Duration
   readonly syncEvery: Duration.Duration
   readonly schedules: boolean
 }
@@ -73,6 +79,20 @@ const integer = (variable: string, fallback: number, minimum: number, maximum: n
     (value) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum,
     `a whole number from ${minimum} to ${maximum}`,
   ).pipe(Effect.map(Number))
+
+const concurrency = (variable: string, fallback: number) =>
+  text(
+    variable,
+    String(fallback),
+    (value) => value === "auto" || (/^\d{1,5}$/.test(value) && Number(value) >= 1 && Number(value) <= 10_000),
+    "auto or a whole number from 1 to 10000",
+  ).pipe(Effect.map((value): Concurrency => value === "auto" ? value : Number(value)))
+
+const optionalInteger = (variable: string, minimum: number, maximum: number) =>
+  Effect.flatMap(
+    optional(variable),
+    (value) => value === undefined ? Effect.succeedNone : Effect.asSome(integer(variable, minimum, minimum, maximum)),
+  )
 
 const duration = (variable: string, fallback: string, minimum: Duration.Duration) =>
   Effect.gen(function* () {
@@ -159,12 +179,15 @@ const fromEnvironment = Effect.gen(function* () {
     googleTokenUrl: yield* url("MAILFLEET_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
     gmailUrl: yield* url("MAILFLEET_GMAIL_URL", "https://gmail.googleapis.com/gmail/v1"),
     gmailImap: yield* imap("MAILFLEET_GMAIL_IMAP", "imaps://imap.gmail.com:993"),
-    importConcurrency: yield* integer("MAILFLEET_IMPORT_CONCURRENCY", 5, 1, 10_000),
-    refreshConcurrency: yield* integer("MAILFLEET_REFRESH_CONCURRENCY", 5, 1, 10_000),
-    backgroundRefreshConcurrency: yield* integer("MAILFLEET_BACKGROUND_REFRESH_CONCURRENCY", 10, 1, 10_000),
-    syncConcurrency: yield* integer("MAILFLEET_SYNC_CONCURRENCY", 5, 1, 10_000),
+    importConcurrency: yield* concurrency("MAILFLEET_IMPORT_CONCURRENCY", 5),
+    refreshConcurrency: yield* concurrency("MAILFLEET_REFRESH_CONCURRENCY", 5),
+    backgroundRefreshConcurrency: yield* concurrency("MAILFLEET_BACKGROUND_REFRESH_CONCURRENCY", 10),
+    syncConcurrency: yield* concurrency("MAILFLEET_SYNC_CONCURRENCY", 5),
+    concurrencyCeiling: yield* integer("MAILFLEET_CONCURRENCY_CEILING", 512, 1, 10_000),
+    tokenRate: yield* optionalInteger("MAILFLEET_TOKEN_RATE", 1, 1_000),
     syncSpacing: yield* duration("MAILFLEET_SYNC_SPACING", "2 seconds", Duration.zero),
     refreshEvery: yield* duration("MAILFLEET_REFRESH_EVERY", "1 day", Duration.seconds(1)),
+    warmMargin: yield* duration("MAILFLEET_WARM_MARGIN", "10 minutes", Duration.seconds(1)),
     syncEvery: yield* duration("MAILFLEET_SYNC_EVERY", "5 minutes", Duration.seconds(1)),
     schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
   }

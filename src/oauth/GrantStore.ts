@@ -23,9 +23,12 @@ export interface LeasedGrant {
 }
 
 export type LeaseAnswer =
-  | { readonly _tag: "Leased"; readonly grant: LeasedGrant }
+  /** `takenOver`: from a holder that let it run out, as after a crash. */
+  | { readonly _tag: "Leased"; readonly grant: LeasedGrant; readonly takenOver: boolean }
   | { readonly _tag: "Held"; readonly version: number; readonly redeemedAt: number | undefined }
   | { readonly _tag: "Missing" }
+  /** All of its accounts are disabled: nothing may contact the provider. */
+  | { readonly _tag: "Disabled" }
   /** Its secret cannot be decrypted; nobody holds the lease. */
   | { readonly _tag: "Unreadable"; readonly message: string }
 
@@ -39,7 +42,8 @@ export type Settlement =
     readonly expiresInSeconds: number
     /** The rotated refresh token; undefined = the provider sent none, the stored one stays. */
     readonly refreshToken: Redacted.Redacted | undefined
-    readonly dueInSeconds: number
+    /** When it is due next, by the policy that it follows at the time of writing. */
+    readonly dueInSeconds: { readonly keepAlive: number; readonly warm: number }
   }
   | {
     readonly _tag: "Failed"
@@ -47,10 +51,13 @@ export type Settlement =
     readonly class: FailureClass
     readonly code: string
     readonly message: string
+    readonly traceId: string | undefined
+    readonly correlationId: string | undefined
     /** The status that the class calls for; undefined = the accounts stay as they are. */
     readonly status: "needs_reauth" | "blocked" | undefined
-    /** Undefined = no further attempt by itself. */
-    readonly dueInSeconds: number | undefined
+    readonly attemptInSeconds: number
+    /** Whether the due time moves along: no where the grant is not at fault, so that its lag is seen. */
+    readonly movesDue: boolean
   }
 
 /** False: the grant's version moved or the lease was lost meanwhile, and nothing was written. */
@@ -58,8 +65,11 @@ export type Settled = { readonly applied: boolean; readonly expiresAt: DateTime.
 
 /** No call is part of a transaction that its caller is in. */
 export class GrantStore extends Context.Service<GrantStore, {
-  /** Takes the lease for 20 s where nobody holds it. Outlives the token timeout of 8 s and ends by itself after a crash. */
-  readonly lease: (id: GrantId) => Effect.Effect<LeaseAnswer>
+  /**
+   * Takes the leases for 20 s where nobody holds them; answers in the order of `ids`, which are distinct. A lease outlives
+   * the token timeout of 8 s and ends by itself after a crash.
+   */
+  readonly lease: (ids: ReadonlyArray<GrantId>) => Effect.Effect<ReadonlyArray<LeaseAnswer>>
   /** Stores all of them, redemptions together and failures together; durable when it returns, answers in the order of `batch`. */
   readonly settle: (batch: ReadonlyArray<Settlement>) => Effect.Effect<ReadonlyArray<Settled>>
   /** Gives a lease back unused. */
@@ -70,6 +80,8 @@ export class GrantStore extends Context.Service<GrantStore, {
     resource: Resource,
     minValiditySeconds: number,
   ) => Effect.Effect<Option.Option<{ readonly token: Redacted.Redacted; readonly expiresAt: DateTime.Utc }>>
-  /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. */
+  /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. The due time stays. */
   readonly postpone: (id: GrantId, seconds: number) => Effect.Effect<void>
+  /** The app of a grant; none = the grant is gone. */
+  readonly app: (id: GrantId) => Effect.Effect<Option.Option<Pick<AppCredentials, "provider" | "clientId" | "tenant">>>
 }>()("mailfleet/oauth/GrantStore") {}

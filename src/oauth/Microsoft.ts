@@ -87,6 +87,7 @@ const wrongResource: Refusal = {
 const noTenant: Refusal = {
   class: "app",
   message: "the app has no usable tenant; set `common`, its tenant id or its domain",
+  reach: "tenant",
 }
 
 const isStrange = (failureClass: FailureClass): boolean => failureClass === "unknown" || failureClass === "ambiguous"
@@ -125,6 +126,8 @@ const refusalOf = (answer: TokenAnswer, codes: ReadonlyArray<number>): Refusal =
     class: failureClass,
     message: messages[failureClass],
     providerCode: anyCode,
+    // Only the names below come to this class without a code, and they speak of the client itself (RFC 6749 §5.2).
+    ...(failureClass === "app" ? { reach: "app" } : {}),
   })
 
   // Both first rows say "throttled"; the code knows better than the status whom the pause concerns.

@@ -4,14 +4,13 @@
  * Meanings: Microsoft Entra authentication and authorization error codes. That page gives no classes and says that codes
  * may change: the classes are our reading, and a code that is not here is never a verdict by itself.
  */
-import type { FailureClass } from "../domain/FailureClass.ts"
-import type { ThrottleReach } from "./OAuthProvider.ts"
+import type { FailureClass, Reach } from "../domain/FailureClass.ts"
 
 export interface MicrosoftCode {
   readonly class: FailureClass
   readonly message: string
-  /** Set where the class is `throttled`. */
-  readonly reach?: ThrottleReach
+  /** Set where the class is `throttled` or `app`. */
+  readonly reach?: Reach
 }
 
 /** Longer than the window in which identical requests are counted as a loop (Microsoft, breaking changes: 15 in 5 minutes). */
@@ -24,10 +23,15 @@ const all = (
   failureClass: FailureClass,
   usual: string,
   meanings: Meanings,
+  reach?: Reach,
 ): ReadonlyArray<readonly [number, MicrosoftCode]> =>
   Object.entries(meanings).map(([code, text]) => {
     const [meaning, action] = typeof text === "string" ? [text, usual] : text
-    return [Number(code), { class: failureClass, message: `${meaning}; ${action}` }]
+    return [Number(code), {
+      class: failureClass,
+      message: `${meaning}; ${action}`,
+      ...(reach === undefined ? {} : { reach }),
+    }]
   })
 
 const throttled: ReadonlyArray<readonly [number, MicrosoftCode]> = [
@@ -72,6 +76,7 @@ const setSecret = "set the app's current client secret here"
 const permission = "add the permission to the app registration and have an administrator of the tenant consent to it"
 const audience = "give the app a tenant or an audience that fit each other"
 
+/** Who the app is, and whether it may be used at all: true at every tenant. */
 const app = all("app", checkSettings, {
   7000215: ["the client secret is wrong", "set its value here, not its id"],
   7000222: ["the client secret has expired", "make a new one in the app registration and set it here"],
@@ -79,6 +84,12 @@ const app = all("app", checkSettings, {
   700025: ["the app is public and was used with a secret", "remove the secret here"],
   70002: ["the app's credentials were refused", setSecret],
   700027: ["the signature of the app's assertion was refused", "set the certificate that the app registration names"],
+  7000112: ["the app is disabled", "have its owner enable it in the app registration"],
+  70001: ["the app is disabled or not known", "check the client id, and whether the app registration is enabled"],
+}, "app")
+
+/** How the app is used, or what one tenant makes of it: another tenant, or other scopes, may well do. */
+const appAtTenant = all("app", checkSettings, {
   700016: [
     "the app is not known in the tenant",
     "check client id and tenant; an administrator of the tenant may have removed the app and can add it again",
@@ -87,8 +98,6 @@ const app = all("app", checkSettings, {
     "the app is not known in the tenant",
     "check client id and tenant, or have an administrator add the app there",
   ],
-  7000112: ["the app is disabled", "have its owner enable it in the app registration"],
-  70001: ["the app is disabled or not known", "check the client id, and whether the app registration is enabled"],
   50194: [
     "the app belongs to one tenant and was used at the common endpoint",
     "set its own tenant here, or make it multi-tenant",
@@ -126,7 +135,7 @@ const app = all("app", checkSettings, {
   ],
   50011: "the redirect address is not the app's own",
   50049: ["the sign-in service's address is not known to Microsoft", "check MAILFLEET_MICROSOFT_AUTHORITY"],
-})
+}, "tenant")
 
 const scope = all("scope", "have the user, or an administrator, consent again", {
   65001: "nobody has consented to the permission that is asked for",
@@ -206,6 +215,7 @@ export const microsoftCodes: ReadonlyMap<number, MicrosoftCode> = new Map([
   ...throttled,
   ...transient,
   ...app,
+  ...appAtTenant,
   ...scope,
   ...blocked,
   ...needsUser,

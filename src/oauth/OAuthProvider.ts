@@ -2,6 +2,7 @@
 import type { Effect, Redacted } from "effect"
 import { Context } from "effect"
 import type { Provider, Resource } from "../domain/Account.ts"
+import type { Reach } from "../domain/FailureClass.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 
 /** An OAuth client. `secret` only where it is confidential: a public client that sends one is refused (AADSTS700025). */
@@ -23,14 +24,11 @@ export interface Redemption {
   readonly scope?: string
 }
 
-/** What a throttled answer pauses: everything of the app, one tenant of it, or this grant alone. */
-export type ThrottleReach = "app" | "tenant" | "grant"
-
 /** Why a redemption failed. Ids are the provider's own, for its support. */
 export interface RedemptionFailure {
   readonly error: ProviderError
-  /** Set where the class is `throttled`. */
-  readonly reach?: ThrottleReach
+  /** What a throttled answer pauses (class `throttled`), or what a fault of the app stops (class `app`). */
+  readonly reach?: Reach
   readonly traceId?: string
   readonly correlationId?: string
 }

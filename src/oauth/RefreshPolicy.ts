@@ -4,21 +4,36 @@ import type { FailureClass } from "../domain/FailureClass.ts"
 const minute = 60
 const hour = 60 * minute
 const day = 24 * hour
+const week = 7 * day
 
 export interface Verdict {
   readonly status: "needs_reauth" | "blocked" | undefined
-  /** Seconds from now; undefined = no further attempt by itself. */
-  readonly dueInSeconds: number | undefined
+  /** Seconds from now. */
+  readonly attemptInSeconds: number
+  /** Whether the due time moves along. It stays where the grant is not at fault: it has been kept waiting. */
+  readonly movesDue: boolean
 }
 
 /** `invalid_grant` without a known code is believed after three further tries over at least this long. */
 const confirmations = 3
 const confirmationSeconds = 3 * hour
 
+/** While many grants are refused at once, a refusal is believed after two further tries over at least this long. */
+const spikeConfirmations = 2
+const spikeConfirmationSeconds = hour
+
+/** From 0 to 1. */
+type Jitter = number
+
+const spread = (seconds: number, jitter: Jitter) => seconds * (1 + jitter / 10)
+
+/** Doubles with each failure in a row. */
+const backoff = (first: number, most: number, failures: number, jitter: Jitter) =>
+  spread(Math.min(most, first * 2 ** Math.min(failures - 1, 20)), jitter)
+
 /**
  * @param failures failures of this class in a row, this one included
  * @param failingSeconds since the first of them
- * @param jitter from 0 to 1
  */
 export const verdict = (
   failure: {
@@ -28,40 +43,61 @@ export const verdict = (
   },
   failures: number,
   failingSeconds: number,
-  jitter: number,
+  jitter: Jitter,
 ): Verdict => {
-  const spread = (seconds: number) => seconds * (1 + jitter / 10)
-  const backoff = (first: number, most: number) => spread(Math.min(most, first * 2 ** Math.min(failures - 1, 20)))
+  const waits = (attemptInSeconds: number): Verdict => ({ status: undefined, attemptInSeconds, movesDue: false })
+  const doubtful = (attemptInSeconds: number): Verdict => ({ status: undefined, attemptInSeconds, movesDue: true })
+  // What has ended it may pass without a sign (a policy is lifted, consent is given): looked at again, ever more rarely.
+  const dead: Verdict = {
+    status: "needs_reauth",
+    attemptInSeconds: backoff(day, week, failures, jitter),
+    movesDue: true,
+  }
   switch (failure.class) {
     case "throttled":
-      return {
-        status: undefined,
-        dueInSeconds: Math.max((failure.retryAfterMillis ?? 0) / 1_000, backoff(minute, hour)),
-      }
+      return waits(Math.max((failure.retryAfterMillis ?? 0) / 1_000, backoff(minute, hour, failures, jitter)))
     case "transient":
-      return { status: undefined, dueInSeconds: backoff(minute, hour) }
+      return waits(backoff(minute, hour, failures, jitter))
     case "app":
-      return { status: undefined, dueInSeconds: spread(15 * minute) }
+      return waits(spread(15 * minute, jitter))
     case "unknown":
-      return { status: undefined, dueInSeconds: backoff(hour, day) }
-    case "scope":
-      // A new consent may come without any other sign of it, so it is looked for once a day.
-      return { status: "needs_reauth", dueInSeconds: spread(day) }
+      return doubtful(backoff(hour, day, failures, jitter))
     case "blocked":
       // 50053, smart lockout, is temporary in kind.
-      return { status: "blocked", dueInSeconds: spread(failure.providerCode === "AADSTS50053" ? hour : day) }
+      return {
+        status: "blocked",
+        attemptInSeconds: spread(failure.providerCode === "AADSTS50053" ? hour : day, jitter),
+        movesDue: true,
+      }
+    case "scope":
+      return { ...dead, attemptInSeconds: spread(day, jitter) }
     case "needs_user":
-      return { status: "needs_reauth", dueInSeconds: undefined }
+      return dead
     case "ambiguous":
       return failures > confirmations && failingSeconds >= confirmationSeconds
-        ? { status: "needs_reauth", dueInSeconds: undefined }
-        : { status: undefined, dueInSeconds: backoff(hour, 4 * hour) }
+        ? { ...dead, attemptInSeconds: backoff(day, week, failures - confirmations, jitter) }
+        : doubtful(backoff(hour, 4 * hour, failures, jitter))
   }
 }
 
+/** True where a refusal has stood the test of time, however many others are refused. */
+export const isConfirmed = (failures: number, failingSeconds: number): boolean =>
+  failures > spikeConfirmations && failingSeconds >= spikeConfirmationSeconds
+
+/** A refusal that is not believed yet: asked again soon, and then more rarely. */
+export const held = (failures: number, jitter: Jitter): Verdict => ({
+  status: undefined,
+  attemptInSeconds: backoff(15 * minute, hour, failures, jitter),
+  movesDue: true,
+})
+
 /**
- * When a redeemed grant is due again: within the last tenth of the period; after its first redemption anywhere in the
- * period, so that a fleet imported in a minute is spread over the whole period from then on.
+ * When a redeemed grant is due again by the policy `keep-alive`: within the last tenth of the period; after its first
+ * redemption anywhere in the period, so that a fleet imported in a minute is spread over the whole period from then on.
  */
-export const nextDueSeconds = (everySeconds: number, redeemedBefore: boolean, jitter: number): number =>
+export const keepAliveSeconds = (everySeconds: number, redeemedBefore: boolean, jitter: Jitter): number =>
   redeemedBefore ? everySeconds * (1 - jitter / 10) : everySeconds * (1 - jitter * 0.9)
+
+/** By the policy `warm`: the margin before the access token ends, a little earlier by chance; at half of a short life. */
+export const warmSeconds = (lifeSeconds: number, marginSeconds: number, jitter: Jitter): number =>
+  Math.max(lifeSeconds / 2, lifeSeconds - marginSeconds) * (1 - jitter / 10)

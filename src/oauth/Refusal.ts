@@ -1,8 +1,8 @@
 /** An answer of a token endpoint that brought no access token: what it means, in words that are ours. */
 import { Effect } from "effect"
-import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
+import { codeOf, type FailureClass, type Reach } from "../domain/FailureClass.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
-import type { RedemptionFailure, ThrottleReach } from "./OAuthProvider.ts"
+import type { RedemptionFailure } from "./OAuthProvider.ts"
 import { isSuccess, type TokenAnswer, type TokenBody } from "./TokenEndpoint.ts"
 
 /** Why a provider module holds an answer to be a failure. */
@@ -11,7 +11,8 @@ export interface Refusal {
   /** Ours, never the provider's. */
   readonly message: string
   readonly providerCode?: string | undefined
-  readonly reach?: ThrottleReach | undefined
+  /** Set where the class is `throttled` or `app`. */
+  readonly reach?: Reach | undefined
   readonly retryAfterMillis?: number | undefined
 }
 
@@ -67,6 +68,10 @@ export const toFailure = (refusal: Refusal, body: TokenBody | undefined): Redemp
   const { message, providerCode, reach, retryAfterMillis } = refusal
   const traceId = guidIn(body?.trace_id)
   const correlationId = guidIn(body?.correlation_id)
+  const ids = {
+    ...(traceId === undefined ? {} : { traceId }),
+    ...(correlationId === undefined ? {} : { correlationId }),
+  }
   return {
     error: new ProviderError({
       class: refusal.class,
@@ -74,10 +79,10 @@ export const toFailure = (refusal: Refusal, body: TokenBody | undefined): Redemp
       message,
       ...(providerCode === undefined ? {} : { providerCode }),
       ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }),
+      ...ids,
     }),
     ...(reach === undefined ? {} : { reach }),
-    ...(traceId === undefined ? {} : { traceId }),
-    ...(correlationId === undefined ? {} : { correlationId }),
+    ...ids,
   }
 }
 

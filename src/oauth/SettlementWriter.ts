@@ -1,18 +1,12 @@
 /** Group commit: redemptions that finish together are stored together, by one fiber. */
-import { Cause, Deferred, Effect, Metric, Queue, Schedule, type Scope } from "effect"
+import { Cause, Effect, Metric, Schedule, type Scope } from "effect"
+import { makeBatches } from "./Batches.ts"
 import type { GrantStore, Settled, Settlement } from "./GrantStore.ts"
 
-interface Entry {
-  readonly settlement: Settlement
-  readonly answer: Deferred.Deferred<Settled>
-}
-
-const batchSize = Metric.histogram("mailfleet_settlements_per_commit", {
+const perCommit = Metric.histogram("mailfleet_settlements_per_commit", {
   description: "Redemptions stored in one transaction",
   boundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256],
 })
-
-const mostPerCommit = 256
 
 /**
  * `commit` answers once the settlement is durable. A rotated token exists nowhere else meanwhile, so a store that fails is
@@ -21,45 +15,17 @@ const mostPerCommit = 256
 export const makeWriter = (
   store: GrantStore["Service"],
 ): Effect.Effect<(settlement: Settlement) => Effect.Effect<Settled>, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const queue = yield* Queue.unbounded<Entry>()
-
-    const store1 = (batch: ReadonlyArray<Entry>) =>
-      Effect.gen(function* () {
-        const settled = yield* store.settle(batch.map(({ settlement }) => settlement))
-        yield* Effect.forEach(batch, ({ answer }, index) => Deferred.succeed(answer, settled[index]!), {
-          discard: true,
-        })
-      })
-
-    const untilStored = (entry: Entry) =>
-      store1([entry]).pipe(
+  makeBatches(
+    (batch: ReadonlyArray<Settlement>) => Effect.andThen(Metric.update(perCommit, batch.length), store.settle(batch)),
+    // One by one after a failure, each by itself: a single bad row holds up neither the others nor what comes after them.
+    (settlement) =>
+      Effect.suspend(() => store.settle([settlement])).pipe(
+        Effect.map(([settled]) => settled!),
         Effect.tapCause((cause) =>
           Effect.logError("a redemption could not be stored yet; it is tried again", Cause.squash(cause))
         ),
         Effect.sandbox,
         Effect.retry(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])),
         Effect.orDie,
-      )
-
-    yield* Effect.gen(function* () {
-      const batch = yield* Queue.takeBetween(queue, 1, mostPerCommit)
-      yield* Metric.update(batchSize, batch.length)
-      // One by one after a failure, each by itself: a single bad row holds up neither the others nor what comes after them.
-      // Detached, for a scope that is closing starts no fiber; it waits for the redemptions, and these for their answers.
-      yield* Effect.uninterruptible(
-        store1(batch).pipe(
-          Effect.catchCause(() =>
-            Effect.forEach(batch, (entry) => Effect.forkDetach(untilStored(entry)), { discard: true })
-          ),
-        ),
-      )
-    }).pipe(Effect.forever, Effect.forkScoped)
-
-    return (settlement) =>
-      Effect.gen(function* () {
-        const answer = yield* Deferred.make<Settled>()
-        yield* Queue.offer(queue, { settlement, answer })
-        return yield* Deferred.await(answer)
-      })
-  })
+      ),
+  )

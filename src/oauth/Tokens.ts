@@ -13,15 +13,18 @@ import {
   type Redacted,
 } from "effect"
 import type { Resource } from "../domain/Account.ts"
-import { codeOf } from "../domain/FailureClass.ts"
+import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
-import { AppBreaker, appKey } from "../pacing/AppBreaker.ts"
+import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle, tokenKeys } from "../pacing/Throttle.ts"
-import { GrantStore, type LeasedGrant, type Settlement } from "./GrantStore.ts"
+import { TokenRate } from "../pacing/TokenRate.ts"
+import { makeBatches } from "./Batches.ts"
+import { GrantStore, type LeaseAnswer, type LeasedGrant, type Settlement } from "./GrantStore.ts"
 import { OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
-import { nextDueSeconds, verdict } from "./RefreshPolicy.ts"
+import { held, isConfirmed, keepAliveSeconds, type Verdict, verdict, warmSeconds } from "./RefreshPolicy.ts"
 import { makeWriter } from "./SettlementWriter.ts"
 
 export interface AccessToken {
@@ -39,7 +42,17 @@ const redemptions = Metric.counter("mailfleet_redemptions_total", {
   description: "Refresh tokens redeemed, by what the provider answered",
   incremental: true,
 })
-const count = (outcome: string) => Metric.update(Metric.withAttributes(redemptions, { outcome }), 1)
+const counters = new Map<string, Metric.Metric<number, unknown>>()
+const count = (outcome: string) => {
+  let counter = counters.get(outcome)
+  if (counter === undefined) counters.set(outcome, counter = Metric.withAttributes(redemptions, { outcome }))
+  return Metric.update(counter, 1)
+}
+
+const takeovers = Metric.counter("mailfleet_lease_takeovers_total", {
+  description: "Leases taken from a holder that let them run out, as after a crash",
+  incremental: true,
+})
 
 export class Tokens extends Context.Service<Tokens, {
   /**
@@ -57,23 +70,27 @@ export class Tokens extends Context.Service<Tokens, {
   static readonly layer: Layer.Layer<
     Tokens,
     never,
-    GrantStore | OAuthProvider | Throttle | AppBreaker | Settings
+    GrantStore | OAuthProvider | Throttle | TokenRate | AppBreaker | ReauthSpike | Settings
   > = Layer.effect(
     Tokens,
     Effect.gen(function* () {
       const store = yield* GrantStore
       const provider = yield* OAuthProvider
       const throttle = yield* Throttle
+      const rate = yield* TokenRate
       const breaker = yield* AppBreaker
+      const spike = yield* ReauthSpike
       const settings = yield* Settings
       const scope = yield* Effect.scope
-      // Before any redemption in the order of the scope: so it ends after the last of them.
+      // Before any redemption in the order of the scope: so they end after the last of them.
+      const lease = yield* makeBatches(store.lease, (_id, cause) => Effect.failCause(cause))
       const commit = yield* makeWriter(store)
       const inFlight = new Map<
         GrantId,
         { readonly resource: Resource; readonly answer: Deferred.Deferred<AccessToken, ProviderError> }
       >()
       const refreshEvery = Duration.toSeconds(settings.refreshEvery)
+      const warmMargin = Duration.toSeconds(settings.warmMargin)
 
       const cached = (grantId: GrantId, resource: Resource, minValiditySeconds: number) =>
         Effect.map(
@@ -87,9 +104,11 @@ export class Tokens extends Context.Service<Tokens, {
         answer: Exit.Exit<Redemption, RedemptionFailure>,
       ) {
         const jitter = yield* Random.next
+        const redeemedBefore = grant.redeemedAt !== undefined
         if (Exit.isSuccess(answer)) {
           const { accessToken, expiresIn, refreshToken } = answer.value
           yield* count("ok")
+          if (redeemedBefore) yield* spike.redeemed
           return {
             _tag: "Redeemed",
             grant,
@@ -97,19 +116,31 @@ export class Tokens extends Context.Service<Tokens, {
             accessToken,
             expiresInSeconds: expiresIn,
             refreshToken,
-            dueInSeconds: nextDueSeconds(refreshEvery, grant.redeemedAt !== undefined, jitter),
+            dueInSeconds: {
+              keepAlive: keepAliveSeconds(refreshEvery, redeemedBefore, jitter),
+              warm: warmSeconds(expiresIn, warmMargin, jitter),
+            },
           } satisfies Settlement
         }
-        const { error } = yield* failureOf(answer)
+        const { correlationId, error, traceId } = yield* failureOf(answer)
         yield* count(error.class)
         const same = grant.failureClass === error.class
+        const failures = same ? grant.failures + 1 : 1
+        const failingSeconds = same ? grant.failingSeconds : 0
+        const usual = verdict(error, failures, failingSeconds, jitter)
+        // A grant that never worked here has nothing to do with what happens to the others.
+        const doubtful = usual.status === "needs_reauth" && redeemedBefore && !isConfirmed(failures, failingSeconds) &&
+          (failures === 1 ? !(yield* spike.refused(grant.id)) : yield* spike.suspected)
+        const chosen: Verdict = doubtful ? held(failures, jitter) : usual
         return {
           _tag: "Failed",
           grant,
           class: error.class,
           code: error.providerCode ?? error.code,
           message: error.message,
-          ...verdict(error, same ? grant.failures + 1 : 1, same ? grant.failingSeconds : 0, jitter),
+          traceId,
+          correlationId,
+          ...chosen,
         } satisfies Settlement
       })
 
@@ -123,90 +154,110 @@ export class Tokens extends Context.Service<Tokens, {
           yield* throttle.succeeded(keys.app)
           return answer
         }
-        const { error, reach = "app" } = yield* failureOf(answer)
+        const failure = yield* failureOf(answer)
+        const { error, reach = "app" } = failure
         if (error.class !== "throttled") return answer
         const millis = error.retryAfterMillis ?? (yield* throttle.backoff(keys[reach]))
         yield* throttle.pause(keys[reach], millis)
-        return Exit.fail({ error: error.retryAfter(millis), reach })
+        return Exit.fail({ ...failure, error: error.retryAfter(millis) })
       })
 
-      /** From send to commit nothing interrupts: what the provider rotated must be stored. */
-      const redeem = (grant: LeasedGrant, resource: Resource) =>
-        Effect.uninterruptible(Effect.gen(function* () {
-          const answer = yield* provider.redeem({ app: grant.app, refreshToken: grant.refreshToken, resource }).pipe(
-            breaker.guard(appKey(grant.app)),
-            Effect.exit,
-            Effect.flatMap((exit) => pace(grant, exit)),
-          )
-          if (Exit.isFailure(answer) && (yield* failureOf(answer)).error.notSent === true) {
-            yield* store.release(grant)
-            return { answer, settled: { applied: true, expiresAt: undefined } }
-          }
-          const settled = yield* Effect.flatMap(settlementOf(grant, resource, answer), commit)
-          return { answer, settled }
-        }))
+      const redeem = Effect.fnUntraced(function* (grant: LeasedGrant, resource: Resource) {
+        const answer = yield* provider.redeem({ app: grant.app, refreshToken: grant.refreshToken, resource }).pipe(
+          breaker.guard(grant.app),
+          Effect.exit,
+          Effect.flatMap((exit) => pace(grant, exit)),
+        )
+        if (Exit.isFailure(answer) && (yield* failureOf(answer)).error.notSent === true) {
+          yield* store.release(grant)
+          return { answer, settled: { applied: true, expiresAt: undefined } }
+        }
+        const settled = yield* Effect.flatMap(settlementOf(grant, resource, answer), commit)
+        return { answer, settled }
+      })
 
-      const refreshOnce: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError> = Effect
-        .fn(
-          "Tokens.refresh",
-        )(function* (grantId, resource) {
-          const { version, lease } = yield* takeLease(store, grantId)
-          if (lease === undefined) {
+      /** Nothing interrupts it from the lease to the commit: what the provider rotated must be stored. */
+      const refreshOnce: (
+        grantId: GrantId,
+        resource: Resource,
+        minValiditySeconds: number | undefined,
+      ) => Effect.Effect<AccessToken, ProviderError> = Effect.fnUntraced(
+        function* (grantId, resource, minValiditySeconds) {
+          if (rate.limited) {
+            const app = yield* store.app(grantId)
+            if (Option.isSome(app)) yield* Effect.interruptible(rate.wait(tokenKeys(app.value, grantId).app))
+          }
+          const grant = yield* takeLease(lease, store, grantId)
+          if (grant === undefined) {
             const token = yield* cached(grantId, resource, 0)
             if (Option.isSome(token)) return token.value
             // The winner redeemed for another resource, or failed: our own turn.
-            return yield* refreshOnce(grantId, resource)
+            return yield* refreshOnce(grantId, resource, minValiditySeconds)
           }
-          const keys = tokenKeys(lease.app, grantId)
+          if (minValiditySeconds !== undefined) {
+            // A redemption that ended since the caller looked.
+            const token = yield* cached(grantId, resource, minValiditySeconds)
+            if (Option.isSome(token)) return yield* Effect.as(store.release(grant), token.value)
+          }
+          const keys = tokenKeys(grant.app, grantId)
           const paused = yield* throttle.remaining(keys.app, keys.tenant, keys.grant)
           if (paused > 0) {
-            yield* store.release(lease)
+            yield* store.release(grant)
             return yield* pausedError(paused)
           }
-          const { answer, settled } = yield* redeem(lease, resource)
+          const { answer, settled } = yield* redeem(grant, resource)
           if (!settled.applied) {
             // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
-            yield* Effect.logInfo("a redemption was overtaken", { grantId, version })
-            yield* store.release(lease)
+            yield* Effect.logInfo("a redemption was overtaken", { grantId, version: grant.version })
+            yield* store.release(grant)
             const token = yield* cached(grantId, resource, 0)
-            return Option.isSome(token) ? token.value : yield* refreshOnce(grantId, resource)
+            return Option.isSome(token) ? token.value : yield* refreshOnce(grantId, resource, minValiditySeconds)
           }
           if (Exit.isFailure(answer)) return yield* (yield* failureOf(answer)).error
           return { token: answer.value.accessToken, resource, expiresAt: settled.expiresAt! }
-        })
+        },
+      )
 
-      /** Joins the refresh that is under way in this process, or starts one in our own scope, which no caller can cut. */
-      const refresh: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError> = (
-        grantId,
-        resource,
-      ) =>
+      /**
+       * Joins the refresh that is under way in this process, or starts one in our own scope, which no caller can cut.
+       *
+       * @param minValiditySeconds a cached token that stays valid so long will do; undefined = redeem in any case
+       */
+      const refresh: (
+        grantId: GrantId,
+        resource: Resource,
+        minValiditySeconds?: number,
+      ) => Effect.Effect<AccessToken, ProviderError> = (grantId, resource, minValiditySeconds) =>
         Effect.suspend(() => {
           const flight = inFlight.get(grantId)
           if (flight !== undefined) {
             const joined = Deferred.await(flight.answer)
             return flight.resource === resource
               ? joined
-              : Effect.andThen(Effect.exit(joined), refresh(grantId, resource))
+              : Effect.andThen(Effect.exit(joined), refresh(grantId, resource, minValiditySeconds))
           }
           const answer = Deferred.makeUnsafe<AccessToken, ProviderError>()
           inFlight.set(grantId, { resource, answer })
-          return refreshOnce(grantId, resource).pipe(
+          return refreshOnce(grantId, resource, minValiditySeconds).pipe(
+            Effect.withSpan("Tokens.refresh", {}, { captureStackTrace: false }),
             Effect.onExit((exit) => {
               inFlight.delete(grantId)
               return Deferred.done(answer, exit)
             }),
             Effect.exit,
+            Effect.uninterruptible,
             Effect.forkIn(scope),
             Effect.andThen(Deferred.await(answer)),
           )
         })
 
       return Tokens.of({
-        refresh,
+        refresh: (grantId, resource) => refresh(grantId, resource),
         accessToken: Effect.fn("Tokens.accessToken")(function* (grantId, resource, options) {
-          const fresh = yield* cached(grantId, resource, Duration.toSeconds(options?.minValidity ?? "2 minutes"))
+          const minValiditySeconds = Duration.toSeconds(options?.minValidity ?? "2 minutes")
+          const fresh = yield* cached(grantId, resource, minValiditySeconds)
           if (Option.isSome(fresh)) return fresh.value
-          return yield* refresh(grantId, resource).pipe(
+          return yield* refresh(grantId, resource, minValiditySeconds).pipe(
             Effect.catch((error) =>
               Effect.flatMap(
                 cached(grantId, resource, 0),
@@ -224,46 +275,38 @@ export class Tokens extends Context.Service<Tokens, {
 }
 
 /** The lease, or undefined once another process has ended its own redemption of the grant. */
-const takeLease = Effect.fnUntraced(function* (store: GrantStore["Service"], grantId: GrantId) {
+const takeLease = Effect.fnUntraced(function* (
+  lease: (id: GrantId) => Effect.Effect<LeaseAnswer>,
+  store: GrantStore["Service"],
+  grantId: GrantId,
+) {
   let seen: { readonly version: number; readonly redeemedAt: number | undefined } | undefined
   for (let polls = 0; polls < heldAtMost; polls++) {
-    const answer = yield* store.lease(grantId)
-    if (answer._tag === "Missing") {
-      return yield* new ProviderError({
-        class: "unknown",
-        code: "grant_not_found",
-        message: "the grant is not there any more",
-      })
-    }
-    if (answer._tag === "Unreadable") {
-      return yield* new ProviderError({
-        class: "unknown",
-        code: "secret_unreadable",
-        message: answer.message,
-        notSent: true,
-      })
-    }
-    if (answer._tag === "Leased") {
-      // The version tells a rotation, or an import; the time a redemption by which the provider did not rotate.
-      if (
-        seen === undefined ||
-        (answer.grant.version === seen.version && answer.grant.redeemedAt === seen.redeemedAt)
-      ) {
-        return { version: answer.grant.version, lease: answer.grant }
+    const answer = yield* lease(grantId)
+    switch (answer._tag) {
+      case "Leased": {
+        if (answer.takenOver) yield* Metric.update(takeovers, 1)
+        const { grant } = answer
+        // The version tells a rotation, or an import; the time a redemption by which the provider did not rotate.
+        if (seen === undefined || (grant.version === seen.version && grant.redeemedAt === seen.redeemedAt)) return grant
+        yield* store.release(grant)
+        return undefined
       }
-      yield* store.release(answer.grant)
-      return { version: answer.grant.version, lease: undefined }
+      case "Missing":
+        return yield* notSent("unknown", "grant_not_found", "the grant is not there any more")
+      case "Disabled":
+        return yield* notSent("unknown", "account_disabled", "the account is disabled: set its status to active first")
+      case "Unreadable":
+        return yield* notSent("unknown", "secret_unreadable", answer.message)
     }
     seen ??= answer
-    yield* Effect.sleep(heldPoll)
+    yield* Effect.interruptible(Effect.sleep(heldPoll))
   }
-  return yield* new ProviderError({
-    class: "transient",
-    code: codeOf.transient,
-    message: "another process holds this grant and does not finish",
-    notSent: true,
-  })
+  return yield* notSent("transient", codeOf.transient, "another process holds this grant and does not finish")
 })
+
+const notSent = (failureClass: FailureClass, code: string, message: string) =>
+  new ProviderError({ class: failureClass, code, message, notSent: true })
 
 const pausedError = (millis: number) =>
   new ProviderError({

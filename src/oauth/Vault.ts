@@ -12,6 +12,7 @@ interface Key {
   readonly id: string
   readonly bytes: Uint8Array
   readonly hashKey: Uint8Array
+  readonly owners: Map<string, Uint8Array>
 }
 
 const format = 1
@@ -79,11 +80,21 @@ export class Vault extends Context.Service<Vault, {
   )
 }
 
+/** Owners whose keys are kept at hand: a redemption opens a grant's token, and seals its successor a moment later. */
+const keysAtHand = 1_024
+
 /** One block of HKDF-Expand (RFC 5869 §2.3): the configured keys are uniform already, so there is nothing to extract. */
 const derive = (key: Uint8Array, info: string): Uint8Array =>
   createHmac("sha256", key).update(info).update(Uint8Array.of(1)).digest()
 
-const ownerKey = (key: Key, owner: string): Uint8Array => derive(key.bytes, `mailfleet/seal/${owner}`)
+const ownerKey = (key: Key, owner: string): Uint8Array => {
+  let derived = key.owners.get(owner)
+  if (derived === undefined) {
+    if (key.owners.size >= keysAtHand) key.owners.clear()
+    key.owners.set(owner, derived = derive(key.bytes, `mailfleet/seal/${owner}`))
+  }
+  return derived
+}
 
 const keyedHash = (key: Key, token: Redacted.Redacted): Uint8Array =>
   Uint8Array.from(createHmac("sha256", key.hashKey).update(Redacted.value(token)).digest().subarray(0, 16))
@@ -104,7 +115,7 @@ const parseKeys = (setting: Option.Option<Redacted.Redacted>) =>
         return yield* wrong("must be id:base64-of-32-bytes, several separated by commas")
       }
       if (keys.some((key) => key.id === match[1])) return yield* wrong("names one id twice")
-      keys.push({ id: match[1]!, bytes: Uint8Array.from(bytes), hashKey: derive(bytes, "mailfleet/hash") })
+      keys.push({ id: match[1]!, bytes: Uint8Array.from(bytes), hashKey: derive(bytes, "mailfleet/hash"), owners: new Map() })
     }
     return keys
   })

@@ -11,6 +11,14 @@ export const tokenKeys = (
   grant: `token:grant:${grantId}`,
 })
 
+/** The apps, or tenants of apps, that keys of {@link tokenKeys} stand for. */
+const appOf = (key: string) => {
+  const [kind, provider, clientId, tenant] = key.split(":")
+  return kind !== "token" || provider === undefined || clientId === undefined || provider === "grant"
+    ? []
+    : [{ provider, clientId, tenant }]
+}
+
 /** The key of one mailbox under one app (Microsoft Graph throttling limits: per app id and mailbox). */
 export const mailboxKey = (clientId: string, accountId: string): string => `mail:${clientId}:${accountId}`
 
@@ -19,6 +27,10 @@ export class Throttle extends Context.Service<Throttle, {
   readonly pause: (key: string, millis: number) => Effect.Effect<void>
   /** Milliseconds until all of `keys` are free; 0 = send. */
   readonly remaining: (...keys: ReadonlyArray<string>) => Effect.Effect<number>
+  /** Apps, or tenants of apps, whose token endpoint has paused us. */
+  readonly pausedApps: Effect.Effect<
+    ReadonlyArray<{ readonly provider: string; readonly clientId: string; readonly tenant: string | undefined }>
+  >
   /**
    * The pause for a throttled answer that names none: 1 s, doubling with each such answer in a row under the key, at most
    * 60 s (MSAL holds back 60 s by default). `succeeded` ends the row.
@@ -47,6 +59,10 @@ export class Throttle extends Context.Service<Throttle, {
           for (const key of keys) end = Math.max(end, until.get(key) ?? 0)
           return end - now
         }),
+      pausedApps: Effect.map(
+        Clock.currentTimeMillis,
+        (now) => [...until].flatMap(([key, end]) => end > now ? appOf(key) : []),
+      ),
       backoff: (key) =>
         Effect.sync(() => {
           const count = (row.get(key) ?? 0) + 1

@@ -1,28 +1,64 @@
-/** The configured concurrency of each kind of work, shared by everything of that kind in this process. */
-import { Context, Effect, Layer, Semaphore } from "effect"
+/** How many pieces of work of each kind go on at once in this process: a number, or as many as the provider bears. */
+import { Context, Effect, Exit, Layer, Semaphore } from "effect"
+import { ProviderError } from "../domain/ProviderError.ts"
 import type { RunKind } from "../domain/Run.ts"
-import { Settings } from "../domain/Settings.ts"
+import { type Concurrency as Configured, Settings } from "../domain/Settings.ts"
+import { AdaptiveConcurrency, type Feedback } from "../pacing/AdaptiveConcurrency.ts"
+
+/** The app under which a provider is asked. */
+export interface AppName {
+  readonly provider: string
+  readonly clientId: string
+}
 
 export interface Lane {
+  /** Fibers that work at items. With `auto` most of them wait to be admitted. */
   readonly concurrency: number
-  readonly permits: Semaphore.Semaphore
+  /** Runs the part of the work that asks the provider, once there is room for it. */
+  readonly admit: (app: AppName) => <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+/** What the end of a piece of work says about the provider's capacity. */
+const feedbackOf = (exit: Exit.Exit<unknown, unknown>): Feedback => {
+  if (Exit.isSuccess(exit)) return "ok"
+  const failed = exit.cause.reasons.find((reason) => reason._tag === "Fail")
+  if (!(failed?.error instanceof ProviderError) || failed.error.notSent === true) return "ignored"
+  switch (failed.error.class) {
+    case "throttled":
+      return "throttled"
+    case "transient":
+      return "ignored"
+    default:
+      return "ok"
+  }
 }
 
 export class Concurrency extends Context.Service<Concurrency, Readonly<Record<RunKind | "backgroundRefresh", Lane>>>()(
   "mailfleet/programs/Concurrency",
 ) {
-  static readonly layer: Layer.Layer<Concurrency, never, Settings> = Layer.effect(
+  static readonly layer: Layer.Layer<Concurrency, never, AdaptiveConcurrency | Settings> = Layer.effect(
     Concurrency,
     Effect.gen(function* () {
       const settings = yield* Settings
-      const lane = (concurrency: number) =>
-        Effect.map(Semaphore.make(concurrency), (permits): Lane => ({ concurrency, permits }))
+      const adaptive = yield* AdaptiveConcurrency
+
+      const lane = (configured: Configured, endpoint: "token" | "mail"): Effect.Effect<Lane> =>
+        configured === "auto"
+          ? Effect.succeed({
+            concurrency: settings.concurrencyCeiling,
+            admit: ({ clientId, provider }) => adaptive.admit(`${endpoint}:${provider}:${clientId}`, feedbackOf),
+          })
+          : Effect.map(Semaphore.make(configured), (permits) => ({
+            concurrency: configured,
+            admit: () => permits.withPermit,
+          }))
+
       return Concurrency.of({
-        import: yield* lane(settings.importConcurrency),
-        refresh: yield* lane(settings.refreshConcurrency),
+        import: yield* lane(settings.importConcurrency, "token"),
+        refresh: yield* lane(settings.refreshConcurrency, "token"),
         // Requested and scheduled syncs together.
-        sync: yield* lane(settings.syncConcurrency),
-        backgroundRefresh: yield* lane(settings.backgroundRefreshConcurrency),
+        sync: yield* lane(settings.syncConcurrency, "mail"),
+        backgroundRefresh: yield* lane(settings.backgroundRefreshConcurrency, "token"),
       })
     }),
   )

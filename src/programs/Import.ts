@@ -13,7 +13,8 @@ import { Tokens } from "../oauth/Tokens.ts"
 import { blockRows, ImportStaging, type Upload } from "../storage/ImportStaging.ts"
 import { IdempotencyConflict, type OwnedRun } from "../storage/Runs.ts"
 import { refreshOne } from "./Refresh.ts"
-import { runOver, type RunOverOptions, untilCancelled } from "./RunOver.ts"
+import type { Lane } from "./Concurrency.ts"
+import { runOver, untilCancelled } from "./RunOver.ts"
 import { type ImportOptions, ImportRefused, type Requested } from "./ImportRequest.ts"
 
 /** What a run keeps of its options. */
@@ -83,7 +84,7 @@ const isFileError = (error: unknown): error is ImportFileError =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "ImportFileError"
 
 /** Works on a staged import. Blocks that are stored and tokens that are redeemed are so once for all: a crash resumes here. */
-export const importAccounts = (run: OwnedRun, options: RunOverOptions) =>
+export const importAccounts = (run: OwnedRun, lane: Lane) =>
   Effect.gen(function* () {
     const staging = yield* ImportStaging
     const tokens = yield* Tokens
@@ -97,6 +98,6 @@ export const importAccounts = (run: OwnedRun, options: RunOverOptions) =>
     }).pipe(Effect.as("stored" as const))
     const stored = yield* Effect.raceFirst(store, untilCancelled(run))
     if (stored === "cancelled") return stored
-    return yield* runOver(run, options, (item, attempt) =>
-      refreshOne(run, item, attempt).pipe(Effect.provideService(Tokens, tokens)))
+    return yield* runOver(run, lane.concurrency, (item, attempt) =>
+      refreshOne(run, lane, item, attempt).pipe(Effect.provideService(Tokens, tokens)))
   })

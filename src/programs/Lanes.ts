@@ -1,5 +1,5 @@
 /** The engine under runs and schedules: a fixed number of lanes, each working on one item after another. */
-import { Cause, Duration, Effect, Queue, Semaphore } from "effect"
+import { Cause, type Duration, Effect, Queue, Semaphore } from "effect"
 
 /** The item cannot be worked on now. It comes again after the time, and its lane goes on with others meanwhile. */
 export interface Postponed {
@@ -18,8 +18,6 @@ export interface LaneOptions<Item, A, R> {
   readonly concurrency: number
   /** What each lane waits between two items. */
   readonly spacing?: Duration.Duration | undefined
-  /** Shared by all work of one kind in the process, so that two runs at once do not double the concurrency. */
-  readonly permits?: Semaphore.Semaphore | undefined
   /** The next items, in order; an empty answer ends the work. Called ahead of need, so that no lane waits for the database. */
   readonly next: Effect.Effect<ReadonlyArray<Item>, never, R>
   /** @param attempt from 0; grows with each postponement that counts */
@@ -59,8 +57,7 @@ export const lanes = Effect.fnUntraced(function* <Item, A, R>(options: LaneOptio
     Effect.forkIn(Effect.andThen(Effect.sleep(millis), Queue.offer(queue, entry)), scope)
 
   const workOn = Effect.fnUntraced(function* ({ item, attempt }: Entry<Item>) {
-    const one = options.one(item, attempt)
-    const result = yield* options.permits === undefined ? one : options.permits.withPermit(one)
+    const result = yield* options.one(item, attempt)
     if (isPostponed(result)) {
       yield* later({ item, attempt: result.counts ? attempt + 1 : attempt }, result.millis)
     } else {

@@ -3,7 +3,7 @@
  * ownership and resuming after a crash. An item is done when its outcome is stored; until then it is pending and is worked
  * on again, so `one` must bear being repeated.
  */
-import { Effect, Latch, Metric, Random, type Semaphore } from "effect"
+import { Effect, Latch, Metric, Random } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { type ItemResult, type OwnedRun, type RunLost, Runs, type WorkItem } from "../storage/Runs.ts"
 import { lanes, type Postponed, postponed } from "./Lanes.ts"
@@ -41,15 +41,10 @@ export const orPostpone = (error: ProviderError, attempt: number): Effect.Effect
 const describe = (error: ProviderError): string =>
   error.providerCode === undefined ? error.message : `${error.providerCode}: ${error.message}`
 
-export interface RunOverOptions {
-  readonly concurrency: number
-  readonly permits: Semaphore.Semaphore
-}
-
 /** Works on every pending item of a run that this process owns. Ends as `cancelled` when somebody asks for that. */
 export const runOver = (
   run: OwnedRun,
-  options: RunOverOptions,
+  concurrency: number,
   one: (item: WorkItem, attempt: number) => Effect.Effect<ItemOutcome | Postponed>,
 ): Effect.Effect<"completed" | "cancelled", RunLost, Runs> =>
   Effect.gen(function* () {
@@ -88,8 +83,7 @@ export const runOver = (
     )
 
     const work = lanes({
-      concurrency: options.concurrency,
-      permits: options.permits,
+      concurrency,
       next,
       one: (item: WorkItem, attempt) =>
         Effect.map(

@@ -1,42 +1,72 @@
 /** Keeps every grant alive, for ever: claims those that are due and redeems them. The table is the queue. */
-import { Duration, Effect, Layer, Schedule } from "effect"
-import { Settings } from "../domain/Settings.ts"
-import { Tokens } from "../oauth/Tokens.ts"
+import { Clock, Duration, Effect, Layer, Schedule } from "effect"
+import type { GrantId } from "../domain/Ids.ts"
 import { GrantStore } from "../oauth/GrantStore.ts"
+import { Tokens } from "../oauth/Tokens.ts"
+import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { Throttle } from "../pacing/Throttle.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { lanes } from "../programs/Lanes.ts"
-import { Accounts } from "../storage/Accounts.ts"
+import { Accounts, type DueGrant } from "../storage/Accounts.ts"
 import { everyDue } from "./everyDue.ts"
 
-/** Seconds for which claimed work is hidden from other processes: longer than it waits for its lane here. */
-const claimSeconds = 120
+/** For how long claimed work is hidden from other processes: much longer than it usually waits for its lane here. */
+const claimSeconds = 60
+const mostClaimed = 200
 
-export const layer: Layer.Layer<never, never, Accounts | Concurrency | GrantStore | Settings | Tokens> = Layer
-  .effectDiscard(
-    Effect.gen(function* () {
-      const accounts = yield* Accounts
-      const tokens = yield* Tokens
-      const store = yield* GrantStore
-      const { backgroundRefresh } = yield* Concurrency
+interface Claimed extends DueGrant {
+  readonly claimedAt: number
+}
 
-      yield* lanes({
-        concurrency: backgroundRefresh.concurrency,
-        permits: backgroundRefresh.permits,
-        next: everyDue(accounts.claimRefreshDue(backgroundRefresh.concurrency * 2, claimSeconds)),
-        one: ({ grantId, resource }) =>
-          tokens.refresh(grantId, resource).pipe(
-            Effect.asVoid,
-            // Class and next attempt are on the grant already, except where nothing was sent.
-            Effect.catch((error) =>
-              error.notSent === true
-                ? store.postpone(grantId, Math.max(1, (error.retryAfterMillis ?? 60_000) / 1_000))
-                : Effect.void
-            ),
-            Effect.catchCause((cause) =>
-              Effect.logError("a scheduled refresh stopped unexpectedly; it comes again", cause)
-            ),
+export const layer: Layer.Layer<
+  never,
+  never,
+  Accounts | AppBreaker | Concurrency | GrantStore | Throttle | Tokens
+> = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const accounts = yield* Accounts
+    const breaker = yield* AppBreaker
+    const store = yield* GrantStore
+    const throttle = yield* Throttle
+    const tokens = yield* Tokens
+    const { backgroundRefresh } = yield* Concurrency
+    const limit = Math.min(mostClaimed, backgroundRefresh.concurrency * 2)
+    const mine = new Set<GrantId>()
+
+    const claim = Effect.gen(function* () {
+      const claimedAt = yield* Clock.currentTimeMillis
+      const closed = [...(yield* throttle.pausedApps), ...(yield* breaker.open)]
+      const due = yield* accounts.claimRefreshDue(limit, claimSeconds, closed)
+      for (const { grantId } of due) mine.add(grantId)
+      return due.map((grant): Claimed => ({ ...grant, claimedAt }))
+    })
+
+    const redeem = (grant: Claimed) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        // It has waited so long for its lane that somebody else may have claimed it.
+        now - grant.claimedAt > claimSeconds * 1_000
+          ? Effect.void
+          : Effect.asVoid(tokens.refresh(grant.grantId, grant.resource)))
+
+    yield* Effect.addFinalizer(() => accounts.unclaimRefresh([...mine]))
+    yield* lanes({
+      concurrency: backgroundRefresh.concurrency,
+      next: everyDue(limit, claim),
+      one: (grant) =>
+        redeem(grant).pipe(
+          backgroundRefresh.admit(grant.app),
+          // Class and next attempt are on the grant already, except where nothing was sent.
+          Effect.catch((error) =>
+            error.notSent === true
+              ? store.postpone(grant.grantId, Math.max(1, (error.retryAfterMillis ?? 60_000) / 1_000))
+              : Effect.void
           ),
-        done: () => Effect.void,
-      }).pipe(Effect.retry(Schedule.spaced(Duration.seconds(1))), Effect.forkScoped)
-    }),
-  )
+          Effect.catchCause((cause) =>
+            Effect.logError("a scheduled refresh stopped unexpectedly; it comes again", cause)
+          ),
+          Effect.andThen(Effect.sync(() => void mine.delete(grant.grantId))),
+        ),
+      done: () => Effect.void,
+    }).pipe(Effect.retry(Schedule.spaced(Duration.seconds(1))), Effect.forkScoped)
+  }),
+)

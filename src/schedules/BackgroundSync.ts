@@ -19,12 +19,12 @@ export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings 
 
     yield* lanes({
       concurrency: sync.concurrency,
-      permits: sync.permits,
       spacing: settings.syncSpacing,
-      next: everyDue(accounts.claimSyncDue(sync.concurrency, claimSeconds)),
+      next: everyDue(sync.concurrency, accounts.claimSyncDue(sync.concurrency, claimSeconds)),
       // Outcome and next due time are on the account.
-      one: ({ id }) =>
-        syncAccount.sync(id).pipe(
+      one: (account) =>
+        syncAccount.sync(account.id).pipe(
+          sync.admit(account),
           Effect.ignore,
           Effect.catchCause((cause) => Effect.logError("a scheduled sync stopped unexpectedly; it comes again", cause)),
         ),

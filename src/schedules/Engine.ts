@@ -8,55 +8,91 @@ import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
 import { Tokens } from "../oauth/Tokens.ts"
 import { Vault } from "../oauth/Vault.ts"
+import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle } from "../pacing/Throttle.ts"
+import { TokenRate } from "../pacing/TokenRate.ts"
+import { AccessTokens } from "../programs/AccessTokens.ts"
+import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
+import * as OperatorEvents from "../programs/OperatorEvents.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { RunWorker } from "../programs/RunWorker.ts"
 import { SyncAccount } from "../programs/SyncAccount.ts"
 import { Accounts } from "../storage/Accounts.ts"
+import { Apps } from "../storage/Apps.ts"
+import { Audit } from "../storage/Audit.ts"
 import { Changes } from "../storage/Changes.ts"
 import type { Database } from "../storage/Database.ts"
+import { Events } from "../storage/Events.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
 import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
+import { Policies } from "../storage/Policies.ts"
+import { Reattempts } from "../storage/Reattempts.ts"
 import { Runs } from "../storage/Runs.ts"
+import { Stats } from "../storage/Stats.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
 import * as Housekeeping from "./Housekeeping.ts"
+import * as LagLog from "./LagLog.ts"
 
 export type Engine =
+  | AccessTokens
   | Accounts
+  | AdaptiveConcurrency
+  | AppBreaker
+  | AppRequests
+  | Apps
+  | Audit
   | Changes
   | Concurrency
+  | Events
   | Folders
   | GrantStore
   | ImportStaging
   | Messages
+  | Policies
   | RunRequests
   | Runs
+  | Stats
   | Sweeps
   | SyncAccount
+  | Throttle
   | Tokens
 
 const storage = Layer.mergeAll(
   Accounts.layer,
+  Apps.layer,
+  Audit.layer,
   Changes.layer,
+  Events.layer,
   Folders.layer,
   Messages.layer,
   MessageWriter.layer,
+  Policies.layer,
+  Reattempts.layer,
+  Stats.layer,
   SyncLeases.layer,
   Sweeps.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
   layerGrantStore,
 ).pipe(Layer.provideMerge(Vault.layer))
 
-const pacing = Layer.mergeAll(AppBreaker.layer, MailboxLimiter.layer, Throttle.layer)
+const pacing = Layer.mergeAll(
+  AdaptiveConcurrency.layer,
+  AppBreaker.layer,
+  MailboxLimiter.layer,
+  ReauthSpike.layer,
+  Throttle.layer,
+  TokenRate.layer,
+)
 
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
@@ -68,8 +104,10 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(Concurrency.layer),
     Layer.provideMerge(SyncAccount.layer),
     Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
+    Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
+    Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
-    Layer.provide(pacing),
+    Layer.provideMerge(pacing),
     Layer.provideMerge(storage),
   )
 
@@ -78,4 +116,5 @@ export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Laye
   BackgroundRefresh.layer,
   BackgroundSync.layer,
   Housekeeping.layer,
+  LagLog.layer,
 )

@@ -1,4 +1,4 @@
-/** Sweeps what nobody will come back for: broken uploads, hashes of tokens long dead, access tokens long expired. */
+/** Sweeps what nobody will come back for: broken uploads, tokens long dead or expired, records past their time. */
 import { Duration, Effect, Layer, Schedule } from "effect"
 import { ImportStaging } from "../storage/ImportStaging.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
@@ -9,6 +9,7 @@ export const layer: Layer.Layer<never, never, ImportStaging | Sweeps> = Layer.ef
   yield* Effect.gen(function* () {
     yield* staging.sweep
     yield* sweeps.tokens
+    yield* sweeps.records
   }).pipe(
     Effect.catchCause((cause) => Effect.logError("housekeeping failed; tried again in a minute", cause)),
     Effect.repeat(Schedule.spaced(Duration.minutes(1))),

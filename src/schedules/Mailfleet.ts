@@ -7,21 +7,32 @@
  * transaction, and need a second connection while it is open.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Context, type Duration, Effect, Layer, Option, Schema, type Scope, Stream } from "effect"
+import { Context, Effect, Layer, Option, Schema, type Scope, Stream } from "effect"
 import { FetchHttpClient, type HttpClient } from "effect/http"
-import { type Account, type Channel, type Provider, type Resource, resourceOf } from "../domain/Account.ts"
+import type { Account, Channel, Provider } from "../domain/Account.ts"
 import type { AccountId } from "../domain/Ids.ts"
 import type { ImportFormat } from "../domain/ImportFile.ts"
-import { ProviderError } from "../domain/ProviderError.ts"
+import type { ProviderError } from "../domain/ProviderError.ts"
 import type { OnDuplicate, Run } from "../domain/Run.ts"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
-import { type AccessToken, Tokens } from "../oauth/Tokens.ts"
+import type { AccessToken } from "../oauth/Tokens.ts"
+import {
+  type AccessTokenOptions,
+  AccessTokens,
+  type AccountNotFound,
+  type WrongResource,
+} from "../programs/AccessTokens.ts"
+import { AppRequests } from "../programs/AppRequests.ts"
 import { type DuplicateAccount, type ImportRefused, type NewAccount, RunRequests } from "../programs/RunRequests.ts"
 import { type AccountFilter, Accounts, type Selection } from "../storage/Accounts.ts"
+import { Apps } from "../storage/Apps.ts"
+import { Audit } from "../storage/Audit.ts"
 import { Changes } from "../storage/Changes.ts"
 import { Database, type DatabaseError } from "../storage/Database.ts"
+import { Events } from "../storage/Events.ts"
 import { Folders } from "../storage/Folders.ts"
 import { Messages } from "../storage/Messages.ts"
+import { Policies } from "../storage/Policies.ts"
 import { type IdempotencyConflict, Runs } from "../storage/Runs.ts"
 import { type FleetStats, Stats } from "../storage/Stats.ts"
 import { type Engine, layerEngine, layerSchedules } from "./Engine.ts"
@@ -30,11 +41,6 @@ import { inOptions, layerOptions, type MailfleetOptions } from "./MailfleetOptio
 /** A `ReadableStream` that was to be imported broke off. Nothing of it was stored. */
 export class ImportFileBroken extends Schema.TaggedError<ImportFileBroken>()("ImportFileBroken", {
   cause: Schema.Defect(),
-}) {}
-
-/** There is no account with this id. */
-export class AccountNotFound extends Schema.TaggedError<AccountNotFound>()("AccountNotFound", {
-  accountId: Schema.String,
 }) {}
 
 /** There is no run with this id, or its transaction has not been committed. */
@@ -72,13 +78,6 @@ export interface RunOptions {
   readonly idempotencyKey?: string | undefined
 }
 
-export interface AccessTokenOptions {
-  /** Default: that of the account's channel. */
-  readonly resource?: Resource | undefined
-  /** For how long the token must stay valid. Default 2 minutes. */
-  readonly minValidity?: Duration.Input | undefined
-}
-
 export class Mailfleet extends Context.Service<Mailfleet, {
   /** Takes in a file of accounts. Answers with its run once all of the file is durable; `runs.ended` waits for the rest. */
   readonly import: <E = never>(
@@ -89,15 +88,19 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   readonly refresh: (accounts: AccountSelection, options?: RunOptions) => Effect.Effect<Run, IdempotencyConflict>
   /** Asks for a run that brings the stored mail of each account in step. */
   readonly sync: (accounts: AccountSelection, options?: RunOptions) => Effect.Effect<Run, IdempotencyConflict>
-  /** A valid access token of an account, from the cache or by a refresh. */
+  /** A valid access token of an account, from the cache or by a refresh. Every call is in the audit log. */
   readonly accessToken: (
     id: AccountId,
     options?: AccessTokenOptions,
-  ) => Effect.Effect<AccessToken, AccountNotFound | ProviderError>
+  ) => Effect.Effect<AccessToken, AccountNotFound | WrongResource | ProviderError>
   readonly accounts: Pick<Accounts["Service"], "get" | "list" | "patch" | "remove"> & {
     /** Stores one account and redeems its token; the account's status says what came of it. */
     readonly add: (account: NewAccount) => Effect.Effect<Account, DuplicateAccount | ImportRefused>
   }
+  /** OAuth clients. Secrets go in and never come out. */
+  readonly apps: Pick<Apps["Service"], "get" | "list"> & AppRequests["Service"]
+  /** The refresh policies of tags. That of an account is set by `accounts.patch`. */
+  readonly policies: Policies["Service"]
   readonly runs: Pick<Runs["Service"], "get" | "list" | "items"> & Pick<RunRequests["Service"], "cancel"> & {
     /** The run once it has ended, however it ended. */
     readonly ended: (run: Pick<Run, "id">) => Effect.Effect<Run, RunNotFound>
@@ -107,6 +110,10 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   readonly folders: Pick<Folders["Service"], "list">
   readonly messages: Messages["Service"]
   readonly changes: Changes["Service"]
+  /** What operators are told of the fleet as a whole. */
+  readonly events: Pick<Events["Service"], "list">
+  /** Who was given which access token. */
+  readonly audit: Pick<Audit["Service"], "list">
   /** The fleet at a glance. */
   readonly stats: Effect.Effect<FleetStats>
   /** Refreshes and syncs whatever is due, and tidies up, until the scope closes. */
@@ -140,13 +147,18 @@ export class Mailfleet extends Context.Service<Mailfleet, {
 const make = Effect.gen(function* () {
   const { sql } = yield* Database
   const accounts = yield* Accounts
+  const apps = yield* Apps
+  const appRequests = yield* AppRequests
+  const audit = yield* Audit
+  const events = yield* Events
   const changes = yield* Changes
   const folders = yield* Folders
   const messages = yield* Messages
+  const policies = yield* Policies
   const requests = yield* RunRequests
   const runs = yield* Runs
   const stats = yield* Stats
-  const tokens = yield* Tokens
+  const tokens = yield* AccessTokens
   const engine = yield* Effect.context<Engine | Settings>()
 
   // A redemption that only the caller's commit would keep could lose the rotated token for good.
@@ -164,13 +176,7 @@ const make = Effect.gen(function* () {
     },
     refresh: (selection, options) => requests.refresh(selectionOf(selection), requested(options)),
     sync: (selection, options) => requests.sync(selectionOf(selection), requested(options)),
-    accessToken: Effect.fn("Mailfleet.accessToken")(function* (id, options) {
-      const account = Option.getOrUndefined(yield* accounts.get(id))
-      if (account === undefined) return yield* new AccountNotFound({ accountId: id })
-      if (account.status === "disabled") return yield* disabled
-      const { minValidity, resource = resourceOf(account.provider, account.channel) } = options ?? {}
-      return yield* tokens.accessToken(account.grantId, resource, minValidity === undefined ? {} : { minValidity })
-    }, outside),
+    accessToken: (id, options) => outside(tokens.issue("library", id, options)),
     accounts: {
       get: accounts.get,
       list: accounts.list,
@@ -178,6 +184,8 @@ const make = Effect.gen(function* () {
       remove: accounts.remove,
       add: (account) => outside(requests.addAccount(account)),
     },
+    apps: { get: apps.get, list: apps.list, add: appRequests.add, patch: appRequests.patch },
+    policies,
     runs: {
       get: runs.get,
       list: runs.list,
@@ -196,6 +204,8 @@ const make = Effect.gen(function* () {
     folders: { list: folders.list },
     messages,
     changes,
+    events: { list: events.list },
+    audit: { list: audit.list },
     stats: stats.fleet,
     schedules: Effect.asVoid(Layer.build(Layer.fresh(layerSchedules))).pipe(Effect.provideContext(engine)),
   })
@@ -244,10 +254,3 @@ const bytesOf = <E>(file: ImportFile<E>): Stream.Stream<Uint8Array, E | ImportFi
     onError: (cause) => new ImportFileBroken({ cause }),
   })
 }
-
-const disabled = new ProviderError({
-  class: "blocked",
-  code: "account_disabled",
-  message: "the account is disabled: set its status to active first",
-  notSent: true,
-})

@@ -1,11 +1,11 @@
 /** Shows accounts and changes them by hand. */
-import { Effect, Layer } from "effect"
+import { Effect } from "effect"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { DuplicateAccount, NotFound } from "../api/Problems.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { Accounts } from "../storage/Accounts.ts"
-import { AccessTokens } from "./AccessTokens.ts"
+import { makeIssue } from "./AccessTokens.ts"
 import { cursorProblem, importProblem, limited, orNotFound } from "./Answers.ts"
 
 export const layerAccounts = HttpApiBuilder.group(
@@ -14,7 +14,7 @@ export const layerAccounts = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const accounts = yield* Accounts
     const requests = yield* RunRequests
-    const tokens = yield* AccessTokens
+    const issue = yield* makeIssue
     const orNoAccount = orNotFound("account")
 
     return handlers.handleAll({
@@ -38,9 +38,9 @@ export const layerAccounts = HttpApiBuilder.group(
         }
       }),
       accessToken: Effect.fn("accounts.accessToken")(function* ({ params, query }) {
-        const { token, resource, expiresAt } = yield* tokens.issue(params.id, query)
+        const { token, resource, expiresAt } = yield* issue(params.id, query)
         return { accessToken: token, resource, expiresAt }
       }),
     })
   }),
-).pipe(Layer.provide(AccessTokens.layer))
+)

@@ -4,18 +4,23 @@ import { HttpEffect, HttpRouter, HttpServer, type HttpServerRequest, UrlParams }
 import { HttpApi, HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { layerAccounts } from "./Accounts.ts"
+import { layerApps } from "./Apps.ts"
+import { layerAudit } from "./Audit.ts"
 import { layerAuthorization } from "./Authorization.ts"
 import { layerBoundary } from "./Boundary.ts"
 import { edge, type KnownRoute } from "./Edge.ts"
+import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
 import { layerMail } from "./Mail.ts"
 import { layerHealth, layerOperations } from "./Operations.ts"
 import { layerPages } from "./Pages.ts"
+import { layerPolicies } from "./Policies.ts"
 import { layerRuns } from "./Runs.ts"
 import { layerWork } from "./Work.ts"
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
-  Layer.provide([layerImports, layerWork, layerRuns, layerAccounts, layerMail, layerOperations, layerHealth]),
+  Layer.provide([layerImports, layerWork, layerRuns, layerAccounts, layerApps, layerPolicies, layerMail]),
+  Layer.provide([layerEvents, layerAudit, layerOperations, layerHealth]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 

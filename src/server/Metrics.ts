@@ -1,46 +1,100 @@
-/** The fleet as gauges, measured when Prometheus asks, beside what the programs count as they go. */
+/** What is measured when Prometheus asks, beside what the programs count as they go. All of it: docs/metrics.md. */
 import { Effect, Metric } from "effect"
 import { PrometheusMetrics } from "effect/observability"
+import { RefreshPolicy } from "../domain/Account.ts"
+import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
+import { AppBreaker } from "../pacing/AppBreaker.ts"
+import type { Lag, RefreshLag } from "../storage/RefreshLag.ts"
 import { type FleetStats, Stats } from "../storage/Stats.ts"
 
 const accounts = Metric.gauge("mailfleet_accounts", { description: "Accounts by status" })
 const providers = Metric.gauge("mailfleet_accounts_by_provider", { description: "Accounts by provider" })
 const messages = Metric.gauge("mailfleet_messages", { description: "Stored messages" })
 const runs = Metric.gauge("mailfleet_runs", { description: "Runs by state" })
-const refreshDue = Metric.gauge("mailfleet_refresh_due", { description: "Grants whose refresh is due" })
+const refreshDue = Metric.gauge("mailfleet_refresh_due", {
+  description: "Grants that should have been redeemed by now and are not being worked on",
+})
 const refreshLag = Metric.gauge("mailfleet_refresh_lag_seconds", {
-  description: "For how long the oldest due refresh has waited",
+  description: "For how long the oldest overdue grant has waited",
+})
+const failing = Metric.gauge("mailfleet_grants_failing", {
+  description: "Grants whose last redemption failed, by class of the failure",
 })
 const syncDue = Metric.gauge("mailfleet_sync_due", { description: "Accounts whose sync is due" })
 const syncLag = Metric.gauge("mailfleet_sync_lag_seconds", {
   description: "For how long the oldest due sync has waited",
 })
+const circuitOpen = Metric.gauge("mailfleet_app_circuit_open", {
+  description: "1 while nothing is sent for an app that the provider refuses; tenant * = at all tenants",
+})
+const limit = Metric.gauge("mailfleet_concurrency_limit", {
+  description: "Requests at once that the provider was found to bear, where concurrency is auto",
+})
+const inFlight = Metric.gauge("mailfleet_concurrency_in_flight", {
+  description: "Requests under way, where concurrency is auto",
+})
 
-const updateAll = (
-  gauge: Metric.Gauge<number>,
-  label: string,
-  values: Readonly<Record<string, number>>,
-): Effect.Effect<void> =>
-  Effect.forEach(
-    Object.entries(values),
-    ([value, count]) => Metric.update(Metric.withAttributes(gauge, { [label]: value }), count),
-    { discard: true },
-  )
+/** Of each kind; an operator of more apps looks at the sums. */
+const mostSeries = 100
+
+const set = (gauge: Metric.Gauge<number>, labels: Readonly<Record<string, string>>, value: number) =>
+  Metric.update(Metric.withAttributes(gauge, labels), value)
+
+const setAll = (gauge: Metric.Gauge<number>, label: string, values: Readonly<Record<string, number>>) =>
+  Effect.forEach(Object.entries(values), ([name, value]) => set(gauge, { [label]: name }, value), { discard: true })
+
+const other = { provider: "other", client_id: "other", tenant: "other" }
+
+/** Series of apps that have nothing overdue vanish; those of `other` are always there, so that there is always a value. */
+const setRefresh = Effect.fnUntraced(function* ({ byApp, others }: RefreshLag) {
+  const both = (labels: Readonly<Record<string, string>>, { due, lagSeconds }: Lag) =>
+    Effect.andThen(set(refreshDue, labels, due), set(refreshLag, labels, lagSeconds))
+  for (const app of byApp) {
+    yield* both({ provider: app.provider, client_id: app.clientId, tenant: app.tenant, policy: app.policy }, app)
+  }
+  for (const policy of RefreshPolicy.literals) yield* both({ ...other, policy }, others[policy])
+})
 
 const measure = Effect.fnUntraced(function* (stats: FleetStats) {
-  yield* updateAll(accounts, "status", stats.accounts.byStatus)
-  yield* updateAll(providers, "provider", stats.accounts.byProvider)
-  yield* updateAll(runs, "state", stats.runs)
+  yield* setAll(accounts, "status", stats.accounts.byStatus)
+  yield* setAll(providers, "provider", stats.accounts.byProvider)
+  yield* setAll(runs, "state", stats.runs)
   yield* Metric.update(messages, stats.messages)
-  yield* Metric.update(refreshDue, stats.refresh.due)
-  yield* Metric.update(refreshLag, stats.refresh.lagSeconds)
+  yield* setRefresh(stats.refresh)
+  yield* setAll(failing, "class", stats.refresh.failing)
   yield* Metric.update(syncDue, stats.sync.due)
   yield* Metric.update(syncLag, stats.sync.lagSeconds)
 })
 
-/** All metrics of this process in the Prometheus text format. */
-export const scrape: Effect.Effect<string, never, Stats> = Effect.gen(function* () {
+const setCircuits = Effect.fnUntraced(function* (open: Effect.Success<AppBreaker["Service"]["open"]>) {
+  for (const { clientId, provider, tenant = "*" } of open.slice(0, mostSeries)) {
+    yield* set(circuitOpen, { provider, client_id: clientId, tenant }, 1)
+  }
+})
+
+const setLimits = Effect.fnUntraced(function* (limits: Effect.Success<AdaptiveConcurrency["Service"]["limits"]>) {
+  const busiest = [...limits].toSorted(([, one], [, other]) => other.inFlight - one.inFlight).slice(0, mostSeries)
+  for (const [key, found] of busiest) {
+    yield* set(limit, { key }, found.limit)
+    yield* set(inFlight, { key }, found.inFlight)
+  }
+})
+
+/** Answers, each time, with all metrics of the fleet and of this process in the Prometheus text format. */
+export const makeScrape = Effect.gen(function* () {
+  const { limits } = yield* AdaptiveConcurrency
+  const { open } = yield* AppBreaker
   const { fleet } = yield* Stats
-  yield* measure(yield* fleet)
-  return yield* PrometheusMetrics.format()
+
+  const measured = Effect.gen(function* () {
+    yield* measure(yield* fleet)
+    yield* setCircuits(yield* open)
+    yield* setLimits(yield* limits)
+    return yield* PrometheusMetrics.format()
+  })
+  return Effect.gen(function* () {
+    // In a registry of its own, so that no series outlives what it measured.
+    const ofNow = yield* Effect.provideService(measured, Metric.MetricRegistry, new Map())
+    return ofNow + (yield* PrometheusMetrics.format())
+  })
 })

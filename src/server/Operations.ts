@@ -4,17 +4,18 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { NotReady } from "../api/Problems.ts"
 import { Stats } from "../storage/Stats.ts"
-import { scrape } from "./Metrics.ts"
+import { makeScrape } from "./Metrics.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 export const layerOperations = HttpApiBuilder.group(
   Api,
   "operations",
   Effect.fnUntraced(function* (handlers) {
-    const stats = yield* Stats
+    const { fleet } = yield* Stats
+    const scrape = yield* makeScrape
     return handlers.handleAll({
-      stats: () => stats.fleet,
-      metrics: () => Effect.provideService(scrape, Stats, stats),
+      stats: () => fleet,
+      metrics: () => scrape,
     })
   }),
 )

@@ -2,23 +2,35 @@
 import { Duration, Schema } from "effect"
 import type { Configuration, NewFolder, NewMessages, Script } from "./ControlPayloads.ts"
 import { type Folder, root } from "./Folders.ts"
+import type { Counter } from "./Counters.ts"
 import type { Grant } from "./Grants.ts"
 import { newestRefreshToken } from "./ImportFile.ts"
 import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
 import type { Settings } from "./Options.ts"
+import type { App, Provider } from "./Population.ts"
+import type { Reason } from "./Refusals.ts"
 import { maskOf, namesOf } from "./Scopes.ts"
 import type { World } from "./World.ts"
 
 /** A control call named something that does not exist. */
 export class NotFound extends Schema.TaggedError<NotFound>()("SimulatorNotFound", { message: Schema.String }) {}
 
-/** All methods answer at once; what names an unknown account, app, folder or message throws {@link NotFound}. */
+/** A control call that makes no sense for what it names, such as an AADSTS code for a Google account. */
+export class Unfit extends Schema.TaggedError<Unfit>()("SimulatorUnfit", { message: Schema.String }) {}
+
+/**
+ * All methods answer at once; what names an unknown account, app, folder or message throws {@link NotFound}, and a
+ * reason of the other provider {@link Unfit}.
+ */
 export class Control {
   constructor(protected readonly world: World) {}
 
   // What was seen
 
-  /** Requests, concurrency, answers, lost answers and violations since the start or the last reset. */
+  /**
+   * Requests, concurrency, answers, lost answers and violations since `since` (epoch milliseconds): the start or the last
+   * reset. `token` is Microsoft's token endpoint.
+   */
   counters() {
     const { counters, population, uses, violations, wire } = this.world
     const busiest = uses.busiest(20).filter(({ index }) => index >= 0)
@@ -41,10 +53,16 @@ export class Control {
 
   resetCounters(): void {
     const { counters, uses, violations, wire } = this.world
-    counters.reset()
+    counters.reset(this.world.now())
     uses.reset()
     violations.reset()
     wire.reset()
+  }
+
+  /** Answers by status for each second since the last reset in which there were any, at most the last 3,600. */
+  answersPerSecond(endpoint: "token" | "googleToken" | "graph" = "token") {
+    const counter: Counter = this.world.counters[endpoint]
+    return counter.perSecond()
   }
 
   violations() {
@@ -80,9 +98,10 @@ export class Control {
 
   account(email: string) {
     const index = this.indexOf(email)
-    const { clientId, secret } = this.world.population.appOf(index)
+    const { clientId, provider, secret } = this.world.population.appOf(index)
     return {
       ...this.grantState(index, this.world.grants.get(index)),
+      provider,
       clientId,
       clientSecret: secret ?? null,
       personal: this.world.population.isPersonal(index),
@@ -90,18 +109,26 @@ export class Control {
     }
   }
 
-  /** Redemptions are refused with an AADSTS code until {@link unlock}; 70000 says "service abuse mode". */
-  lock(email: string, code: number): void {
-    this.grant(email).lock = code
+  /**
+   * Redemptions are refused until {@link unlock}: with an AADSTS code, 50057 if none is given, where 70000 says "service
+   * abuse mode"; or with a Google error, by default `admin_policy_enforced`.
+   */
+  lock(email: string, code?: Reason): void {
+    const reason = this.reasonFor(email, code, { microsoft: 50057, google: "admin_policy_enforced" })
+    this.grant(email).lock = reason
   }
 
   unlock(email: string): void {
     this.grant(email).lock = undefined
   }
 
-  /** The grant is dead; access tokens live on until they expire, as Microsoft's do. */
-  revoke(email: string, code = 50173): void {
-    this.grant(email).revoked = code
+  /**
+   * The grant is dead; access tokens live on until they expire, as Microsoft's do. By default the code is 50173, or
+   * `invalid_grant` for a Google account.
+   */
+  revoke(email: string, code?: Reason): void {
+    const reason = this.reasonFor(email, code, { microsoft: 50173, google: "invalid_grant" })
+    this.grant(email).revoked = reason
   }
 
   /** The user signs in anew: the tokens of before are dead, and a new refresh token is handed out. */
@@ -133,22 +160,36 @@ export class Control {
   // Apps, faults and options
 
   apps() {
-    return this.world.population.apps.map(({ clientId, fault, secret }) => ({
+    return this.world.population.apps.map(({ clientId, fault, provider, secret }) => ({
+      provider,
       clientId,
       clientSecret: secret ?? null,
       fault: fault ?? null,
     }))
   }
 
-  /** Every token request of an app is refused with an AADSTS code, e.g. 7000222; `null` ends it. */
-  failApp(clientId: string, code: number | null): void {
-    const app = this.world.population.app(clientId)
-    if (app === undefined) throw new NotFound({ message: `no app ${clientId}` })
-    app.fault = code ?? undefined
+  /** Every token request of an app is refused, e.g. with 7000222 or `deleted_client`; `null` ends it. */
+  failApp(clientId: string, code: Reason | null): void {
+    const app = this.appOf(clientId)
+    app.fault = code === null ? undefined : fit(app.provider, code)
+  }
+
+  /**
+   * The old secret of an app is worth nothing from now on; a public client becomes a confidential one.
+   *
+   * @param secret made up if left out
+   * @returns the new secret
+   */
+  changeSecret(clientId: string, secret?: string): string {
+    return this.world.population.changeSecret(this.appOf(clientId), secret)
   }
 
   script({ answers, email, endpoint }: Script): void {
-    this.world.faults.script(endpoint, email === undefined ? undefined : this.indexOf(email), answers)
+    const index = email === undefined ? undefined : this.indexOf(email)
+    if (index !== undefined && this.world.population.providerOf(index) !== providers[endpoint]) {
+      throw new Unfit({ message: `${email} never asks the endpoint ${endpoint}` })
+    }
+    this.world.faults.script(endpoint, index, answers)
   }
 
   clearScripts(): void {
@@ -158,9 +199,24 @@ export class Control {
   /** Changes options while the simulator runs, and returns all as they are now. */
   configure(change: Configuration): Settings {
     const { settings } = this.world
-    const { accessTokenLifetime: life, deltaLifetime, hangLimit, latency, retryAfter, tokenConcurrencyLimit, ...rest } =
-      change
+    const {
+      accessTokenLifetime: life,
+      clockSkew,
+      deltaLifetime,
+      hangLimit,
+      latency,
+      retryAfter,
+      throttleDelay,
+      tokenConcurrencyLimit,
+      tokenRateLimit,
+      ...rest
+    } = change
     Object.assign(settings, rest)
+    if (clockSkew !== undefined) settings.clockSkew = Duration.toMillis(clockSkew)
+    if (throttleDelay !== undefined) {
+      settings.throttleDelay = throttleDelay === "latency" ? throttleDelay : Duration.toMillis(throttleDelay)
+    }
+    if (tokenRateLimit !== undefined) settings.tokenRateLimit = tokenRateLimit ?? Infinity
     if (latency !== undefined) settings.latency = Duration.toMillis(latency)
     if (retryAfter !== undefined) settings.retryAfter = Duration.toMillis(retryAfter)
     if (hangLimit !== undefined) settings.hangLimit = Duration.toMillis(hangLimit)
@@ -240,6 +296,17 @@ export class Control {
     return index
   }
 
+  private appOf(clientId: string): App {
+    const app = this.world.population.app(clientId)
+    if (app === undefined) throw new NotFound({ message: `no app ${clientId}` })
+    return app
+  }
+
+  private reasonFor(email: string, reason: Reason | undefined, usual: Readonly<Record<Provider, Reason>>): Reason {
+    const provider = this.world.population.providerOf(this.indexOf(email))
+    return fit(provider, reason ?? usual[provider])
+  }
+
   private grant(email: string): Grant {
     return this.world.grants.get(this.indexOf(email))
   }
@@ -265,7 +332,7 @@ export class Control {
       ...this.world.wire.entry(index, grant),
       family: grant.family,
       attempts: grant.attempts,
-      /** AADSTS code that the grant was revoked with. */
+      /** AADSTS code or Google error that the grant was revoked with. */
       revoked: grant.revoked ?? null,
       /** Whether reuse of a spent token revoked it. */
       reused: grant.reused,
@@ -273,6 +340,13 @@ export class Control {
       consent: grant.consent === undefined ? null : namesOf(grant.consent),
     }
   }
+}
+
+const providers = { token: "microsoft", graph: "microsoft", "google-token": "google" } as const
+
+const fit = (provider: Provider, reason: Reason): Reason => {
+  if ((typeof reason === "number") === (provider === "microsoft")) return reason
+  throw new Unfit({ message: `${reason} is no error of ${provider === "google" ? "Google's" : "Microsoft's"}` })
 }
 
 const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({

@@ -1,6 +1,6 @@
 /** The control calls over HTTP, under `/_simulator/`: JSON in, JSON out. */
 import { Option, Schema } from "effect"
-import { NotFound } from "./Control.ts"
+import { NotFound, Unfit } from "./Control.ts"
 import * as Payload from "./ControlPayloads.ts"
 import type { ImportOptions } from "./ImportFile.ts"
 import type { Simulator } from "./Simulator.ts"
@@ -23,9 +23,6 @@ const get = (path: string, run: (simulator: Simulator, place: Place) => unknown,
   run,
 })
 
-/** A body that does not fit its schema. */
-class Unfit extends Schema.TaggedError<Unfit>()("SimulatorUnfit", { message: Schema.String }) {}
-
 const send = <S extends Schema.Codec<unknown, unknown>>(
   method: string,
   path: string,
@@ -44,6 +41,14 @@ const send = <S extends Schema.Codec<unknown, unknown>>(
   }
 }
 
+const decodeEndpoint = Schema.decodeUnknownOption(Payload.CountedEndpoint)
+
+const countedEndpoint = (text: string | null) => {
+  const endpoint = decodeEndpoint(text ?? "token")
+  if (Option.isNone(endpoint)) throw new Unfit({ message: "endpoint is token, googleToken or graph" })
+  return endpoint.value
+}
+
 const optionalNumber = (text: string | null): number | undefined => text === null ? undefined : Number(text)
 
 const routes: ReadonlyArray<Route> = [
@@ -51,6 +56,7 @@ const routes: ReadonlyArray<Route> = [
   send("PATCH", "options", Payload.Configuration, (sim, change) => sim.configure(change)),
   get("counters", (sim) => sim.counters()),
   get("counters/reset", (sim) => sim.resetCounters(), "POST"),
+  get("answers-per-second", (sim, { query }) => sim.answersPerSecond(countedEndpoint(query.get("endpoint")))),
   get("violations", (sim) => sim.violations()),
   get("lost-answers", (sim) => sim.lostAnswers()),
   get("wire", (sim, { query }) => sim.onTheWire(optionalNumber(query.get("at")), optionalNumber(query.get("slack")))),
@@ -64,6 +70,12 @@ const routes: ReadonlyArray<Route> = [
     "apps/:clientId/fault",
     Payload.CodeOrNull,
     (sim, { code }, { at }) => sim.failApp(at("clientId"), code),
+  ),
+  send(
+    "POST",
+    "apps/:clientId/secret",
+    Payload.Secret,
+    (sim, { secret }, { at }) => ({ clientSecret: sim.changeSecret(at("clientId"), secret) }),
   ),
   send("POST", "scripts", Payload.Script, (sim, script) => sim.script(script)),
   get("scripts", (sim) => sim.clearScripts(), "DELETE"),

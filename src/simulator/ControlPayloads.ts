@@ -1,5 +1,6 @@
 /** What the control calls take, over HTTP and as methods alike. */
 import { Schema } from "effect"
+import { googleErrors } from "./GoogleErrors.ts"
 
 const optional = Schema.optionalKey
 
@@ -11,10 +12,16 @@ export const FaultKinds = Schema.Literals([
   "throttled-bare",
   "unavailable",
   "error",
+  "error-200",
   "gateway",
+  "html",
+  "plain",
   "timeout",
   "reset",
   "lost",
+  "truncated",
+  "slow",
+  "drip",
 ])
 
 /** Options that may change while the simulator runs. */
@@ -24,11 +31,17 @@ export const Configuration = Schema.Struct({
   watchDelivery: optional(Schema.Boolean),
   /** `random` for 60–90 minutes. */
   accessTokenLifetime: optional(Schema.Union([Schema.Literal("random"), Wait])),
-  expiresIn: optional(Schema.Literals(["number", "string"])),
+  expiresIn: optional(Schema.Literals(["number", "string", "absent"])),
   limits: optional(Schema.Literals(["documented", "none"])),
   /** `null` for no limit. */
   tokenConcurrencyLimit: optional(Schema.NullOr(Schema.Number)),
+  /** `null` for no limit. */
+  tokenRateLimit: optional(Schema.NullOr(Schema.Number)),
+  throttleDelay: optional(Schema.Union([Schema.Literal("latency"), Wait])),
   retryAfter: optional(Wait),
+  retryAfterForm: optional(Schema.Literals(["seconds", "date"])),
+  /** Negative: behind. */
+  clockSkew: optional(Wait),
   faultRate: optional(Schema.Number),
   faultKinds: optional(Schema.Array(FaultKinds)),
   hangLimit: optional(Wait),
@@ -41,13 +54,16 @@ export type Configuration = typeof Configuration.Type
 
 /** Answers that the next requests get, whatever they ask. */
 export const Script = Schema.Struct({
-  endpoint: Schema.Literals(["token", "graph"]),
+  /** `token` is Microsoft's token endpoint. */
+  endpoint: Schema.Literals(["token", "google-token", "graph"]),
   /** Whose requests; anybody's if left out. */
   email: optional(Schema.String),
   answers: Schema.Array(Schema.Struct({
     fault: optional(FaultKinds),
-    /** AADSTS code; token endpoint only. */
+    /** AADSTS code; Microsoft's token endpoint only. */
     code: optional(Schema.Number),
+    /** Google's token endpoint only. */
+    error: optional(Schema.Literals(googleErrors)),
     suberror: optional(Schema.String),
     status: optional(Schema.Number),
     headers: optional(Schema.Record(Schema.String, Schema.String)),
@@ -57,10 +73,16 @@ export const Script = Schema.Struct({
 })
 export type Script = typeof Script.Type
 
-/** An AADSTS code. */
-export const Code = Schema.Struct({ code: Schema.Number })
-/** An AADSTS code, or `null` to end it. */
-export const CodeOrNull = Schema.Struct({ code: Schema.NullOr(Schema.Number) })
+/** An AADSTS code, or the name of a Google error. */
+const Reason = Schema.Union([Schema.Number, Schema.Literals(googleErrors)])
+/** The provider's usual one if left out. */
+export const Code = Schema.Struct({ code: optional(Reason) })
+/** `null` to end it. */
+export const CodeOrNull = Schema.Struct({ code: Schema.NullOr(Reason) })
+/** A new client secret; made up if left out. */
+export const Secret = Schema.Struct({ secret: optional(Schema.String) })
+/** Whose answers to count; Microsoft's token endpoint if left out. */
+export const CountedEndpoint = Schema.Literals(["token", "googleToken", "graph"])
 /** Scopes in full form, or `null` for those of the simulator's options. */
 export const Consent = Schema.Struct({ scopes: Schema.NullOr(Schema.Array(Schema.String)) })
 

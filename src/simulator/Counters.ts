@@ -11,6 +11,16 @@ export interface Count {
   readonly statuses: Readonly<Record<string, number>>
 }
 
+/** The answers of one second. */
+export interface Second {
+  /** Epoch seconds. */
+  readonly at: number
+  readonly statuses: Readonly<Record<string, number>>
+}
+
+/** Only the newest seconds are kept. */
+const keptSeconds = 3600
+
 /** What was asked and answered, without time. */
 export interface Tally {
   readonly requests: number
@@ -43,15 +53,29 @@ class Tallying {
 export class Counter extends Tallying {
   private inFlight = 0
   private peak = 0
+  private seconds: Array<{ readonly at: number; readonly statuses: Map<number, number> }> = []
 
   enter(): void {
     this.requests++
     if (++this.inFlight > this.peak) this.peak = this.inFlight
   }
 
-  leave(status: number): void {
+  /** @param now epoch milliseconds */
+  leave(status: number, now: number): void {
     this.inFlight--
     this.answered(status)
+    const at = Math.floor(now / 1000)
+    let second = this.seconds.at(-1)
+    if (second === undefined || second.at !== at) {
+      this.seconds.push(second = { at, statuses: new Map() })
+      if (this.seconds.length > keptSeconds) this.seconds.shift()
+    }
+    second.statuses.set(status, (second.statuses.get(status) ?? 0) + 1)
+  }
+
+  /** Answers of each second in which there were any, oldest first. */
+  perSecond(): Array<Second> {
+    return this.seconds.map(({ at, statuses }) => ({ at, statuses: Object.fromEntries(statuses) }))
   }
 
   count(): Count {
@@ -62,15 +86,21 @@ export class Counter extends Tallying {
   override reset(): void {
     super.reset()
     this.peak = this.inFlight
+    this.seconds = []
   }
 }
 
 export class Counters {
+  /** Microsoft's token endpoint. */
   readonly token = new Counter()
+  readonly googleToken = new Counter()
   readonly graph = new Counter()
-  /** Redemptions that issued tokens. */
+  /** Redemptions that issued tokens, of both token endpoints. */
   redemptions = 0
   private readonly endpoints = new Map<string, Tallying>()
+
+  /** @param since start of the counts, epoch milliseconds */
+  constructor(private since: number) {}
 
   /** Counts one answer of an endpoint; the parts of a batch count one by one. */
   answered(endpoint: string, status: number): void {
@@ -82,11 +112,21 @@ export class Counters {
   snapshot() {
     const endpoints: Record<string, Tally> = {}
     for (const [name, tally] of this.endpoints) endpoints[name] = tally.tally()
-    return { token: this.token.count(), graph: this.graph.count(), redemptions: this.redemptions, endpoints }
+    return {
+      since: this.since,
+      token: this.token.count(),
+      googleToken: this.googleToken.count(),
+      graph: this.graph.count(),
+      redemptions: this.redemptions,
+      endpoints,
+    }
   }
 
-  reset(): void {
+  /** @param now epoch milliseconds */
+  reset(now: number): void {
+    this.since = now
     this.token.reset()
+    this.googleToken.reset()
     this.graph.reset()
     this.endpoints.clear()
     this.redemptions = 0

@@ -1,17 +1,19 @@
 /** Faults on demand: answers that somebody scripted, and answers drawn by chance from the seed. */
 import { aadsts } from "./Aadsts.ts"
-import { type Answer, retryAfter } from "./Answer.ts"
-import { graphError } from "./GraphErrors.ts"
+import type { Answer } from "./Answer.ts"
+import { type AnswerFault, type Endpoint, faultAnswer } from "./FaultAnswers.ts"
+import { type GoogleError, googleError } from "./GoogleErrors.ts"
 import type { FaultKind, Settings } from "./Options.ts"
 import { hash, share } from "./Random.ts"
 
-export type Endpoint = "token" | "graph"
-
-/** One scripted answer. The first of `fault`, `code` and `status` that is given decides what it is. */
+/** One scripted answer. The first of `fault`, `code`, `error` and `status` that is given decides what it is. */
 export interface ScriptedAnswer {
   readonly fault?: FaultKind
-  /** AADSTS code; token endpoint only. */
+  /** AADSTS code; Microsoft's token endpoint only. */
   readonly code?: number
+  /** Google's token endpoint only. */
+  readonly error?: GoogleError
+  /** Google's `error_subtype` too. */
   readonly suberror?: string
   readonly status?: number
   readonly headers?: Readonly<Record<string, string>>
@@ -20,9 +22,6 @@ export interface ScriptedAnswer {
   /** How many requests are answered so; default 1. */
   readonly times?: number
 }
-
-/** What befalls a request; `lost` is carried out and then not delivered. */
-export type Fault = Answer | "lost"
 
 interface Scripted {
   readonly answer: ScriptedAnswer
@@ -46,17 +45,17 @@ export class Faults {
   }
 
   /** What befalls this request: the account's script first, then the endpoint's, then chance. */
-  next(endpoint: Endpoint, index: number | undefined, attempt: number, now: number): Fault | undefined {
+  next(endpoint: Endpoint, index: number | undefined, attempt: number, now: number): Answer | AnswerFault | undefined {
     if (this.scripts.size > 0) {
       const scripted = this.take(scriptKey(endpoint, index)) ?? this.take(scriptKey(endpoint, undefined))
       if (scripted !== undefined) return this.render(endpoint, scripted, now)
     }
     const { faultKinds, faultRate, seed } = this.settings
     if (faultRate <= 0 || faultKinds.length === 0) return undefined
-    const salt = endpoint === "token" ? 0xfa01 : 0xfa02
+    const salt = endpoint === "graph" ? 0xfa02 : 0xfa01
     if (share(seed, salt, index ?? -1, attempt) >= faultRate) return undefined
     const kind = faultKinds[hash(seed, salt + 2, index ?? -1, attempt) % faultKinds.length]
-    return kind === undefined ? undefined : this.renderKind(endpoint, kind, now)
+    return kind === undefined ? undefined : faultAnswer(this.settings, endpoint, kind, now)
   }
 
   private take(key: string): ScriptedAnswer | undefined {
@@ -70,52 +69,28 @@ export class Faults {
     return first.answer
   }
 
-  private render(endpoint: Endpoint, scripted: ScriptedAnswer, now: number): Fault {
-    if (scripted.fault !== undefined) return this.renderKind(endpoint, scripted.fault, now)
+  private render(endpoint: Endpoint, scripted: ScriptedAnswer, now: number): Answer | AnswerFault {
+    const { error, headers, status, suberror } = scripted
+    if (scripted.fault !== undefined) return faultAnswer(this.settings, endpoint, scripted.fault, now)
     if (scripted.code !== undefined) {
-      const { suberror, status, headers } = scripted
-      const answer = aadsts(scripted.code, now, {
+      const answer = aadsts(scripted.code, now + this.settings.clockSkew, {
         ...(suberror === undefined ? {} : { suberror }),
         ...(status === undefined ? {} : { status }),
       })
       return { ...answer, headers: { ...answer.headers, ...headers } }
+    }
+    if (error !== undefined) {
+      return googleError(error, {
+        ...(suberror === undefined ? {} : { subtype: suberror }),
+        ...(status === undefined ? {} : { status }),
+        ...(headers === undefined ? {} : { headers }),
+      })
     }
     const isText = typeof scripted.body === "string"
     return {
       status: scripted.status ?? 200,
       headers: { "content-type": isText ? "text/plain" : "application/json; charset=utf-8", ...scripted.headers },
       body: isText ? String(scripted.body) : scripted.body === undefined ? "" : JSON.stringify(scripted.body),
-    }
-  }
-
-  private renderKind(endpoint: Endpoint, kind: FaultKind, now: number): Fault {
-    const token = endpoint === "token"
-    switch (kind) {
-      case "throttled":
-      case "throttled-bare": {
-        const headers: Record<string, string> = kind === "throttled"
-          ? { "retry-after": retryAfter(this.settings.retryAfter) }
-          : {}
-        return token
-          ? { status: 429, headers: { "content-type": "text/plain", ...headers }, body: "Too many requests" }
-          : graphError(429, "TooManyRequests", "Too many requests.", now, headers)
-      }
-      case "unavailable":
-        return token
-          ? aadsts(90033, now)
-          : graphError(503, "serviceNotAvailable", "The service is temporarily unavailable.", now, {
-            "retry-after": retryAfter(this.settings.retryAfter),
-          })
-      case "error":
-        return token ? aadsts(50000, now) : graphError(500, "ErrorInternalServerError", "An internal error.", now)
-      case "gateway":
-        return { status: 502, headers: { "content-type": "text/html" }, body: "<html><h1>502 Bad Gateway</h1></html>" }
-      case "timeout":
-        return { status: 0, headers: {}, body: "", manner: "hang" }
-      case "reset":
-        return { status: -1, headers: {}, body: "", manner: "reset" }
-      case "lost":
-        return "lost"
     }
   }
 }

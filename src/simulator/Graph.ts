@@ -1,11 +1,14 @@
 /** Microsoft Graph at the door: who asks, for which mailbox, and whether the limits allow it. */
-import { type Answer, retryAfter, toResponse } from "./Answer.ts"
+import { type Answer, toResponse } from "./Answer.ts"
+import { befall } from "./FaultAnswers.ts"
 import { readBatch, runBatch } from "./GraphBatch.ts"
 import { type GraphCall, type GraphRequest, readPath, readPrefer } from "./GraphCall.ts"
 import { accessDenied, graphError, invalidToken } from "./GraphErrors.ts"
 import { routeMail } from "./GraphMail.ts"
 import type { AccessToken } from "./Grants.ts"
 import { mailboxConcurrency, type MailboxUse } from "./Limits.ts"
+import { unhurried } from "./Pieces.ts"
+import { retryAfter, waitOf } from "./RetryAfter.ts"
 import { graphRead, graphWrite } from "./Scopes.ts"
 import type { World } from "./World.ts"
 
@@ -38,13 +41,17 @@ export class Graph {
       else if (settings.latency > 0) await delay.wait(start, settings.latency)
     } finally {
       decision.use?.leave(decision.slots)
-      counters.graph.leave(decision.answer.status)
+      counters.graph.leave(decision.answer.status, now())
     }
-    const wait = decision.answer.headers["retry-after"]
-    if (wait !== undefined) decision.use?.pause.ask(now(), Number(wait) * 1000)
+    const { answer } = decision
+    const wait = waitOf(settings, answer.headers, now())
+    if (wait !== undefined) decision.use?.pause.ask(now(), wait)
     const clientRequestId = request.headers.get("client-request-id")
-    if (clientRequestId !== null) decision.answer.headers["client-request-id"] = clientRequestId
-    return toResponse(decision.answer)
+    if (clientRequestId !== null) answer.headers["client-request-id"] = clientRequestId
+    if (settings.clockSkew !== 0) answer.headers["date"] = new Date(now() + settings.clockSkew).toUTCString()
+    return answer.manner === "slow" || answer.manner === "drip"
+      ? unhurried(answer, delay, settings.hangLimit, { settle: () => {}, lost: () => {} })
+      : toResponse(answer)
   }
 
   private single(request: Request, base: string, asked: GraphRequest): Decision {
@@ -83,8 +90,8 @@ export class Graph {
       if ("status" in call) return call
       const own = token.index < 0 ? uses.get(call.mailbox.index, token.app) : use
       const throttled = this.admit(own, call, now, position % slots >= free)
-      const wait = throttled?.headers["retry-after"]
-      if (wait !== undefined) own.pause.ask(now + settings.latency, Number(wait) * 1000)
+      const wait = throttled === undefined ? undefined : waitOf(settings, throttled.headers, now)
+      if (wait !== undefined) own.pause.ask(now + settings.latency, wait)
       return throttled ?? this.perform(own, call)
     })
     return { answer, use, slots }
@@ -150,14 +157,14 @@ export class Graph {
     if (settings.limits === "none" || (!crowded && remaining === undefined)) return undefined
     const message = `Application is over its ${crowded ? "MailboxConcurrency" : "request"} limit.`
     return graphError(429, "ApplicationThrottled", message, now, {
-      "retry-after": retryAfter(remaining ?? settings.retryAfter),
+      "retry-after": retryAfter(settings, remaining ?? settings.retryAfter, now),
     })
   }
 
   private perform(use: MailboxUse, call: GraphCall): Answer {
     const { counters, faults } = this.world
     const fault = faults.next("graph", call.mailbox.index, use.attempts, call.now)
-    if (fault !== undefined && fault !== "lost") {
+    if (typeof fault === "object") {
       counters.answered(`${call.method} fault`, fault.status)
       return fault
     }
@@ -167,7 +174,7 @@ export class Graph {
       answer: graphError(refusal.status, refusal.code, "The mailbox is not available.", call.now),
     }
     counters.answered(endpoint, answer.status)
-    return fault === "lost" ? { ...answer, status: -1, manner: "reset" } : answer
+    return befall(answer, fault)
   }
 }
 

@@ -77,11 +77,13 @@ export const runBatch = (
 ): Answer => {
   const failed = new Set<string>()
   const responses: Array<{ readonly order: number; readonly text: string }> = []
+  let manner: Answer["manner"]
   for (const [position, part] of parts.entries()) {
     const dependencyFailed = part.dependsOn.some((dependency) => failed.has(dependency))
     const answer = dependencyFailed ? failedDependency(now) : run(part, position)
     // A hang or a broken connection cannot befall a part alone.
-    if (answer.manner !== undefined) return answer
+    if (answer.manner === "hang" || answer.manner === "reset") return answer
+    manner ??= answer.manner
     if (answer.status >= 400) failed.add(part.id.toLowerCase())
     responses.push({ order: hash(seed, 0xba7c, attempt, position), text: render(part.id, answer) })
   }
@@ -90,6 +92,7 @@ export const runBatch = (
     status: 200,
     headers: { ...jsonHeaders },
     body: `{"responses":[${responses.map(({ text }) => text).join(",")}]}`,
+    ...(manner === undefined ? {} : { manner }),
   }
 }
 

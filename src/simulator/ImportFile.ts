@@ -8,8 +8,9 @@ export interface ImportOptions {
   /** How many. Default: all. */
   readonly count?: number
   /**
-   * `csv`: with a header `email,client_id,refresh_token`. `ndjson`: one object of those names a line. `lines`:
-   * `email----password----client_id----refresh_token`, as old scripts write them. Default `csv`.
+   * `csv`: with a header `email,client_id,refresh_token`. `ndjson`: one object of those names a line. Both name the
+   * `provider` too where there are Google accounts. `lines`: `email----password----client_id----refresh_token`, as old
+   * scripts write them; Microsoft accounts only, the others are left out. Default `csv`.
    */
   readonly format?: "csv" | "ndjson" | "lines"
 }
@@ -18,14 +19,19 @@ export interface ImportOptions {
 export function* importLines(world: World, options: ImportOptions = {}): Generator<string> {
   const { count = world.population.size, format = "csv", from = 0 } = options
   const end = Math.min(world.population.size, from + count)
-  if (format === "csv") yield "email,client_id,refresh_token\n"
+  const isMixed = world.settings.googleAccounts > 0
+  if (format === "csv") yield `email,client_id,refresh_token${isMixed ? ",provider" : ""}\n`
   for (let index = from; index < end; index++) {
     const email = world.population.email(index)
-    const { clientId } = world.population.appOf(index)
+    const { clientId, provider } = world.population.appOf(index)
+    if (format === "lines" && provider === "google") continue
     const refreshToken = newestRefreshToken(world, index)
-    if (format === "csv") yield `${email},${clientId},${refreshToken}\n`
+    if (format === "csv") yield `${email},${clientId},${refreshToken}${isMixed ? `,${provider}` : ""}\n`
     else if (format === "lines") yield `${email}----Secret-${index}!----${clientId}----${refreshToken}\n`
-    else yield `${JSON.stringify({ email, client_id: clientId, refresh_token: refreshToken })}\n`
+    else {
+      const row = { email, client_id: clientId, refresh_token: refreshToken, ...(isMixed ? { provider } : {}) }
+      yield `${JSON.stringify(row)}\n`
+    }
   }
 }
 

@@ -1,142 +1,77 @@
-/** The token endpoint (Microsoft identity platform, OAuth 2.0 authorization code flow: refresh the access token). */
+/** Microsoft's token endpoint (Microsoft identity platform, OAuth 2.0 authorization code flow: refresh the access token). */
 import { aadsts, type AadstsDetails } from "./Aadsts.ts"
-import { type Answer, retryAfter, toResponse, toWatchedResponse } from "./Answer.ts"
-import type { Grant } from "./Grants.ts"
+import type { Answer } from "./Answer.ts"
 import { loopLength, loopWindow } from "./Limits.ts"
 import { type App, personalTenant } from "./Population.ts"
 import { guid } from "./Random.ts"
+import { type Reason, refusal } from "./Refusals.ts"
 import { ask, type Asked, maskOf, namesOf, ofResource, type Refused } from "./Scopes.ts"
-import { type ConnectionInfo, Exchange } from "./Wire.ts"
+import { type Authority, basicSecret, type Call, type Held } from "./TokenEndpoint.ts"
 import type { World } from "./World.ts"
 
 /** A tenant is one of three words, a GUID or a domain name. */
 const tenants =
   /^(common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9-]+(\.[a-z0-9-]+)+)$/i
 
-/** Most milliseconds by which a watched answer begins before its body is due, so that a broken connection shows. */
-const lead = 20
-/** Fewest milliseconds between its beginning and its body. */
-const gap = 2
-
-interface Call {
-  readonly tenant: string
-  readonly headers: Headers
-  readonly form: URLSearchParams
-  readonly now: number
-  readonly exchange: Exchange
-  readonly app: App | undefined
-}
-
-export class MicrosoftToken {
-  /** Requests that were let in and are not answered yet. */
-  private busy = 0
+export class MicrosoftToken implements Authority {
   private readonly asked = new Map<string, Asked | Refused>()
+  /** Returned scopes of work and personal accounts, by what was consented to and asked. */
+  private readonly scopeTexts = new Map<string, string>()
 
   constructor(private readonly world: World) {}
 
-  async handle(request: Request, tenant: string, info: ConnectionInfo | undefined): Promise<Response> {
-    const { counters, delay, now, settings } = this.world
-    const start = performance.now()
-    counters.token.enter()
-    const exchange = new Exchange(this.world.wire, request, info)
-    const admitted = this.busy < settings.tokenConcurrencyLimit
-    if (admitted) this.busy++
-    const form = await readForm(request)
-    const app = this.world.population.app(form.get("client_id") ?? "")
-    const answer = this.decide({ tenant, headers: request.headers, form, now: now(), exchange, app }, admitted)
-    const leave = (isCut: boolean) => {
-      if (admitted) this.busy--
-      const wait = answer.headers["retry-after"]
-      if (app !== undefined && wait !== undefined) this.world.pause(app.index).ask(now(), Number(wait) * 1000)
-      exchange.close(now(), isCut)
-      counters.token.leave(answer.status)
-    }
-    const { latency } = settings
-    if (answer.manner === undefined && exchange.carriesToken && settings.watchDelivery) {
-      const head = latency - Math.min(lead, latency / 2)
-      if (head > 0) await delay.wait(start, head)
-      const ready = async () => {
-        await delay.wait(performance.now(), gap)
-        if (performance.now() - start < latency) await delay.wait(start, latency)
-      }
-      return toWatchedResponse(answer, ready, (sent) => leave(!sent), () => exchange.lose(now()))
-    }
-    if (answer.manner === "hang") await delay.hang(request.signal, settings.hangLimit)
-    else if (latency > 0) await delay.wait(start, latency)
-    leave(answer.manner !== undefined)
-    return toResponse(answer)
-  }
-
-  private decide(call: Call, admitted: boolean): Answer {
-    const { app, form, headers, now } = call
-    const { faults, grants, population, settings, violations } = this.world
-    const token = form.get("refresh_token")
-    const held = token === null ? undefined : grants.readRefreshToken(token)
+  inspect({ form, headers, held, now }: Call): void {
+    const { population, violations } = this.world
     const email = held === undefined ? {} : { email: population.email(held.index) }
-    const pause = app === undefined ? undefined : this.world.pause(app.index)
-    if (app !== undefined && pause?.isBroken(now)) {
-      const detail = `token endpoint, app ${app.clientId}`
-      violations.add({ kind: "before-retry-after", at: now, detail, after: pause.age(now), ...email })
-    }
-    if (!admitted) {
-      return {
-        status: 429,
-        headers: { "content-type": "text/plain", "retry-after": retryAfter(settings.retryAfter) },
-        body: "Too many requests",
-      }
-    }
-    if (headers.has("origin") && presentsCredentials(call)) {
+    if (headers.has("origin") && presentsCredentials(form, headers)) {
       violations.add({ kind: "origin-with-credentials", at: now, ...email })
     }
     if (!form.get("scope")) violations.add({ kind: "missing-scope", at: now, ...email })
+  }
 
-    const grant = held === undefined ? undefined : grants.get(held.index)
-    const fault = faults.next("token", held?.index, grant === undefined ? 0 : ++grant.attempts, now)
-    if (fault !== undefined && fault !== "lost") return fault
-    const refusal = this.checkClient(call)
-    if (refusal !== undefined) return refusal
-    const answer = form.get("grant_type") === "client_credentials"
-      ? this.clientCredentials(call)
-      : held === undefined || grant === undefined
-      ? aadsts(9002313, now)
-      : this.redeem(call, held, grant)
-    return fault === "lost" ? { ...answer, status: -1, manner: "reset" } : answer
+  decide(call: Call): Answer {
+    const refused = this.checkClient(call)
+    if (refused !== undefined) return refused
+    if (call.form.get("grant_type") === "client_credentials") return this.clientCredentials(call)
+    return call.held === undefined ? aadsts(9002313, call.shown) : this.redeem(call, call.held)
   }
 
   /** Tenant, required fields, app registration and client credentials, in the order in which Entra looks at them. */
   private checkClient(call: Call): Answer | undefined {
-    const { app, form, now } = call
-    if (!tenants.test(call.tenant)) return aadsts(900023, now, { detail: call.tenant })
+    const { app, form, headers, now, shown } = call
+    const isKnown = call.tenant === "common" || tenants.test(call.tenant)
+    if (!isKnown) return aadsts(900023, shown, { detail: call.tenant })
     const grantType = form.get("grant_type")
-    const required = ["grant_type", "client_id", ...(grantType === "refresh_token" ? ["refresh_token"] : [])]
+    const required = grantType === "refresh_token" ? redemptionFields : requestFields
     const missing = required.find((name) => !form.get(name))
-    if (missing !== undefined) return aadsts(900144, now, { detail: `Parameter: '${missing}'.` })
-    if (grantType !== "refresh_token" && grantType !== "client_credentials") return aadsts(70003, now)
-    if (app === undefined) return aadsts(700016, now, { detail: `Identifier: '${form.get("client_id")}'.` })
-    if (app.fault !== undefined) return aadsts(app.fault, now)
-    const presented = presentsCredentials(call)
-    if (presented && call.headers.has("origin")) return aadsts(9002326, now)
-    if (app.secret === undefined) {
-      if (!presented) return grantType === "client_credentials" ? aadsts(7000218, now) : undefined
-      this.world.violations.add({ kind: "secret-from-public-client", at: now })
-      return aadsts(700025, now)
+    if (missing !== undefined) return aadsts(900144, shown, { detail: `Parameter: '${missing}'.` })
+    if (grantType !== "refresh_token" && grantType !== "client_credentials") return aadsts(70003, shown)
+    if (app?.provider !== "microsoft") {
+      return aadsts(700016, shown, { detail: `Identifier: '${form.get("client_id")}'.` })
     }
-    if (!presented) return aadsts(7000218, now)
+    if (app.fault !== undefined) return refusal(app.fault, shown)
+    const presented = presentsCredentials(form, headers)
+    if (presented && headers.has("origin")) return aadsts(9002326, shown)
+    if (app.secret === undefined) {
+      if (!presented) return grantType === "client_credentials" ? aadsts(7000218, shown) : undefined
+      this.world.violations.add({ kind: "secret-from-public-client", at: now })
+      return aadsts(700025, shown)
+    }
+    if (!presented) return aadsts(7000218, shown)
     const assertion = form.get("client_assertion")
-    if (assertion !== null) return assertion.split(".").length === 3 ? undefined : aadsts(700027, now)
-    return (form.get("client_secret") ?? basicSecret(call)) === app.secret ? undefined : aadsts(7000215, now)
+    if (assertion !== undefined) return assertion.split(".").length === 3 ? undefined : aadsts(700027, shown)
+    return (form.get("client_secret") ?? basicSecret(headers)) === app.secret ? undefined : aadsts(7000215, shown)
   }
 
   private clientCredentials(call: Call): Answer {
-    const { app, form, now } = call
+    const { app, form, now, shown } = call
     const scope = form.get("scope") ?? ""
-    if (app === undefined || !scope.endsWith("/.default")) return aadsts(70011, now, { detail: scope })
+    if (app === undefined || !scope.endsWith("/.default")) return aadsts(70011, shown, { detail: scope })
     const all = maskOf(this.world.settings.consented)
     const asked = this.ask(scope, all)
-    if ("code" in asked) return aadsts(asked.code, now, { detail: asked.detail })
+    if ("code" in asked) return aadsts(asked.code, shown, { detail: asked.detail })
     const expiresIn = 3599
-    return this.success({
-      ...this.bearer(expiresIn),
+    return this.success(expiresIn, {
       access_token: this.world.grants.accessToken({
         index: -1,
         app: app.index,
@@ -148,49 +83,50 @@ export class MicrosoftToken {
     })
   }
 
-  private redeem(call: Call, held: { index: number; family: number; generation: number }, grant: Grant): Answer {
-    const { app, exchange, form, now } = call
+  private redeem(call: Call, held: Held): Answer {
+    const { app, exchange, form, now, shown } = call
     const { counters, grants, population, settings, violations } = this.world
-    const { index } = held
-    const email = population.email(index)
-    if (app === undefined || population.appOf(index) !== app) return aadsts(70000, now, { suberror: "client_mismatch" })
-    const scope = form.get("scope")
-    if (this.isLoop(grant, `${held.family} ${held.generation} ${scope}`, now)) {
-      violations.add({ kind: "request-loop", at: now, email })
-      if (settings.limits === "documented") return aadsts(50196, now)
+    const { grant, index } = held
+    if (app === undefined || population.appOf(index) !== app) {
+      return aadsts(70000, shown, { suberror: "client_mismatch" })
     }
-    if (held.family !== grant.family) return aadsts(50173, now)
+    const consented = grant.consent ?? maskOf(settings.consented)
+    const asked = this.ask(form.get("scope"), consented)
+    if (this.isLoop(held, asked, now)) {
+      violations.add({ kind: "request-loop", at: now, email: population.email(index) })
+      if (settings.limits === "documented") return aadsts(50196, shown)
+    }
+    if (held.family !== grant.family) return aadsts(50173, shown)
     // A restarted simulator has forgotten how far it had got; the seal says that the token is its own.
     if (held.generation > grant.generation) grant.generation = held.generation
     const reused = held.generation < grant.generation
     if (reused) {
       const detail = `generation ${held.generation} of ${grant.generation}, newest answer ${grant.delivery}`
-      violations.add({ kind: "reused-refresh-token", at: now, email, detail })
+      violations.add({ kind: "reused-refresh-token", at: now, email: population.email(index), detail })
     }
     if (held.generation > grant.presented) grant.presented = held.generation
-    if (grant.revoked !== undefined) return aadsts(grant.revoked, now)
+    if (grant.revoked !== undefined) return refusal(grant.revoked, shown)
     if (reused && settings.mode === "strict") {
       grant.revoked = 70000
       grant.reused = true
-      return aadsts(70000, now, { suberror: "bad_token" })
+      return aadsts(70000, shown, { suberror: "bad_token" })
     }
-    if (grant.lock !== undefined) return aadsts(grant.lock, now, lockDetails(grant.lock))
+    if (grant.lock !== undefined) return refusal(grant.lock, shown, lockDetails(grant.lock))
 
-    const consented = grant.consent ?? maskOf(settings.consented)
-    const asked = this.ask(scope, consented)
     if ("code" in asked) {
-      if (asked.code === 28000) violations.add({ kind: "mixed-resources", at: now, email, detail: asked.detail })
-      return aadsts(asked.code, now, { detail: asked.detail })
+      const { code, detail } = asked
+      if (code === 28000) violations.add({ kind: "mixed-resources", at: now, email: population.email(index), detail })
+      return aadsts(code, shown, { detail })
     }
-    if ((asked.mask & ~consented) !== 0) return this.notConsented(index, now)
+    if ((asked.mask & ~consented) !== 0) return this.notConsented(index, shown)
 
-    const expiresIn = Math.floor(grants.lifetime(index, grant.generation) / 1000)
+    const lifetime = grants.lifetime(index, grant.generation)
     const accessToken = grants.accessToken({
       index,
       app: app.index,
       resource: asked.resource,
       issuedAt: now,
-      expiresAt: now + grants.lifetime(index, grant.generation),
+      expiresAt: now + lifetime,
       mask: asked.mask,
     })
     counters.redemptions++
@@ -198,96 +134,89 @@ export class MicrosoftToken {
       grant.generation++
       exchange.issued(grant, index, now)
     }
-    return this.success({
-      ...this.bearer(expiresIn),
-      scope: this.scopeText(index, asked, consented),
+    return this.success(Math.floor(lifetime / 1000), {
+      scope: this.scopeText(population.isPersonal(index), asked, consented),
       access_token: accessToken,
-      ...(asked.offline ? { refresh_token: grants.refreshToken(index, grant.family, grant.generation) } : {}),
-      ...(asked.openid ? { id_token: this.idToken(index, app, now) } : {}),
+      refresh_token: asked.offline ? grants.refreshToken(index, grant.family, grant.generation) : undefined,
+      id_token: asked.openid ? this.idToken(index, app, shown) : undefined,
       client_info: "eyJ2ZXIiOiIxLjAifQ",
     })
   }
 
-  private isLoop(grant: Grant, request: string, now: number): boolean {
-    if (grant.lastRequest !== request || now - grant.identicalSince >= loopWindow) {
-      grant.lastRequest = request
+  private isLoop({ family, generation, grant }: Held, asked: Asked | Refused, now: number): boolean {
+    const isSame = grant.lastFamily === family && grant.lastGeneration === generation && grant.lastAsked === asked
+    if (!isSame || now - grant.identicalSince >= loopWindow) {
+      grant.lastFamily = family
+      grant.lastGeneration = generation
+      grant.lastAsked = asked
       grant.identical = 0
       grant.identicalSince = now
     }
     return ++grant.identical >= loopLength
   }
 
-  private ask(scope: string | null, consented: number): Asked | Refused {
+  private ask(scope: string | undefined, consented: number): Asked | Refused {
     const key = `${consented} ${scope ?? ""}`
     let asked = this.asked.get(key)
     if (asked === undefined) {
-      asked = ask(scope, consented)
+      asked = ask(scope ?? null, consented)
       if (this.asked.size < 1000) this.asked.set(key, asked)
     }
     return asked
   }
 
   /** Work accounts say it with a code of their own; personal ones with one of the meanings of 70000. */
-  private notConsented(index: number, now: number): Answer {
-    if (!this.world.population.isPersonal(index)) return aadsts(65001, now)
-    return aadsts(70000, now, {
+  private notConsented(index: number, shown: number): Answer {
+    if (!this.world.population.isPersonal(index)) return aadsts(65001, shown)
+    return aadsts(70000, shown, {
       text: "The request was denied because one or more scopes requested are unauthorized or expired. The user must " +
         "first sign in and grant the client application access to the requested scope.",
     })
   }
 
   /** Returned scopes differ in form between work and personal accounts; work ones list all that is consented. */
-  private scopeText(index: number, asked: Asked, consented: number): string {
-    if (this.world.population.isPersonal(index)) return namesOf(asked.mask).reverse().join(" ")
-    const names = namesOf(ofResource(consented, asked.resource))
-    const short = asked.resource === "graph" ? names.map((name) => name.slice(name.lastIndexOf("/") + 1)) : names
-    return ["profile", "openid", "email", ...short].join(" ")
+  private scopeText(isPersonal: boolean, { mask, resource }: Asked, consented: number): string {
+    const key = `${isPersonal} ${resource} ${mask} ${consented}`
+    let text = this.scopeTexts.get(key)
+    if (text === undefined) {
+      const names = namesOf(ofResource(consented, resource))
+      const short = resource === "graph" ? names.map((name) => name.slice(name.lastIndexOf("/") + 1)) : names
+      text = isPersonal ? namesOf(mask).reverse().join(" ") : ["profile", "openid", "email", ...short].join(" ")
+      if (this.scopeTexts.size < 1000) this.scopeTexts.set(key, text)
+    }
+    return text
   }
 
-  private bearer(expiresIn: number) {
-    const seconds = this.world.settings.expiresIn === "string" ? String(expiresIn) : expiresIn
-    return { token_type: "Bearer", expires_in: seconds, ext_expires_in: seconds }
-  }
-
-  private success(body: Record<string, string | number>): Answer {
+  /** @param fields `undefined` ones are left out */
+  private success(expiresIn: number, fields: Readonly<Record<string, string | undefined>>): Answer {
+    const form = this.world.settings.expiresIn
+    const seconds = form === "absent" ? undefined : form === "string" ? `${expiresIn}` : expiresIn
     return {
       status: 200,
       headers: { "content-type": "application/json; charset=utf-8", "cache-control": "no-store, no-cache" },
-      body: JSON.stringify(body),
+      body: JSON.stringify({ token_type: "Bearer", expires_in: seconds, ext_expires_in: seconds, ...fields }),
     }
   }
 
-  private idToken(index: number, app: App, now: number): string {
+  private idToken(index: number, app: App, shown: number): string {
     const { population, settings } = this.world
     const tid = population.isPersonal(index) ? personalTenant : guid(settings.seed, 0x7e4)
     const part = (value: unknown) => btoa(JSON.stringify(value)).replaceAll("=", "")
     const email = population.email(index)
-    const seconds = Math.floor(now / 1000)
+    const seconds = Math.floor(shown / 1000)
     return `${part({ typ: "JWT", alg: "RS256", kid: "simulated" })}.${
       part({ aud: app.clientId, tid, email, preferred_username: email, iat: seconds, exp: seconds + 3600, ver: "2.0" })
     }.c2ltdWxhdGVk`
   }
 }
 
-/** Anything but a form reads as an empty one; so does a body that broke off. */
-const readForm = async (request: Request): Promise<URLSearchParams> => {
-  const body = await request.text().catch(() => "")
-  const type = request.headers.get("content-type") ?? ""
-  return new URLSearchParams(type.startsWith("application/x-www-form-urlencoded") ? body : "")
-}
+const requestFields = ["grant_type", "client_id"]
+const redemptionFields = [...requestFields, "refresh_token"]
 
-const presentsCredentials = ({ form, headers }: Call): boolean =>
+const presentsCredentials = (form: Call["form"], headers: Headers): boolean =>
   form.has("client_secret") || form.has("client_assertion") ||
   headers.get("authorization")?.startsWith("Basic ") === true
 
-/** The secret of an HTTP Basic header; both halves are form-encoded first (RFC 6749 §2.3.1). */
-const basicSecret = ({ headers }: Call): string | undefined => {
-  const value = headers.get("authorization")?.slice(6) ?? ""
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(value) || value.length % 4 !== 0) return undefined
-  const secret = new URLSearchParams(`secret=${atob(value).split(":")[1] ?? ""}`)
-  return secret.get("secret") ?? undefined
-}
-
 /** 70000 as a lock is the abuse lock of personal accounts. */
-const lockDetails = (code: number): AadstsDetails =>
-  code === 70000 ? { text: "User account is found to be in service abuse mode." } : {}
+const lockDetails = (lock: Reason): AadstsDetails =>
+  lock === 70000 ? { text: "User account is found to be in service abuse mode." } : {}

@@ -29,17 +29,19 @@ export const share = (seed: number, a: number, b = 0, c = 0): number => hash(see
 export const pick = <A>(list: readonly [A, ...Array<A>], h: number): A => list[h % list.length] ?? list[0]
 
 const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+const pairs = Array.from({ length: 4096 }, (_, value) => digits.charAt(value >> 6) + digits.charAt(value & 63))
 const values = new Map(Array.from(digits, (digit, value) => [digit, value]))
 
 /** A number in base 64 with the URL-safe alphabet, of fixed width: case matters, as it does in Outlook ids. */
 export const toDigits = (value: number, width: number): string => {
   let text = ""
   let rest = value
-  for (let i = 0; i < width; i++) {
-    text = digits.charAt(rest % 64) + text
-    rest = Math.floor(rest / 64)
+  // Two digits at a time: every token that is made or read passes here.
+  for (let left = width; left > 1; left -= 2) {
+    text = pairs[rest % 4096] + text
+    rest = Math.floor(rest / 4096)
   }
-  return text
+  return width % 2 === 0 ? text : digits.charAt(rest % 64) + text
 }
 
 /** The inverse of {@link toDigits}; -1 for anything that holds another character. */

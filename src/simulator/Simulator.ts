@@ -1,5 +1,6 @@
 /**
- * A provider that runs here: Microsoft's token endpoint and Graph mail over HTTP, with faults on demand.
+ * A provider that runs here: Microsoft's token endpoint and Graph mail, and Google's token endpoint, over HTTP, with
+ * faults on demand.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -12,31 +13,35 @@
  * })
  * ```
  *
- * Paths: `POST /{tenant}/oauth2/v2.0/token`, `/v1.0/…` for Graph, `/_simulator/…` for control.
+ * Paths: `POST /{tenant}/oauth2/v2.0/token`, `POST /google/token`, `/v1.0/…` for Graph, `/_simulator/…` for control.
  */
 import { Clock, Effect, type Scope } from "effect"
 import { Control } from "./Control.ts"
 import { control } from "./ControlHttp.ts"
+import { GoogleToken } from "./GoogleToken.ts"
 import { Graph } from "./Graph.ts"
 import { importLines, type ImportOptions, importStream } from "./ImportFile.ts"
 import { MicrosoftToken } from "./MicrosoftToken.ts"
 import { settings, type SimulatorOptions } from "./Options.ts"
+import { TokenEndpoint } from "./TokenEndpoint.ts"
 import type { ConnectionInfo } from "./Wire.ts"
 import { World } from "./World.ts"
 
-export { NotFound } from "./Control.ts"
+export { NotFound, Unfit } from "./Control.ts"
 export type { ImportOptions } from "./ImportFile.ts"
 export type { FaultKind, SimulatorOptions } from "./Options.ts"
 export type { Violation, ViolationKind } from "./Violations.ts"
 export type { ConnectionInfo, LostAnswer, WireEntry } from "./Wire.ts"
 
 export class Simulator extends Control {
-  private readonly token: MicrosoftToken
+  private readonly microsoft: TokenEndpoint
+  private readonly google: TokenEndpoint
   private readonly graph: Graph
 
   constructor(world: World) {
     super(world)
-    this.token = new MicrosoftToken(world)
+    this.microsoft = new TokenEndpoint(world, "token", world.counters.token, new MicrosoftToken(world))
+    this.google = new TokenEndpoint(world, "google-token", world.counters.googleToken, new GoogleToken(world))
     this.graph = new Graph(world)
   }
 
@@ -52,7 +57,8 @@ export class Simulator extends Control {
     const target = url.slice(start)
     if (target.startsWith("/v1.0/")) return this.graph.handle(request, origin, target.slice(5))
     const tenant = tokenPath.exec(target)?.[1]
-    if (tenant !== undefined && request.method === "POST") return this.token.handle(request, tenant, info)
+    if (tenant !== undefined && request.method === "POST") return this.microsoft.handle(request, tenant, info)
+    if (target === "/google/token" && request.method === "POST") return this.google.handle(request, "", info)
     if (target.startsWith("/_simulator/")) return control(this, request)
     return Promise.resolve(new Response("Not Found", { status: 404 }))
   }

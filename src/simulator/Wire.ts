@@ -45,10 +45,14 @@ export class Exchange {
   private answered = false
   private wasLost = false
 
-  constructor(private readonly wire: Wire, request: Request, private readonly info: ConnectionInfo | undefined) {
+  constructor(private readonly wire: Wire, private readonly info: ConnectionInfo | undefined) {}
+
+  /** Looks out for a client that goes away; needless where the answer leaves at once. */
+  watch(signal: AbortSignal): void {
     // Reading `signal.aborted` later is not enough: Deno notices a client that went away only if somebody listens, and
     // after the answer its (legacy) signal aborts in any case, so news after the answer is ignored.
-    request.signal.addEventListener("abort", () => {
+    this.gone = signal.aborted
+    signal.addEventListener("abort", () => {
       if (!this.answered) this.gone = true
     })
   }

@@ -17,18 +17,19 @@ export class World {
   readonly uses: MailboxUses
   readonly faults: Faults
   readonly wire: Wire
-  readonly counters = new Counters()
+  readonly counters: Counters
   readonly violations = new Violations()
   readonly delay = new DelayLine()
-  /** Waits that the token endpoint asked for, by app number. */
+  /** Waits that the token endpoints asked for, by app number. */
   private readonly pauses = new Map<number, Pause>()
 
   /** @param now reads the clock, epoch milliseconds */
   constructor(readonly settings: Settings, readonly now: () => number) {
     this.population = new Population(settings)
-    this.grants = new Grants(settings)
+    this.counters = new Counters(now())
+    this.grants = new Grants(settings, this.population)
     this.mailboxes = new Mailboxes(settings, this.population, now)
-    this.uses = new MailboxUses(settings.apps)
+    this.uses = new MailboxUses(this.population.apps.length)
     this.faults = new Faults(settings)
     this.wire = new Wire(this.grants, this.population)
   }

@@ -24,6 +24,9 @@ const tables = [
   "runs",
   "run_items",
   "import_blocks",
+  "tag_policies",
+  "events",
+  "audit",
   "meta",
 ] as const
 

@@ -1,10 +1,12 @@
 /** Grants in the database: leases, and what redemptions came to. */
-import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Option, Redacted } from "effect"
 import type { Provider, Resource } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
-import { GrantStore, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
-import { Vault, type VaultError } from "../oauth/Vault.ts"
+import { Settings } from "../domain/Settings.ts"
+import { GrantStore, type LeaseAnswer, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
+import { Vault } from "../oauth/Vault.ts"
+import { resourceOfAccount } from "./AccountResource.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
 
 /** Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has settled by then. */
@@ -18,11 +20,29 @@ export const appOwner = (id: string): string => `app:${id}`
 type Redeemed = Extract<Settlement, { readonly _tag: "Redeemed" }>
 type Failed = Extract<Settlement, { readonly _tag: "Failed" }>
 
-export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> = Layer.effect(
+interface LeasedRow {
+  readonly id: string
+  readonly app_id: string
+  readonly version: number
+  readonly secret: Uint8Array
+  readonly lease_fence: bigint
+  readonly refreshed_at: Date | null
+  readonly failures: number
+  readonly failing_seconds: number | null
+  readonly failure_class: FailureClass | null
+  readonly taken_over: boolean
+  readonly provider: Provider
+  readonly client_id: string
+  readonly tenant: string
+  readonly app_secret: Uint8Array | null
+}
+
+export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings | Vault> = Layer.effect(
   GrantStore,
   Effect.gen(function* () {
     const database = yield* Database
     const vault = yield* Vault
+    const warmMargin = Duration.toSeconds((yield* Settings).warmMargin)
     const { sql, tables: t } = database
 
     /** Never a part of the caller's transaction: what that rolls back, the provider has rotated all the same. */
@@ -32,63 +52,74 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
 
     const release = ({ fence, id }: Pick<LeasedGrant, "fence" | "id">) =>
       Effect.asVoid(
-        orDie(sql`update ${t.grants} set lease_until = null where id = ${id} and lease_fence = ${fence}`),
+        orDie(sql`update ${t.grants} g set lease_until = null, claimed_until = null from ${sql.literal(relaxed)}
+          where id = ${id} and lease_fence = ${fence}`),
       )
 
-    const lease = Effect.fn("GrantStore.lease")(function* (id: string) {
-      const rows = yield* sql<{
-        version: number
-        secret: Uint8Array
-        lease_fence: bigint
-        refreshed_at: Date | null
-        failures: number
-        failing_seconds: number | null
-        failure_class: FailureClass | null
-        app_id: string
-        provider: Provider
-        client_id: string
-        tenant: string
-        app_secret: Uint8Array | null
-      }>`update ${t.grants} g
-        set lease_fence = g.lease_fence + 1, lease_until = now() + make_interval(secs => ${leaseSeconds})
-        from ${t.apps} p, ${sql.literal(relaxed)}
-        where g.id = ${id} and p.id = g.app_id and (g.lease_until is null or g.lease_until < now())
-        returning g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
-          extract(epoch from now() - g.failing_since)::float8 as failing_seconds,
-          p.id as app_id, p.provider, p.client_id, p.tenant, p.secret as app_secret`
-      const row = rows[0]
-      if (row === undefined) {
-        const held = yield* sql<{ version: number; refreshed_at: Date | null }>`
-          select version, refreshed_at from ${t.grants} where id = ${id}`
-        return held[0] === undefined
-          ? { _tag: "Missing" as const }
-          : { _tag: "Held" as const, version: held[0].version, redeemedAt: held[0].refreshed_at?.getTime() }
-      }
-      const grant: Effect.Effect<LeasedGrant, VaultError> = Effect.gen(function* () {
+    const open = (row: LeasedRow): Effect.Effect<LeaseAnswer> =>
+      Effect.gen(function* () {
         return {
-          id,
-          version: row.version,
-          fence: row.lease_fence,
-          app: {
-            provider: row.provider,
-            clientId: row.client_id,
-            tenant: row.tenant,
-            ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
+          _tag: "Leased" as const,
+          takenOver: row.taken_over,
+          grant: {
+            id: row.id,
+            version: row.version,
+            fence: row.lease_fence,
+            app: {
+              provider: row.provider,
+              clientId: row.client_id,
+              tenant: row.tenant,
+              ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
+            },
+            refreshToken: yield* vault.open(grantOwner(row.id), row.secret),
+            redeemedAt: row.refreshed_at?.getTime(),
+            failures: row.failures,
+            failingSeconds: row.failing_seconds ?? 0,
+            failureClass: row.failure_class ?? undefined,
           },
-          refreshToken: yield* vault.open(grantOwner(id), row.secret),
-          redeemedAt: row.refreshed_at?.getTime(),
-          failures: row.failures,
-          failingSeconds: row.failing_seconds ?? 0,
-          failureClass: row.failure_class ?? undefined,
         }
-      })
-      return yield* grant.pipe(
-        Effect.map((grant) => ({ _tag: "Leased" as const, grant })),
+      }).pipe(
         Effect.catch(({ message }) =>
-          Effect.as(release({ id, fence: row.lease_fence }), { _tag: "Unreadable" as const, message })
+          Effect.as(release({ id: row.id, fence: row.lease_fence }), { _tag: "Unreadable" as const, message })
         ),
       )
-    }, Effect.orDie)
+
+    /** Why a grant could not be leased. */
+    const unleased = Effect.fnUntraced(function* (ids: ReadonlyArray<GrantId>) {
+      const rows = yield* sql<{ id: string; version: number; refreshed_at: Date | null; in_use: boolean }>`
+        select g.id, g.version, g.refreshed_at, exists (
+          select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled') as in_use
+        from ${t.grants} g where g.id = any(${column("uuid", ids)})`
+      return new Map(rows.map((row): readonly [string, LeaseAnswer] => [
+        row.id,
+        row.in_use
+          ? { _tag: "Held", version: row.version, redeemedAt: row.refreshed_at?.getTime() }
+          : { _tag: "Disabled" },
+      ]))
+    })
+
+    const lease = Effect.fnUntraced(function* (ids: ReadonlyArray<GrantId>) {
+      // In one order and past what others hold locked: batches of several processes cannot lock each other out.
+      const rows = yield* sql<LeasedRow>`with free as (
+          select g.id, g.lease_until is not null as taken_over from ${t.grants} g
+          where g.id = any(${column("uuid", ids)}) and (g.lease_until is null or g.lease_until < now())
+            and exists (select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')
+          order by g.id for update of g skip locked
+        ), leased as (
+          update ${t.grants} g set lease_fence = g.lease_fence + 1,
+            lease_until = now() + make_interval(secs => ${leaseSeconds})
+          from free, ${sql.literal(relaxed)} where g.id = free.id
+          returning g.id, g.app_id, g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
+            extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
+        )
+        select l.*, p.provider, p.client_id, p.tenant, p.secret as app_secret
+        from leased l join ${t.apps} p on p.id = l.app_id`
+      const answers = new Map<string, LeaseAnswer>()
+      for (const row of rows) answers.set(row.id, yield* open(row))
+      const missing = ids.filter((id) => !answers.has(id))
+      const others = missing.length > 0 ? yield* unleased(missing) : new Map<string, LeaseAnswer>()
+      return ids.map((id): LeaseAnswer => answers.get(id) ?? others.get(id) ?? { _tag: "Missing" })
+    }, orDie)
 
     /** Entries for the change log, from a CTE `changed` of accounts with their status before and after. */
     const logStatuses = sql`insert into ${t.changes} (account_id, kind, origin, fields)
@@ -96,6 +127,16 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       -- Taken before the first position is: positions are in the order of commits (see ChangeLog).
       cross join lateral (select pg_advisory_xact_lock(${database.changesLock})) locked
       where changed.before <> changed.after`
+
+    /** When `g` is due again after the redemption `new`. */
+    const nextDue = sql`case g.policy when 'warm' then (
+        -- Each resource that the accounts read through is kept valid: the first token to end decides.
+        select min(case when w.resource = new.resource then now() + make_interval(secs => new.warm)
+          else coalesce(x.expires_at - make_interval(secs => ${warmMargin}), now()) end)
+        from (select distinct ${resourceOfAccount(sql)} as resource from ${t.accounts} a
+          where a.grant_id = g.id and a.status <> 'disabled') w
+        left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
+      ) else now() + make_interval(secs => new.keep_alive) end`
 
     /**
      * One statement, and so one transaction and one round trip, for any number of redemptions. A version that has moved is
@@ -119,7 +160,8 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           redeemed.map(({ refreshToken }) => refreshToken === undefined ? null : vault.hash(refreshToken)),
         )
       },
-            ${column("float8", redeemed.map(({ dueInSeconds }) => dueInSeconds))},
+            ${column("float8", redeemed.map(({ dueInSeconds }) => dueInSeconds.keepAlive))},
+            ${column("float8", redeemed.map(({ dueInSeconds }) => dueInSeconds.warm))},
             ${column("text", redeemed.map(({ resource }) => resource))},
             ${
         column(
@@ -130,12 +172,15 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         )
       },
             ${column("float8", redeemed.map(({ expiresInSeconds }) => expiresInSeconds))})
-            as n (id, version, secret, hash, due, resource, access, expires)
+            as n (id, version, secret, hash, keep_alive, warm, resource, access, expires)
         ), stored as (
           update ${t.grants} g set version = g.version + (new.secret is not null)::int,
             secret = coalesce(new.secret, g.secret), token_hash = coalesce(new.hash, g.token_hash), refreshed_at = now(),
-            lease_until = null, failures = 0, failing_since = null, failure_class = null, failure_code = null,
-            failure_message = null, failed_at = null, due_at = now() + make_interval(secs => new.due)
+            lease_until = null, claimed_until = null, failures = 0, failing_since = null, failure_class = null,
+            failure_code = null, failure_message = null, failure_trace_id = null, failure_correlation_id = null,
+            failed_at = null,
+            -- A grant that rests, for its accounts were disabled meanwhile, goes on resting.
+            (due_at, attempt_at) = (select next.at, next.at from (select case when g.attempt_at is not null then ${nextDue} end as at) next)
           from new where g.id = new.id and g.version = new.version returning g.id
         ), retired as (
           insert into ${t.grant_tokens} (grant_id, hash)
@@ -170,14 +215,20 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             ${column("text", failed.map(({ message }) => message))}, ${
         column("text", failed.map(({ status }) => status ?? null))
       },
-            ${column("float8", failed.map(({ dueInSeconds }) => dueInSeconds ?? null))})
-            as n (id, version, fence, class, code, message, status, due)
+            ${column("float8", failed.map(({ attemptInSeconds }) => attemptInSeconds))},
+            ${column("bool", failed.map(({ movesDue }) => movesDue))},
+            ${column("text", failed.map(({ traceId }) => traceId ?? null))},
+            ${column("text", failed.map(({ correlationId }) => correlationId ?? null))})
+            as n (id, version, fence, class, code, message, status, attempt, moves_due, trace_id, correlation_id)
         ), stored as (
-          update ${t.grants} g set lease_until = null,
+          update ${t.grants} g set lease_until = null, claimed_until = null,
             failures = case when g.failure_class = new.class then g.failures + 1 else 1 end,
             failing_since = case when g.failure_class = new.class then g.failing_since else now() end,
             failure_class = new.class, failure_code = new.code, failure_message = new.message, failed_at = now(),
-            due_at = now() + make_interval(secs => new.due)
+            failure_trace_id = new.trace_id, failure_correlation_id = new.correlation_id,
+            attempt_at = case when g.attempt_at is not null then now() + make_interval(secs => new.attempt) end,
+            due_at = case when g.attempt_at is not null and new.moves_due then now() + make_interval(secs => new.attempt)
+              else g.due_at end
           from new where g.id = new.id and g.version = new.version and g.lease_fence = new.fence
           returning g.id, new.status, new.message
         ), changed as (
@@ -219,15 +270,28 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
     }, orDie)
 
     const postpone = (id: GrantId, seconds: number) =>
-      Effect.asVoid(orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds})
-        where id = ${id} and due_at is not null`))
+      Effect.asVoid(
+        orDie(sql`update ${t.grants} set attempt_at = now() + make_interval(secs => ${seconds}), claimed_until = null
+          where id = ${id} and attempt_at is not null`),
+      )
+
+    const app = (id: GrantId) =>
+      orDie(Effect.map(
+        sql<{ provider: Provider; client_id: string; tenant: string }>`select p.provider, p.client_id, p.tenant
+          from ${t.grants} g join ${t.apps} p on p.id = g.app_id where g.id = ${id}`,
+        ([row]) =>
+          row === undefined
+            ? Option.none()
+            : Option.some({ provider: row.provider, clientId: row.client_id, tenant: row.tenant }),
+      ))
 
     return GrantStore.of({
-      lease: (id) => apart(lease(id)),
+      lease: (ids) => apart(lease(ids)),
       settle: (batch) => apart(settle(batch)),
       release: (grant) => apart(release(grant)),
       accessToken: (id, resource, minValiditySeconds) => apart(accessToken(id, resource, minValiditySeconds)),
       postpone: (id, seconds) => apart(postpone(id, seconds)),
+      app: (id) => apart(app(id)),
     })
   }),
 )

@@ -10,6 +10,7 @@ import { statusChange } from "./Accounts.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, type Database } from "./Database.ts"
 import { grantOwner } from "./Grants.ts"
+import { areTagsWarm, followPolicies } from "./Policies.ts"
 
 export interface NewRow {
   readonly email: string
@@ -65,6 +66,7 @@ export const storeRows = (
   options: RowOptions,
 ): Effect.Effect<ReadonlyArray<RowResult>, SqlError.SqlError> =>
   Effect.gen(function* () {
+    const tagsMatter = options.dryRun ? false : yield* areTagsWarm(context.database)
     const results = new Map<string, RowResult>()
     let existing = yield* findExisting(context, rows)
     const fresh = rows.filter((row) => !existing.has(accountKey(row)))
@@ -95,8 +97,20 @@ export const storeRows = (
       }
     }
     if (updates.length > 0 && !options.dryRun) yield* replaceTokens(context, updates, options.verify)
+    if (tagsMatter) yield* followTags(context, [...results.values()], options.verify)
     return rows.map((row) => results.get(accountKey(row))!)
   })
+
+/** Rows that bring tags change the policies of their grants. Whoever verifies redeems them right after: nothing is due now. */
+const followTags = (context: Context, results: ReadonlyArray<RowResult>, verify: boolean) => {
+  const { database: { sql, tables: t } } = context
+  const stored = results.flatMap((result) => result._tag === "Stored" ? result.accountId ?? [] : [])
+  return followPolicies(
+    context,
+    sql`select a.grant_id from ${t.accounts} a where a.id = any(${column("uuid", stored)})`,
+    verify ? "none" : "changed",
+  )
+}
 
 const duplicate = (account: Existing, onDuplicate: "skip" | "fail"): RowResult => ({
   _tag: "Settled",
@@ -213,8 +227,8 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
   const appId = yield* appIds(context, rows)
   const news = rows.map((row) => ({ row, accountId: newId(), grantId: newId() }))
   const dues = yield* firstDue(context, rows.length, verify)
-  yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash, due_at)
-    select id, app_id, secret, hash, now() + make_interval(secs => due)
+  yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash, due_at, attempt_at)
+    select id, app_id, secret, hash, now() + make_interval(secs => due), now() + make_interval(secs => due)
     from unnest(${column("uuid", news.map(({ grantId }) => grantId))}, ${
     column("uuid", news.map(({ row }) => appId(row)))
   },
@@ -263,13 +277,16 @@ const replaceTokens = Effect.fnUntraced(function* (
   const appId = yield* appIds(context, updates.map(([row]) => row))
   const grantIds = column("uuid", updates.map(([, account]) => account.grant_id))
   const dues = yield* firstDue(context, updates.length, verify)
+  // The access tokens of the old token go with it: nobody else gets a warm grant a new one at once.
+  const due = verify ? sql`new.due` : sql`case g.policy when 'warm' then 0 else new.due end`
   yield* sql`insert into ${t.grant_tokens} (grant_id, hash) select id, token_hash from ${t.grants}
     where id = any(${grantIds}) on conflict do nothing`
   yield* sql`update ${t.grants} g set app_id = new.app_id, secret = new.secret, token_hash = new.hash,
       version = g.version + 1, failures = 0, failing_since = null, failure_class = null, failure_code = null,
-      failure_message = null, failed_at = null, due_at = case when exists (
+      failure_message = null, failure_trace_id = null, failure_correlation_id = null, failed_at = null,
+      (due_at, attempt_at) = (select next.at, next.at from (select case when exists (
         select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled'
-      ) then now() + make_interval(secs => new.due) end
+      ) then now() + make_interval(secs => ${due}) end as at) next)
     from unnest(${grantIds}, ${column("uuid", updates.map(([row]) => appId(row)))},
       ${
     column(

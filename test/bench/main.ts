@@ -1,19 +1,32 @@
 /**
  * `deno task bench [--rows N] [--accounts N]`: what the program costs beside the least that could be done, in the same run on
  * the same machine. Needs a Postgres (`DATABASE_URL`, or user and database `postgres` on 127.0.0.1) and `psql`.
+ *
+ * `deno task bench refresh [a|b|c|d …] [--quick]`: a fleet in a box, with Mailfleet and a provider as processes of their own:
+ * (a) fixed concurrency, (b) `auto`, (c) the ceiling of this machine, (d) a million accounts. All parts: about an hour.
  */
-import { Effect } from "effect"
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Exit } from "effect"
 import { benchImport } from "./imports.ts"
 import { benchRefresh } from "./refreshes.ts"
+import { benchFleet, isPart } from "./refresh/parts.ts"
 
 const number = (name: string, fallback: number): number => {
   const at = Deno.args.indexOf(`--${name}`)
   return at === -1 ? fallback : Number(Deno.args[at + 1])
 }
 
-await Effect.runPromise(Effect.gen(function* () {
+const benchAll = Effect.gen(function* () {
   yield* benchRefresh(number("accounts", 5_000), 0)
   yield* benchRefresh(1_000, 100)
   yield* benchImport(number("rows", 1_000_000))
-}))
-Deno.exit(0)
+})
+
+const [what, ...rest] = Deno.args
+const chosen = rest.filter(isPart)
+const bench = what === "refresh"
+  ? benchFleet(chosen.length > 0 ? chosen : ["a", "b", "c", "d"], rest.includes("--quick"))
+  : benchAll
+
+// Connections that are kept alive must not keep the process.
+NodeRuntime.runMain(bench, { teardown: (exit) => Deno.exit(Exit.isSuccess(exit) ? 0 : 1) })

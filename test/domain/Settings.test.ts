@@ -35,6 +35,8 @@ describe("Settings", () => {
         refreshConcurrency: 5,
         backgroundRefreshConcurrency: 10,
         syncConcurrency: 5,
+        concurrencyCeiling: 512,
+        tokenRate: Option.none(),
         schedules: true,
       })
     }))
@@ -48,6 +50,9 @@ describe("Settings", () => {
         MAILFLEET_PORT: "0",
         MAILFLEET_GRAPH_URL: "http://127.0.0.1:8090/v1.0//",
         MAILFLEET_SYNC_CONCURRENCY: " 40\n",
+        MAILFLEET_REFRESH_CONCURRENCY: "auto",
+        MAILFLEET_CONCURRENCY_CEILING: "64",
+        MAILFLEET_TOKEN_RATE: " 50",
         MAILFLEET_SYNC_SPACING: "0 seconds",
         MAILFLEET_SYNC_EVERY: "1.5 minutes",
         MAILFLEET_REFRESH_EVERY: "12 Hours",
@@ -66,6 +71,9 @@ describe("Settings", () => {
         port: 0,
         graphUrl: "http://127.0.0.1:8090/v1.0",
         syncConcurrency: 40,
+        refreshConcurrency: "auto",
+        concurrencyCeiling: 64,
+        tokenRate: Option.some(50),
         schedules: false,
         host: "127.0.0.1",
         encryptionKeys: Option.none(),
@@ -116,8 +124,15 @@ describe("Settings", () => {
     ["MAILFLEET_GMAIL_URL", url, ["gmail"]],
     ["MAILFLEET_GMAIL_IMAP", imap, ["imap.gmail.com"]],
     ...["IMPORT", "REFRESH", "BACKGROUND_REFRESH", "SYNC"].map((kind) =>
-      [`MAILFLEET_${kind}_CONCURRENCY`, "a whole number from 1 to 10000", [...numbers, "0", "10001"]] as const
+      [`MAILFLEET_${kind}_CONCURRENCY`, "auto or a whole number from 1 to 10000", [
+        ...numbers,
+        "0",
+        "10001",
+        "Auto",
+      ]] as const
     ),
+    ["MAILFLEET_CONCURRENCY_CEILING", number(1, 10_000), [...numbers, "0", "10001", "auto"]],
+    ["MAILFLEET_TOKEN_RATE", number(1, 1_000), [...numbers, "0", "1001", "0.5", "none"]],
     ["MAILFLEET_SYNC_SPACING", atLeast("0"), durations],
     ["MAILFLEET_REFRESH_EVERY", atLeast("1s"), [...durations, "0 seconds", "999 millis"]],
     ["MAILFLEET_SYNC_EVERY", atLeast("1s"), [...durations, "0.5 seconds"]],

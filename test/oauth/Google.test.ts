@@ -59,7 +59,16 @@ describe("Google", () => {
         const { error, reach } = yield* refused(endpoint, () => json(body, status, headers), { app: googleApp })
         assert.strictEqual(error.class, expected)
         assert.strictEqual(error.providerCode, typeof name === "string" ? name : undefined)
-        assert.strictEqual(reach, expected === "throttled" ? "app" : undefined)
+        assert.strictEqual(
+          reach,
+          expected === "throttled"
+            ? "app"
+            : expected !== "app"
+            ? undefined
+            : ["invalid_request", "invalid_scope", "org_internal"].includes(String(name))
+            ? "tenant"
+            : "app",
+        )
         assert.strictEqual(error.retryAfterMillis, headers === undefined ? undefined : 2_000)
         const reports = endpoint.told.filter((text) => text.includes("a token endpoint gave an answer"))
         assert.strictEqual(reports.length, expected === "unknown" ? 1 : 0)

@@ -227,18 +227,22 @@ describe("Microsoft", () => {
     }],
     ["invalid_client without a code", 401, {}, { error: "invalid_client" }, {
       class: "app",
+      reach: "app",
       providerCode: "invalid_client",
     }],
     ["unauthorized_client with an unknown code", 400, {}, aadsts([799999], "unauthorized_client"), {
       class: "app",
+      reach: "app",
       providerCode: "AADSTS799999",
     }],
     ["a bad app beside a dead grant", 400, {}, aadsts([700082, 700016]), {
       class: "app",
+      reach: "tenant",
       providerCode: "AADSTS700016",
     }],
     ["a malformed scope comes as invalid_scope", 400, {}, aadsts([70011], "invalid_scope"), {
       class: "app",
+      reach: "tenant",
       providerCode: "AADSTS70011",
     }],
     ["invalid_scope", 400, {}, { error: "invalid_scope" }, { class: "scope", providerCode: "invalid_scope" }],
@@ -411,7 +415,7 @@ describe("Microsoft", () => {
         assertSilent(JSON.stringify(failure))
         assertSilent(Deno.inspect(failure, { depth: 20 }))
         assert.notInclude(JSON.stringify(failure), marker)
-        assert.strictEqual(failure.reach !== undefined, failure.error.class === "throttled")
+        assert.strictEqual(failure.reach !== undefined, ["throttled", "app"].includes(failure.error.class))
         if (failure.error.class === "needs_user") {
           const { error, suberror } = answer.fields
           assert.include(["invalid_grant", "interaction_required"], error)

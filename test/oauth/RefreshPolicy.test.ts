@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { FailureClass } from "../../src/domain/FailureClass.ts"
-import { nextDueSeconds, verdict } from "../../src/oauth/RefreshPolicy.ts"
+import { held, isConfirmed, keepAliveSeconds, verdict, warmSeconds } from "../../src/oauth/RefreshPolicy.ts"
 
 const hour = 3_600
 const day = 24 * hour
@@ -17,42 +17,28 @@ describe("RefreshPolicy", () => {
     [FailureClass, Failures, Seconds, Jitter, Wait],
     ([failureClass, failures, failing, jitter, retryAfterMillis]) =>
       Effect.sync(() => {
-        const { dueInSeconds, status } = verdict(
+        const { attemptInSeconds, movesDue, status } = verdict(
           { class: failureClass, retryAfterMillis },
           failures,
           failing,
           jitter,
         )
-        switch (failureClass) {
-          case "throttled":
-          case "transient":
-          case "app":
-          case "unknown":
-            assert.isUndefined(status)
-            assert.isDefined(dueInSeconds)
-            break
-          case "blocked":
-            assert.strictEqual(status, "blocked")
-            assert.isDefined(dueInSeconds)
-            break
-          case "scope":
-            assert.strictEqual(status, "needs_reauth")
-            assert.isDefined(dueInSeconds)
-            break
-          case "needs_user":
-            assert.strictEqual(status, "needs_reauth")
-            break
-          case "ambiguous": {
-            const believed = failures >= 4 && failing >= 3 * hour
-            assert.strictEqual(status, believed ? "needs_reauth" : undefined)
-            assert.strictEqual(dueInSeconds === undefined, believed)
-          }
+        const expected = {
+          throttled: undefined,
+          transient: undefined,
+          app: undefined,
+          unknown: undefined,
+          blocked: "blocked",
+          scope: "needs_reauth",
+          needs_user: "needs_reauth",
+          ambiguous: failures >= 4 && failing >= 3 * hour ? "needs_reauth" : undefined,
         }
-        if (dueInSeconds !== undefined) {
-          assert.isAtLeast(dueInSeconds, 60)
-          assert.isAtLeast(dueInSeconds, failureClass === "throttled" ? (retryAfterMillis ?? 0) / 1_000 : 0)
-          if (failureClass !== "throttled") assert.isAtMost(dueInSeconds, day * 1.1)
-        }
+        assert.strictEqual(status, expected[failureClass])
+        // Where the grant is not at fault, it goes on counting as late.
+        assert.strictEqual(movesDue, !["throttled", "transient", "app"].includes(failureClass))
+        assert.isAtLeast(attemptInSeconds, 60)
+        assert.isAtLeast(attemptInSeconds, failureClass === "throttled" ? (retryAfterMillis ?? 0) / 1_000 : 0)
+        if (failureClass !== "throttled") assert.isAtMost(attemptInSeconds, 7 * day * 1.1)
       }),
     { arbitrary: { runs: 2_000 } },
   )
@@ -64,7 +50,7 @@ describe("RefreshPolicy", () => {
       Effect.sync(() => {
         for (const failureClass of ["throttled", "transient", "unknown", "ambiguous"] as const) {
           const due = (count: number, spread: number) =>
-            verdict({ class: failureClass }, count, 0, spread).dueInSeconds!
+            verdict({ class: failureClass }, count, 0, spread).attemptInSeconds
           assert.isAtLeast(due(failures + 1, 0), due(failures, 0))
           assert.isAtLeast(due(failures, jitter), due(failures, 0))
           assert.isAtMost(due(failures, jitter), due(failures, 0) * 1.1 + 1e-6)
@@ -74,12 +60,14 @@ describe("RefreshPolicy", () => {
 
   it("starts at a minute where the fault passes, at an hour where it is doubtful", () => {
     const due = (failureClass: FailureClass, failures = 1, providerCode?: string) =>
-      verdict({ class: failureClass, providerCode }, failures, 0, 0).dueInSeconds
+      verdict({ class: failureClass, providerCode }, failures, 0, 0).attemptInSeconds
     assert.deepStrictEqual([1, 2, 3, 7, 99].map((n) => due("transient", n)), [60, 120, 240, hour, hour])
     assert.deepStrictEqual([1, 2, 7].map((n) => due("throttled", n)), [60, 120, hour])
     assert.deepStrictEqual([1, 2, 3, 9].map((n) => due("ambiguous", n)), [hour, 2 * hour, 4 * hour, 4 * hour])
     assert.deepStrictEqual([1, 2, 9].map((n) => due("unknown", n)), [hour, 2 * hour, day])
     assert.strictEqual(due("app", 9), 900)
+    // A dead grant is looked at again, ever more rarely.
+    assert.deepStrictEqual([1, 2, 3, 4, 9].map((n) => due("needs_user", n)), [day, 2 * day, 4 * day, 7 * day, 7 * day])
     assert.strictEqual(due("blocked"), day)
     // Smart lockout passes by itself.
     assert.strictEqual(due("blocked", 1, "AADSTS50053"), hour)
@@ -89,9 +77,9 @@ describe("RefreshPolicy", () => {
     let seconds = 0
     let failures = 1
     for (;; failures++) {
-      const { dueInSeconds, status } = verdict({ class: "ambiguous" }, failures, seconds, 0)
+      const { attemptInSeconds, status } = verdict({ class: "ambiguous" }, failures, seconds, 0)
       if (status !== undefined) break
-      seconds += dueInSeconds!
+      seconds += attemptInSeconds
     }
     assert.strictEqual(failures, 4)
     assert.isAtLeast(seconds, 3 * hour)
@@ -104,10 +92,34 @@ describe("RefreshPolicy", () => {
     [Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 90 * day })), Jitter],
     ([every, jitter]) =>
       Effect.sync(() => {
-        const first = nextDueSeconds(every, false, jitter)
-        const later = nextDueSeconds(every, true, jitter)
+        const first = keepAliveSeconds(every, false, jitter)
+        const later = keepAliveSeconds(every, true, jitter)
         assert.isTrue(first >= every * 0.0999 && first <= every, `${first} of ${every}`)
         assert.isTrue(later >= every * 0.8999 && later <= every, `${later} of ${every}`)
       }),
   )
+
+  it.effect.prop(
+    "keeps an access token warm: due a margin before its end, and never so early that it is redeemed in a circle",
+    [Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: day })), Seconds, Jitter],
+    ([life, margin, jitter]) =>
+      Effect.sync(() => {
+        const due = warmSeconds(life, margin, jitter)
+        assert.isAtMost(due, Math.max(life / 2, life - margin))
+        assert.isAtLeast(due, life * 0.45)
+      }),
+  )
+
+  it("holds a refusal during a spike until it has been repeated over an hour", () => {
+    let seconds = 0
+    let failures = 1
+    for (; !isConfirmed(failures, seconds); failures++) {
+      const { attemptInSeconds, status } = held(failures, 0)
+      assert.isUndefined(status)
+      seconds += attemptInSeconds
+    }
+    assert.isAtLeast(failures, 3)
+    assert.isAtLeast(seconds, hour)
+    assert.isAtMost(seconds, 3 * hour)
+  })
 })

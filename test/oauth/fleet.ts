@@ -2,21 +2,18 @@
 import { assert } from "@effect/vitest"
 import { Context, Deferred, Effect, Latch, Layer, Logger, Option, Redacted } from "effect"
 import type { Account, Provider, Resource } from "../../src/domain/Account.ts"
-import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
+import { codeOf, type FailureClass, type Reach } from "../../src/domain/FailureClass.ts"
 import { type GrantId, newId } from "../../src/domain/Ids.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { GrantStore } from "../../src/oauth/GrantStore.ts"
-import {
-  OAuthProvider,
-  type Redemption,
-  type RedemptionFailure,
-  type ThrottleReach,
-} from "../../src/oauth/OAuthProvider.ts"
+import { OAuthProvider, type Redemption, type RedemptionFailure } from "../../src/oauth/OAuthProvider.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Vault } from "../../src/oauth/Vault.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
+import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
+import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
@@ -85,7 +82,7 @@ export const unrotated = ({ refreshToken, resource }: Sent): Answer =>
 
 export const failing = (
   failureClass: FailureClass,
-  more: { readonly retryAfterMillis?: number; readonly reach?: ThrottleReach; readonly providerCode?: string } = {},
+  more: { readonly retryAfterMillis?: number; readonly reach?: Reach; readonly providerCode?: string } = {},
 ) =>
 (): Answer => {
   const { reach, ...error } = more
@@ -118,7 +115,14 @@ export const process = (script: Script, wrap: (store: GrantStore["Service"]) => 
   Effect.gen(function* () {
     const store = yield* GrantStore
     const layer = Tokens.layer.pipe(
-      Layer.provide([Throttle.layer, AppBreaker.layer, script.layer, Layer.succeed(GrantStore, wrap(store))]),
+      Layer.provide([
+        Throttle.layer,
+        TokenRate.layer,
+        AppBreaker.layer,
+        ReauthSpike.layer,
+        script.layer,
+        Layer.succeed(GrantStore, wrap(store)),
+      ]),
     )
     return Context.get(yield* Layer.build(Layer.fresh(layer)), Tokens)
   })
@@ -189,7 +193,7 @@ export const grantOf = Effect.fnUntraced(function* ({ grantId }: Pick<Member, "g
     failure_class: string | null
     due: number | null
   }>`select version, secret, coalesce(lease_until > now(), false) as leased, failures, failure_class,
-      extract(epoch from due_at - now())::float8 as due
+      extract(epoch from attempt_at - now())::float8 as due
     from ${t.grants} where id = ${grantId}`
   const { secret, ...row } = rows[0]!
   return { ...row, refreshToken: Redacted.value(yield* Effect.orDie(vault.open(grantOwner(grantId), secret))) }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Duration, Effect, Exit, Fiber, Schema, Semaphore } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { type LaneOptions, lanes, postponed } from "../../src/programs/Lanes.ts"
 
@@ -150,40 +150,12 @@ describe("Lanes", () => {
       assert.strictEqual(most(), 10)
     }))
 
-  it.effect("share the permits that two works have in common", () =>
+  it.effect("interrupt what they work on where they are interrupted", () =>
     Effect.gen(function* () {
-      const permits = yield* Semaphore.make(3)
-      let running = 0
-      let most = 0
-      const work = (count: number) =>
-        lanes({
-          concurrency: 3,
-          permits,
-          next: pages(count),
-          one: (item) =>
-            Effect.gen(function* () {
-              most = Math.max(most, ++running)
-              yield* Effect.sleep(1_000)
-              running--
-              return item
-            }),
-          done: () => Effect.void,
-        })
-      const both = yield* Effect.forkChild(
-        Effect.andThen(Effect.all([work(6), work(9)], { concurrency: 2 }), Clock.currentTimeMillis),
-      )
-      assert.strictEqual(yield* finish(both), 5_000)
-      assert.strictEqual(most, 3)
-    }))
-
-  it.effect("give the permits back where they are interrupted, and interrupt what they work on", () =>
-    Effect.gen(function* () {
-      const permits = yield* Semaphore.make(2)
       const begun = yield* Deferred.make<void>()
       let interrupted = 0
       const fiber = yield* Effect.forkChild(lanes({
         concurrency: 2,
-        permits,
         next: pages(5),
         one: (item) =>
           Effect.andThen(item === 1 ? Deferred.succeed(begun, undefined) : Effect.void, Effect.never).pipe(
@@ -194,7 +166,6 @@ describe("Lanes", () => {
       yield* Deferred.await(begun)
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(interrupted, 2)
-      yield* permits.withPermits(2)(Effect.void)
     }))
 
   for (const part of ["next", "one", "done"] as const) {

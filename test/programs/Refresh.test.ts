@@ -20,7 +20,7 @@ import {
 } from "../oauth/fleet.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { onDatabases } from "../support/databases.ts"
-import { counts, ended, itemsOf, options, outcomes, own, passTime, runOf, startProcess } from "./worker.ts"
+import { counts, ended, fixedLane, itemsOf, outcomes, own, passTime, runOf, startProcess } from "./worker.ts"
 
 const ids = (members: ReadonlyArray<{ readonly id: string }>) => ({
   _tag: "Ids" as const,
@@ -123,7 +123,7 @@ await onDatabases("Refresh", fleet, (it) => {
       const run = yield* Effect.orDie(runs.createOver({ kind: "refresh", trigger: "api" }, ids([on, off])))
       yield* (yield* Accounts).patch(off.id, { status: "disabled" })
       const owned = yield* own(run)
-      const end = yield* refresh(owned, yield* options(2)).pipe(Effect.provideService(Tokens, tokens))
+      const end = yield* refresh(owned, yield* fixedLane(2)).pipe(Effect.provideService(Tokens, tokens))
       yield* runs.finish(owned, end)
       assert.deepStrictEqual(yield* outcomes(run), ["succeeded", "skipped account_disabled"])
       assert.deepStrictEqual(script.tokensOf(off.name), [])
@@ -244,7 +244,7 @@ await onDatabases("Refresh", fleet, (it) => {
       const run = yield* Effect.orDie(runs.createOver({ kind: "refresh", trigger: "api" }, ids(members)))
       const owned = yield* own(run)
       const fiber = yield* Effect.forkChild(
-        refresh(owned, yield* options(2)).pipe(Effect.provideService(Tokens, tokens)),
+        refresh(owned, yield* fixedLane(2)).pipe(Effect.provideService(Tokens, tokens)),
       )
       yield* runs.finish(owned, yield* passTime(fiber))
       return yield* outcomes(run)

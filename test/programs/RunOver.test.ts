@@ -10,7 +10,7 @@ import { type OwnedRun, Runs, type WorkItem } from "../../src/storage/Runs.ts"
 import { addAccount, fleet } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { eventually } from "../support/processes.ts"
-import { counts, itemsOf, options, outcomes, own, passTime, runOf, silence } from "./worker.ts"
+import { counts, itemsOf, outcomes, own, passTime, runOf, silence } from "./worker.ts"
 
 /** A run over so many new accounts. */
 const newRun = Effect.fnUntraced(function* (count: number) {
@@ -31,7 +31,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const { run } = yield* newRun(230)
       const owned = yield* own(run)
       const seen: Array<number> = []
-      const end = yield* runOver(owned, yield* options(7), ({ position }) =>
+      const end = yield* runOver(owned, 7, ({ position }) =>
         Effect.sync(() => {
           seen.push(position)
           return position % 10 === 0 ? failure("odd") : position % 10 === 1 ? { outcome: "skipped" } : succeeded
@@ -59,7 +59,7 @@ await onDatabases("RunOver", fleet, (it) => {
         const batches: Array<number> = []
         const stages = [yield* Latch.make(true), yield* Latch.make(), yield* Latch.make()]
         const stageOf = (position: number) => position <= 10 ? 0 : position <= 13 ? 1 : 2
-        const work = runOver(owned, yield* options(1), ({ position }) =>
+        const work = runOver(owned, 1, ({ position }) =>
           Effect.as(stages[stageOf(position)]!.await, succeeded)).pipe(
             Effect.provideService(Runs, {
               ...runs,
@@ -102,7 +102,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const fiber = yield* Effect.forkChild(
         runOver(
           owned,
-          yield* options(1),
+          1,
           ({ position }) =>
             position < 6 ? Effect.succeed(succeeded) : Effect.andThen(Deferred.succeed(sixth, undefined), Effect.never),
         ),
@@ -116,7 +116,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const again = yield* own(run)
       assert.isTrue(again.fence > owned.fence)
       const seen: Array<number> = []
-      const end = yield* runOver(again, yield* options(2), ({ position }) =>
+      const end = yield* runOver(again, 2, ({ position }) =>
         Effect.sync(() => {
           seen.push(position)
           return succeeded
@@ -133,7 +133,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const owned = yield* own(run)
       const runs = yield* Runs
       const fourth = yield* Deferred.make<void>()
-      const fiber = yield* Effect.forkChild(runOver(owned, yield* options(1), ({ position }) =>
+      const fiber = yield* Effect.forkChild(runOver(owned, 1, ({ position }) =>
         position < 4 ? Effect.succeed(succeeded) : Effect.andThen(Deferred.succeed(fourth, undefined), Effect.never)))
       yield* Deferred.await(fourth)
       assert.isTrue(yield* runs.cancel(run.id))
@@ -168,7 +168,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const first = yield* own(run)
       const begun = yield* Deferred.make<void>()
       const gate = yield* Latch.make()
-      const late = yield* Effect.forkChild(Effect.exit(runOver(first, yield* options(1), () =>
+      const late = yield* Effect.forkChild(Effect.exit(runOver(first, 1, () =>
         Effect.andThen(Deferred.succeed(begun, undefined), Effect.as(gate.await, failure("late"))))))
       yield* Deferred.await(begun)
       yield* silence(first)
@@ -187,7 +187,7 @@ await onDatabases("RunOver", fleet, (it) => {
       assert.deepStrictEqual(yield* outcomes(run), ["pending", "pending", "pending"])
       yield* runs.renew(second)
 
-      yield* runs.finish(second, yield* runOver(second, yield* options(1), () => Effect.succeed(succeeded)))
+      yield* runs.finish(second, yield* runOver(second, 1, () => Effect.succeed(succeeded)))
       assert.deepInclude(counts(yield* runOf(run.id)), { state: "completed", succeeded: 3, failed: 0 })
       yield* isLost(runs.record(second, [{ position: 1, outcome: "failed", error: result[0].error! }]))
     }))
@@ -210,7 +210,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const runs = yield* Runs
       const owned = yield* own(run)
       yield* (yield* Accounts).remove(members[1]!.id)
-      yield* runs.finish(owned, yield* runOver(owned, yield* options(2), () => Effect.succeed(succeeded)))
+      yield* runs.finish(owned, yield* runOver(owned, 2, () => Effect.succeed(succeeded)))
       assert.deepStrictEqual(yield* outcomes(run), ["succeeded", "failed account_deleted", "succeeded"])
       assert.deepInclude(counts(yield* runOf(run.id)), { processed: 3, failed: 1 })
       assert.isTrue(Option.isNone(yield* runs.createRetry(run.id, { kind: "refresh", trigger: "retry" })))
@@ -227,7 +227,7 @@ await onDatabases("RunOver", fleet, (it) => {
         const owned: OwnedRun = yield* own(run)
         const calls = new Map<number, number>()
         const order: Array<number> = []
-        const fiber = yield* Effect.forkChild(runOver(owned, yield* options(2), (item, attempt) =>
+        const fiber = yield* Effect.forkChild(runOver(owned, 2, (item, attempt) =>
           Effect.suspend(() => {
             const call = (calls.get(item.position) ?? 0) + 1
             calls.set(item.position, call)

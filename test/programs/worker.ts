@@ -5,9 +5,12 @@ import type { Run, RunItem } from "../../src/domain/Run.ts"
 import { Settings, type SettingsValues } from "../../src/domain/Settings.ts"
 import { GrantStore } from "../../src/oauth/GrantStore.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
+import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
+import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
-import { Concurrency } from "../../src/programs/Concurrency.ts"
+import { TokenRate } from "../../src/pacing/TokenRate.ts"
+import { Concurrency, type Lane } from "../../src/programs/Concurrency.ts"
 import { type ImportOptions, RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
@@ -32,7 +35,14 @@ export const startProcess = Effect.fnUntraced(function* (
     Layer.provideMerge(Concurrency.layer),
     Layer.provideMerge(Layer.succeed(SyncAccount, { sync })),
     Layer.provideMerge(Tokens.layer),
-    Layer.provide([Throttle.layer, AppBreaker.layer, script.layer]),
+    Layer.provide([
+      AdaptiveConcurrency.layer,
+      AppBreaker.layer,
+      ReauthSpike.layer,
+      Throttle.layer,
+      TokenRate.layer,
+      script.layer,
+    ]),
     Layer.provide(
       Layer.succeedContext(Context.add(storage, Settings, { ...Context.get(storage, Settings), ...overrides })),
     ),
@@ -88,8 +98,8 @@ export const counts = ({ failed, processed, skipped, state, succeeded, total }: 
   skipped,
 })
 
-export const options = (concurrency: number) =>
-  Effect.map(Semaphore.make(concurrency), (permits) => ({ concurrency, permits }))
+export const fixedLane = (concurrency: number): Effect.Effect<Lane> =>
+  Effect.map(Semaphore.make(concurrency), (permits) => ({ concurrency, admit: () => permits.withPermit }))
 
 /** Lets test time pass, and the database do its work in between, until the fiber ends. */
 export const passTime = <A, E>(fiber: Fiber.Fiber<A, E>, step: Duration.Input = "250 millis") =>

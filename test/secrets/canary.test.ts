@@ -250,6 +250,7 @@ const drive = Effect.fnUntraced(function* (send: Send, { calm, simulator }: Prov
       "/metrics",
       "/v1/stats",
       "/v1/changes?limit=500",
+      "/v1/events?limit=500",
       "/v1/runs",
       ...runs.flatMap((id) => [`/v1/runs/${id}`, `/v1/runs/${id}/items?limit=500`, `/v1/runs/${id}/events`]),
       ...items.flatMap(({ id }) => [`/v1/accounts/${id}`, `/v1/accounts/${id}/folders`, `/v1/accounts/${id}/messages`]),
@@ -264,6 +265,7 @@ const drive = Effect.fnUntraced(function* (send: Send, { calm, simulator }: Prov
   }
   const issued = yield* send(`/v1/accounts/${found(active[0]).id}/access-token`)
   assert.include(issued.text, found(simulated[1]))
+  yield* ask("/v1/audit?limit=500")
   return answers
 })
 

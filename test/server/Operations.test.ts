@@ -4,7 +4,7 @@ import { Effect, Schema } from "effect"
 import { Stats } from "../../src/api/Operations.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
-import { addAccount, logged, refused, send, server, taken } from "./stack.ts"
+import { addAccount, clientId, logged, refused, send, server, taken } from "./stack.ts"
 
 const Content = Schema.Record(Schema.String, Schema.Unknown)
 
@@ -51,7 +51,7 @@ await onDatabases("Operations", server, (it) => {
       const good = yield* addAccount("good@stats.example")
       yield* addAccount("dead@stats.example", "needs_user")
       yield* sql`update ${t.accounts} set messages = 12, sync_due_at = now() - interval '90 seconds' where id = ${good.id}`
-      yield* sql`update ${t.grants} set due_at = now() - interval '30 seconds'
+      yield* sql`update ${t.grants} set due_at = now() - interval '30 seconds', attempt_at = now()
         where id = (select grant_id from ${t.accounts} where id = ${good.id})`
       yield* sql`insert into ${t.runs} (id, kind, state, trigger) values
         (gen_random_uuid(), 'import', 'uploading', 'api'), (gen_random_uuid(), 'import', 'failed', 'api')`
@@ -65,6 +65,11 @@ await onDatabases("Operations", server, (it) => {
       assert.strictEqual(stats.messages, 12)
       assert.strictEqual(stats.refresh.due, 1)
       assert.closeTo(stats.refresh.lagSeconds, 30, 5)
+      assert.deepStrictEqual(
+        stats.refresh.byApp.map(({ appId: _, lagSeconds: __, ...rest }) => rest),
+        [{ provider: "microsoft", clientId, tenant: "common", policy: "keep-alive", due: 1 }],
+      )
+      assert.deepInclude(stats.refresh.failing, { needs_user: 1, throttled: 0 })
       assert.strictEqual(stats.sync.due, 1)
       assert.closeTo(stats.sync.lagSeconds, 90, 5)
       assert.deepInclude(stats.runs, { failed: 1, running: 0 })
@@ -78,7 +83,8 @@ await onDatabases("Operations", server, (it) => {
           'mailfleet_accounts{status="needs_reauth"} 1',
           'mailfleet_accounts_by_provider{provider="google"} 0',
           "mailfleet_messages 12",
-          "mailfleet_refresh_due 1",
+          `mailfleet_refresh_due{provider="microsoft",client_id="${clientId}",tenant="common",policy="keep-alive"} 1`,
+          'mailfleet_grants_failing{class="needs_user"} 1',
           "mailfleet_sync_due 1",
           'mailfleet_runs{state="failed"} 1',
         ]
@@ -156,7 +162,16 @@ await onDatabases("Operations", server, (it) => {
         "GET /v1/accounts/{id}/messages",
         "GET /v1/messages",
         "GET /v1/messages/{id}",
+        "GET /v1/apps",
+        "POST /v1/apps",
+        "GET /v1/apps/{id}",
+        "PATCH /v1/apps/{id}",
+        "GET /v1/tag-policies",
+        "PUT /v1/tag-policies/{tag}",
+        "DELETE /v1/tag-policies/{tag}",
         "GET /v1/changes",
+        "GET /v1/events",
+        "GET /v1/audit",
         "GET /v1/stats",
         "GET /metrics",
         "GET /health/live",

@@ -27,6 +27,8 @@ const guarded: ReadonlyArray<readonly [string, Call]> = [
   ["/v1/messages", {}],
   [`/v1/messages/${id}`, {}],
   ["/v1/changes", {}],
+  ["/v1/events", {}],
+  ["/v1/audit", {}],
   ["/v1/stats", {}],
   ["/metrics", {}],
 ]

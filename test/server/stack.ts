@@ -9,17 +9,28 @@ import { Mailboxes } from "../../src/mail/Mailboxes.ts"
 import { OAuthProvider } from "../../src/oauth/OAuthProvider.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Vault } from "../../src/oauth/Vault.ts"
+import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
+import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
+import { TokenRate } from "../../src/pacing/TokenRate.ts"
+import { AccessTokens } from "../../src/programs/AccessTokens.ts"
+import { AppRequests } from "../../src/programs/AppRequests.ts"
 import { Concurrency } from "../../src/programs/Concurrency.ts"
+import * as OperatorEvents from "../../src/programs/OperatorEvents.ts"
 import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { makeHandler } from "../../src/server/Http.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
+import { Apps } from "../../src/storage/Apps.ts"
+import { Audit } from "../../src/storage/Audit.ts"
+import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/Grants.ts"
 import { ImportStaging } from "../../src/storage/ImportStaging.ts"
+import { Policies } from "../../src/storage/Policies.ts"
+import { Reattempts } from "../../src/storage/Reattempts.ts"
 import { Runs } from "../../src/storage/Runs.ts"
 import { Stats } from "../../src/storage/Stats.ts"
 import { mailStorage } from "../support/mail.ts"
@@ -52,9 +63,11 @@ const provider = Layer.succeed(OAuthProvider, {
         code: codeOf[failureClass],
         message: `the provider said ${failureClass}`,
         providerCode: "AADSTS0",
+        traceId: "00000000-0000-0000-0000-000000000000",
         ...(failureClass === "throttled" ? { retryAfterMillis: 7_500 } : {}),
       }),
       ...(failureClass === "throttled" ? { reach: "grant" as const } : {}),
+      ...(failureClass === "app" ? { reach: "app" as const } : {}),
     })
   },
 })
@@ -78,16 +91,36 @@ export class Server extends Context.Service<Server, {
   static readonly layer = Layer.effect(Server, Effect.map(makeHandler, (handler) => ({ handler })))
 }
 
-const storage = Layer.mergeAll(Accounts.layer, Runs.layer, Stats.layer, mailStorage)
+const storage = Layer.mergeAll(
+  Accounts.layer,
+  Apps.layer.pipe(Layer.provide(Vault.layer)),
+  Audit.layer,
+  Events.layer,
+  Policies.layer,
+  Reattempts.layer,
+  Runs.layer,
+  Stats.layer,
+  mailStorage,
+)
+
+const tokens = Tokens.layer.pipe(Layer.provide([layerGrantStore.pipe(Layer.provide(Vault.layer)), provider]))
+
+const pacing = Layer.mergeAll(
+  AdaptiveConcurrency.layer,
+  AppBreaker.layer,
+  ReauthSpike.layer,
+  Throttle.layer,
+  TokenRate.layer,
+)
 
 const edges = Layer.mergeAll(
-  Tokens.layer.pipe(
-    Layer.provide([layerGrantStore.pipe(Layer.provide(Vault.layer)), provider, Throttle.layer, AppBreaker.layer]),
-  ),
-  SyncAccount.layer.pipe(Layer.provide(mailboxes)),
+  AccessTokens.layer.pipe(Layer.provideMerge(tokens)),
+  AppRequests.layer,
+  OperatorEvents.layer,
+  SyncAccount.layer.pipe(Layer.provide(mailboxes), Layer.provide(tokens)),
   Concurrency.layer,
   ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
-)
+).pipe(Layer.provideMerge(pacing))
 
 const programs = RunRequests.layer.pipe(Layer.provideMerge(RunWorker.layer), Layer.provideMerge(edges))
 

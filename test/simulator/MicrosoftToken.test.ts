@@ -109,6 +109,7 @@ describe("token endpoint", () => {
       const { redeem, simulator } = yield* provider({
         accounts: 20,
         tokenConcurrencyLimit: 3,
+        throttleDelay: "latency",
         latency: 50,
         retryAfter: 1500,
       })

@@ -43,6 +43,8 @@ export interface Provider {
   readonly post: (form: Record<string, string>, headers?: HeadersInit, tenant?: string) => Promise<Reply>
   /** Redeems a refresh token of an account, the newest if none is given. */
   readonly redeem: (email: string, token?: string, form?: Record<string, string>) => Promise<Reply>
+  /** Redeems the refresh token of a Google account with the secret of its app. */
+  readonly redeemGoogle: (email: string, form?: Record<string, string>, headers?: HeadersInit) => Promise<Reply>
   readonly get: (path: string, accessToken: string, headers?: HeadersInit) => Promise<Reply>
   readonly call: (method: string, path: string, accessToken: string, body?: unknown) => Promise<Reply>
   readonly control: (method: string, path: string, body?: unknown) => Promise<Reply>
@@ -50,6 +52,7 @@ export interface Provider {
 }
 
 export const email = (n: number): string => `sim${String(n).padStart(5, "0")}@sim.example`
+export const gmail = (n: number): string => `sim${String(n).padStart(5, "0")}@gmail.sim.example`
 
 export const immutable = { prefer: 'IdType="ImmutableId"' }
 
@@ -93,6 +96,18 @@ export const provider = Effect.fnUntraced(function* (options: Partial<SimulatorO
     base,
     post,
     redeem,
+    redeemGoogle: async (email, form = {}, headers = {}) => {
+      const { clientId, clientSecret, refreshToken } = simulator.account(email)
+      const fields = {
+        client_id: clientId,
+        client_secret: clientSecret ?? "",
+        grant_type: "refresh_token",
+        refresh_token: refreshToken,
+        ...form,
+      }
+      const given = Object.entries(fields).filter(([, value]) => value !== "")
+      return reply(await fetch(`${base}/google/token`, { method: "POST", body: new URLSearchParams(given), headers }))
+    },
     get: async (path, accessToken, headers = {}) =>
       reply(
         await fetch(path.startsWith("http") ? path : `${base}/v1.0${path}`, {

@@ -78,6 +78,7 @@ export class NoAnswer extends Data.TaggedError("NoAnswer")<{
 /** A running process. */
 export interface Service {
   readonly url: string
+  readonly pid: number
   /** Milliseconds from the start of the process until it listened. */
   readonly startedIn: number
   /** All that it wrote to standard output and standard error so far. */
@@ -225,6 +226,7 @@ const startService = Effect.fnUntraced(
       )
     const service: Service = {
       url,
+      pid: child.pid,
       startedIn: (yield* Clock.currentTimeMillis) - begin,
       output: () => output,
       kill: Effect.asVoid(end("SIGKILL")),

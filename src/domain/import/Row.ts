@@ -1,5 +1,5 @@
 /** One account of an import file, and the rules its values keep whatever the format of the file. */
-import { Redacted } from "effect"
+import { Redacted, Result } from "effect"
 import type { Channel, Provider } from "../Account.ts"
 
 /** An account to import. */
@@ -165,6 +165,27 @@ const readTags = (tags: RowValues["tags"], defaults: RowDefaults): ReadonlyArray
   return merged
 }
 
+/** The client id as it is stored, or what was expected instead. */
+export const readClientId = (provider: Provider, text: string): Result.Result<string, string> => {
+  const clientId = bare(text)
+  if (provider === "microsoft") {
+    return isUuid(clientId)
+      ? Result.succeed(clientId.toLowerCase())
+      : Result.fail("expected a UUID: the application (client) id of a Microsoft app")
+  }
+  return clientId.length <= maxGoogleClientId && visibleAscii.test(clientId)
+    ? Result.succeed(own(clientId))
+    : Result.fail(`expected at most ${maxGoogleClientId} visible ASCII characters`)
+}
+
+/** The tenant as it is stored, or what was expected instead. Empty where none is named, and at Google, which has none. */
+export const readTenant = (provider: Provider, text: string): Result.Result<string, string> => {
+  const tenant = provider === "microsoft" ? bare(text) : ""
+  return tenant === "" || tenantName.test(tenant)
+    ? Result.succeed(tenant === "" ? "" : own(tenant))
+    : Result.fail("expected a UUID, a domain, common, organizations or consumers")
+}
+
 /**
  * Checks the values of the row that starts at `line`. The provider is the row's, else the default, else `google` for a
  * client id that ends in `.apps.googleusercontent.com`, else `microsoft`; the channel likewise, in the end `graph` or
@@ -183,22 +204,16 @@ export const checkRow = (values: RowValues, line: number, defaults: RowDefaults)
   const provider = readProvider(values.provider, givenId, defaults)
   if (provider === undefined) return bad("invalid_provider", "provider", "expected microsoft or google")
   if (givenId === "") return bad("missing_field", "clientId", "expected a client id")
-  if (provider === "microsoft" && !isUuid(givenId)) {
-    return bad("invalid_client_id", "clientId", "expected a UUID: the application (client) id of a Microsoft app")
-  }
-  if (givenId.length > maxGoogleClientId || !visibleAscii.test(givenId)) {
-    return bad("invalid_client_id", "clientId", `expected at most ${maxGoogleClientId} visible ASCII characters`)
-  }
+  const clientId = readClientId(provider, givenId)
+  if (Result.isFailure(clientId)) return bad("invalid_client_id", "clientId", clientId.failure)
   const refreshToken = own(bare(values.refreshToken))
   if (refreshToken === "") return bad("missing_field", "refreshToken", "expected a refresh token")
   if (refreshToken.length > maxRefreshToken || !visibleAscii.test(refreshToken)) {
     const message = `expected at most ${maxRefreshToken} visible ASCII characters without spaces`
     return bad("invalid_refresh_token", "refreshToken", message)
   }
-  const tenant = values.tenant && bare(values.tenant)
-  if (tenant && !tenantName.test(tenant)) {
-    return bad("invalid_tenant", "tenant", "expected a UUID, a domain, common, organizations or consumers")
-  }
+  const tenant = readTenant(provider, values.tenant ?? "")
+  if (Result.isFailure(tenant)) return bad("invalid_tenant", "tenant", tenant.failure)
   const channel = readChannel(values.channel, provider, defaults)
   if (channel === undefined) {
     return bad("invalid_channel", "channel", `expected ${channels[provider].join(" or ")} for ${provider}`)
@@ -211,11 +226,11 @@ export const checkRow = (values: RowValues, line: number, defaults: RowDefaults)
     _tag: "ImportRow" as const,
     line,
     email,
-    clientId: provider === "microsoft" ? givenId.toLowerCase() : own(givenId),
+    clientId: clientId.success,
     refreshToken: Redacted.make(refreshToken),
     provider,
     channel,
     tags,
   }
-  return tenant ? { ...row, tenant: own(tenant) } : row
+  return tenant.success === "" ? row : { ...row, tenant: tenant.success }
 }

@@ -1,0 +1,172 @@
+/** Refresh policies: those of tags, and which of them each grant follows. */
+import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import type { SqlError, Statement } from "effect/sql"
+import type { RefreshPolicy } from "../domain/Account.ts"
+import { Settings, type SettingsValues } from "../domain/Settings.ts"
+import type { TagPolicy } from "../domain/TagPolicy.ts"
+import { resourceOfAccount } from "./AccountResource.ts"
+import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
+import { column, Database, orDie } from "./Database.ts"
+
+interface PolicyContext {
+  readonly database: Database["Service"]
+  readonly settings: Pick<SettingsValues, "refreshEvery" | "warmMargin">
+}
+
+/** Of which grants the due times are set anew: where the policy changed, of all that are warm as well, or of none. */
+type Redue = "changed" | "warm" | "none"
+
+/**
+ * Brings `grants.policy` in step, in the transaction of the caller, who has changed what it depends on: tags, own policies
+ * and statuses of accounts, or whose grant is whose. Before that, the caller took `lockTagPolicies` and locked the grants:
+ * of two changes at once to accounts of one grant, neither would see the other.
+ *
+ * A grant is warm if one of its accounts that are not disabled is. A resting grant goes on resting, and one that is failing
+ * is tried again when its backoff ends.
+ *
+ * @param grants selects ids of grants, each once or more often
+ */
+export const followPolicies = (
+  { database: { sql, tables: t }, settings }: PolicyContext,
+  grants: Statement.Fragment,
+  redue: Redue = "changed",
+): Effect.Effect<void, SqlError.SqlError> =>
+  // Locked in the order of ids, as every statement does that changes many grants at once.
+  Effect.asVoid(sql`with wanted as (
+      select g.id, case when exists (
+          select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled' and ${isWarm(sql, t)}
+        ) then 'warm' else 'keep-alive' end as policy
+      from ${t.grants} g where g.id in (${grants})
+    ), changed as (
+      select g.id, wanted.policy, ${
+    redue === "none" ? sql`null::timestamptz` : sql`case
+          when g.due_at is null then null
+          when wanted.policy = 'warm' then ${warmDue(sql, t, settings)}
+          -- Within the last tenth of the period, as after a redemption.
+          else greatest(now(), g.refreshed_at + make_interval(secs => ${
+      Duration.toSeconds(settings.refreshEvery)
+    }::float8 * (1 - random() / 10))) end`
+  } as due
+      from wanted join ${t.grants} g using (id)
+      where g.policy <> wanted.policy ${redue === "warm" ? sql`or wanted.policy = 'warm'` : sql``}
+      order by g.id for update of g
+    )
+    update ${t.grants} g set policy = changed.policy, due_at = coalesce(changed.due, g.due_at),
+      attempt_at = case when g.failures > 0 then g.attempt_at else coalesce(changed.due, g.attempt_at) end
+    from changed where g.id = changed.id`)
+
+type Tables = Database["Service"]["tables"]
+type Sql = Database["Service"]["sql"]
+
+/** The condition that `accounts a` is warm: by its own policy, else by one of its tags. */
+const isWarm = (sql: Sql, t: Tables): Statement.Fragment =>
+  sql`coalesce(a.refresh_policy = 'warm',
+    exists (select 1 from ${t.tag_policies} p where p.tag = any(a.tags) and p.policy = 'warm'))`
+
+/** Each resource that the accounts of `grants g` read through is kept valid: the first token to end decides. */
+const warmDue = (sql: Sql, t: Tables, { warmMargin }: PolicyContext["settings"]): Statement.Fragment =>
+  sql`greatest(now(), (
+    select min(coalesce(x.expires_at, now())) from (
+      select distinct ${resourceOfAccount(sql)} as resource from ${t.accounts} a
+      where a.grant_id = g.id and a.status <> 'disabled'
+    ) w left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
+  ) - make_interval(secs => ${Duration.toSeconds(warmMargin)}))`
+
+/**
+ * Keeps the policies of tags as they are until the transaction ends. Taken before any other lock: whoever changes a policy
+ * waits for it with no grant locked, and then sees the accounts that were stored meanwhile.
+ */
+export const lockTagPolicies = ({ sql, tables: t }: Database["Service"]): Effect.Effect<void, SqlError.SqlError> =>
+  Effect.asVoid(sql`lock table ${t.tag_policies} in share mode`)
+
+/** Whether tags can make accounts warm at all. It stays so until the transaction ends: `lockTagPolicies` is taken. */
+export const areTagsWarm = (database: Database["Service"]): Effect.Effect<boolean, SqlError.SqlError> => {
+  const { sql, tables: t } = database
+  const look = sql`select 1 from ${t.tag_policies} where policy = 'warm' limit 1`
+  return lockTagPolicies(database).pipe(Effect.andThen(look), Effect.map((rows) => rows.length > 0))
+}
+
+interface TagPolicyRow {
+  readonly tag: string
+  readonly policy: RefreshPolicy
+  readonly created_at: Date
+}
+
+const toTagPolicy = (row: TagPolicyRow): TagPolicy => ({
+  tag: row.tag,
+  policy: row.policy,
+  createdAt: DateTime.fromDateUnsafe(row.created_at),
+})
+
+export class Policies extends Context.Service<Policies, {
+  /** The policies of tags, in the order of tags. */
+  readonly list: (
+    options: { readonly limit: number; readonly cursor?: string | undefined },
+  ) => Effect.Effect<{ readonly items: ReadonlyArray<TagPolicy>; readonly nextCursor: string | null }, InvalidCursor>
+  /** Sets the policy of a tag, for accounts that carry it now or later and have none of their own. Takes effect at once. */
+  readonly set: (tag: string, policy: RefreshPolicy) => Effect.Effect<TagPolicy>
+  /** False = the tag has no policy. */
+  readonly unset: (tag: string) => Effect.Effect<boolean>
+}>()("mailfleet/storage/Policies") {
+  static readonly layer: Layer.Layer<Policies, never, Database | Settings> = Layer.effect(
+    Policies,
+    Effect.gen(function* () {
+      const database = yield* Database
+      const settings = yield* Settings
+      const { sql, tables: t } = database
+
+      /** One change at a time, and no account changes meanwhile. */
+      const lock = sql`lock table ${t.tag_policies} in share row exclusive mode`
+
+      // Index: accounts_tags.
+      const follow = (tag: string) =>
+        followPolicies(
+          { database, settings },
+          sql`select a.grant_id from ${t.accounts} a where a.tags @> ${column("text", [tag])}`,
+        )
+
+      const list = Effect.fn("Policies.list")(
+        function* ({ cursor, limit }: { readonly limit: number; readonly cursor?: string | undefined }) {
+          const after = cursor === undefined
+            ? Option.none()
+            : Option.filter(decodeCursor(cursor, 1), ([tag]) => typeof tag === "string" && !tag.includes("\0"))
+          if (cursor !== undefined && Option.isNone(after)) return yield* invalidCursor
+          const rows = yield* orDie(
+            sql<TagPolicyRow>`select tag, policy, created_at from ${t.tag_policies}
+              where ${Option.isSome(after) ? sql`tag collate "C" > ${after.value[0]!}` : sql`true`}
+              order by tag collate "C" limit ${limit + 1}`,
+          )
+          const items = rows.slice(0, limit)
+          return {
+            items: items.map(toTagPolicy),
+            nextCursor: rows.length > limit ? encodeCursor([items[items.length - 1]!.tag]) : null,
+          }
+        },
+      )
+
+      return Policies.of({
+        list,
+        set: Effect.fn("Policies.set")(function* (tag: string, policy: RefreshPolicy) {
+          return yield* sql.withTransaction(Effect.gen(function* () {
+            yield* lock
+            const rows = yield* sql<
+              TagPolicyRow
+            >`insert into ${t.tag_policies} as p (tag, policy) values (${tag}, ${policy})
+              on conflict (tag) do update set policy = excluded.policy returning tag, policy, created_at`
+            yield* follow(tag)
+            return toTagPolicy(rows[0]!)
+          }))
+        }, orDie),
+        unset: Effect.fn("Policies.unset")(function* (tag: string) {
+          return yield* sql.withTransaction(Effect.gen(function* () {
+            yield* lock
+            const rows = yield* sql`delete from ${t.tag_policies} where tag = ${tag} returning 1`
+            if (rows.length === 0) return false
+            yield* follow(tag)
+            return true
+          }))
+        }, orDie),
+      })
+    }),
+  )
+}

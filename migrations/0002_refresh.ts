@@ -20,7 +20,9 @@ export default (schema: string) =>
       add column failure_trace_id text,
       add column failure_correlation_id text`
     // A grant rests where all its accounts are disabled; a dead one is looked at again within a week.
-    yield* sql`update ${t("grants")} g set due_at = now() + random() * interval '7 days' where due_at is null and exists (
+    yield* sql`update ${
+      t("grants")
+    } g set due_at = now() + random() * interval '7 days' where due_at is null and exists (
       select 1 from ${t("accounts")} a where a.grant_id = g.id and a.status <> 'disabled')`
     yield* sql`update ${t("grants")} set attempt_at = due_at where due_at is not null`
     yield* sql`drop index ${sql(`${schema}.grants_due`)}`

@@ -40,11 +40,20 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
   }
 }
 
-/** `Retry-After` as milliseconds: whole or fractional seconds, or an HTTP date. Undefined where it is missing or senseless. */
-export const parseRetryAfter = (header: string | null | undefined, nowMillis: number): number | undefined => {
+/**
+ * `Retry-After` as milliseconds: whole or fractional seconds, or an HTTP date. Undefined where it is missing or senseless.
+ *
+ * @param dateHeader `Date` of the same answer: an HTTP date is by the server's clock, which may be hours off ours
+ */
+export const parseRetryAfter = (
+  header: string | null | undefined,
+  dateHeader: string | null | undefined,
+  nowMillis: number,
+): number | undefined => {
   if (header === null || header === undefined) return undefined
   const seconds = Number(header.trim())
   if (header.trim() !== "" && Number.isFinite(seconds)) return seconds >= 0 ? Math.ceil(seconds * 1_000) : undefined
   const date = Date.parse(header)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMillis)
+  const serverMillis = Date.parse(dateHeader ?? "")
+  return Number.isNaN(date) ? undefined : Math.max(0, date - (Number.isNaN(serverMillis) ? nowMillis : serverMillis))
 }

@@ -109,7 +109,13 @@ export const makeGraphClient = (
         return body
       }
       const refusal = refusalOf(
-        { status, body, retryAfter: headers["retry-after"], authenticate: headers["www-authenticate"] },
+        {
+          status,
+          body,
+          retryAfter: headers["retry-after"],
+          date: headers.date,
+          authenticate: headers["www-authenticate"],
+        },
         yield* Clock.currentTimeMillis,
       )
       if (refusal.error.class === "throttled") {

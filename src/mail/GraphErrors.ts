@@ -71,6 +71,7 @@ export const refusalOf = (
     readonly status: number
     readonly body: string
     readonly retryAfter: string | undefined
+    readonly date?: string | undefined
     readonly authenticate: string | undefined
   },
   nowMillis: number,
@@ -78,7 +79,7 @@ export const refusalOf = (
   const { status } = answer
   const providerCode = codeIn(answer.body)
   const code = providerCode.toLowerCase()
-  const retryAfterMillis = parseRetryAfter(answer.retryAfter, nowMillis)
+  const retryAfterMillis = parseRetryAfter(answer.retryAfter, answer.date, nowMillis)
   const failureClass = classOf(status, code, answer.authenticate ?? "", retryAfterMillis !== undefined)
   return new GraphRefusal({
     status,

@@ -17,7 +17,9 @@ export const makeBatches = <In, Out>(
     yield* Queue.takeBetween(queue, 1, mostAtOnce).pipe(
       Effect.flatMap((batch) =>
         run(batch.map(({ one }) => one)).pipe(
-          Effect.map((results) => batch.forEach(({ answer }, at) => Deferred.doneUnsafe(answer, Effect.succeed(results[at]!)))),
+          Effect.map((results) =>
+            batch.forEach(({ answer }, at) => Deferred.doneUnsafe(answer, Effect.succeed(results[at]!)))
+          ),
           // Detached, for a scope that is closing starts no fiber; it waits for those who wait for the answers.
           Effect.catchCause((cause) =>
             Effect.forEach(

@@ -117,7 +117,7 @@ const encodeForm = (form: Readonly<Record<string, string>>): string =>
 
 const headOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, nowMillis: number): TokenAnswer => {
   const header = headers["retry-after"]
-  const millis = parseRetryAfter(header, nowMillis)
+  const millis = parseRetryAfter(header, headers.date, nowMillis)
   return {
     status,
     slowDown: status === 429 || (!isSuccess(status) && header !== undefined && header.trim() !== ""),

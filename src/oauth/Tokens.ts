@@ -23,7 +23,7 @@ import { Throttle, tokenKeys } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
 import { makeBatches } from "./Batches.ts"
 import { GrantStore, type LeaseAnswer, type LeasedGrant, type Settlement } from "./GrantStore.ts"
-import { OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
+import { type AppCredentials, OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
 import { held, isConfirmed, keepAliveSeconds, type Verdict, verdict, warmSeconds } from "./RefreshPolicy.ts"
 import { makeWriter } from "./SettlementWriter.ts"
 
@@ -32,6 +32,8 @@ export interface AccessToken {
   readonly resource: Resource
   readonly expiresAt: DateTime.Utc
 }
+
+type AppName = Pick<AppCredentials, "provider" | "clientId" | "tenant">
 
 /** How often a process that lost the race looks whether the winner is done. */
 const heldPoll = Duration.millis(100)
@@ -64,8 +66,11 @@ export class Tokens extends Context.Service<Tokens, {
     resource: Resource,
     options?: { readonly minValidity?: Duration.Input },
   ) => Effect.Effect<AccessToken, ProviderError>
-  /** Redeems the refresh token even where a cached access token is fresh. Joins a refresh that is under way. */
-  readonly refresh: (grantId: GrantId, resource: Resource) => Effect.Effect<AccessToken, ProviderError>
+  /**
+   * Redeems the refresh token even where a cached access token is fresh. Joins a refresh that is under way. Whoever knows
+   * the app names it: then a pause is seen without asking the database.
+   */
+  readonly refresh: (grantId: GrantId, resource: Resource, app?: AppName) => Effect.Effect<AccessToken, ProviderError>
 }>()("mailfleet/oauth/Tokens") {
   static readonly layer: Layer.Layer<
     Tokens,
@@ -157,7 +162,9 @@ export class Tokens extends Context.Service<Tokens, {
         const failure = yield* failureOf(answer)
         const { error, reach = "app" } = failure
         if (error.class !== "throttled") return answer
-        const millis = error.retryAfterMillis ?? (yield* throttle.backoff(keys[reach]))
+        // Of many requests that were under way together, only the first refusal counts for the backoff.
+        const paused = yield* throttle.remaining(keys[reach])
+        const millis = error.retryAfterMillis ?? (paused > 0 ? paused : yield* throttle.backoff(keys[reach]))
         yield* throttle.pause(keys[reach], millis)
         return Exit.fail({ ...failure, error: error.retryAfter(millis) })
       })
@@ -175,6 +182,14 @@ export class Tokens extends Context.Service<Tokens, {
         const settled = yield* Effect.flatMap(settlementOf(grant, resource, answer), commit)
         return { answer, settled }
       })
+
+      const failWhilePaused = (app: AppName, grantId: GrantId) => {
+        const keys = tokenKeys(app, grantId)
+        return Effect.flatMap(
+          throttle.remaining(keys.app, keys.tenant, keys.grant),
+          (millis) => millis > 0 ? pausedError(millis) : Effect.void,
+        )
+      }
 
       /** Nothing interrupts it from the lease to the commit: what the provider rotated must be stored. */
       const refreshOnce: (
@@ -199,19 +214,13 @@ export class Tokens extends Context.Service<Tokens, {
             const token = yield* cached(grantId, resource, minValiditySeconds)
             if (Option.isSome(token)) return yield* Effect.as(store.release(grant), token.value)
           }
-          const keys = tokenKeys(grant.app, grantId)
-          const paused = yield* throttle.remaining(keys.app, keys.tenant, keys.grant)
-          if (paused > 0) {
-            yield* store.release(grant)
-            return yield* pausedError(paused)
-          }
+          yield* Effect.tapError(failWhilePaused(grant.app, grantId), () => store.release(grant))
           const { answer, settled } = yield* redeem(grant, resource)
           if (!settled.applied) {
             // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
             yield* Effect.logInfo("a redemption was overtaken", { grantId, version: grant.version })
             yield* store.release(grant)
-            const token = yield* cached(grantId, resource, 0)
-            return Option.isSome(token) ? token.value : yield* refreshOnce(grantId, resource, minValiditySeconds)
+            return yield* refreshOnce(grantId, resource, 0)
           }
           if (Exit.isFailure(answer)) return yield* (yield* failureOf(answer)).error
           return { token: answer.value.accessToken, resource, expiresAt: settled.expiresAt! }
@@ -252,7 +261,10 @@ export class Tokens extends Context.Service<Tokens, {
         })
 
       return Tokens.of({
-        refresh: (grantId, resource) => refresh(grantId, resource),
+        refresh: (grantId, resource, app) =>
+          app === undefined
+            ? refresh(grantId, resource)
+            : Effect.andThen(failWhilePaused(app, grantId), refresh(grantId, resource)),
         accessToken: Effect.fn("Tokens.accessToken")(function* (grantId, resource, options) {
           const minValiditySeconds = Duration.toSeconds(options?.minValidity ?? "2 minutes")
           const fresh = yield* cached(grantId, resource, minValiditySeconds)

@@ -115,7 +115,12 @@ const parseKeys = (setting: Option.Option<Redacted.Redacted>) =>
         return yield* wrong("must be id:base64-of-32-bytes, several separated by commas")
       }
       if (keys.some((key) => key.id === match[1])) return yield* wrong("names one id twice")
-      keys.push({ id: match[1]!, bytes: Uint8Array.from(bytes), hashKey: derive(bytes, "mailfleet/hash"), owners: new Map() })
+      keys.push({
+        id: match[1]!,
+        bytes: Uint8Array.from(bytes),
+        hashKey: derive(bytes, "mailfleet/hash"),
+        owners: new Map(),
+      })
     }
     return keys
   })

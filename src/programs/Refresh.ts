@@ -10,8 +10,8 @@ export const refreshOne = Effect.fnUntraced(function* (run: OwnedRun, lane: Lane
   const tokens = yield* Tokens
   if (item.status === "disabled") return skipped("account_disabled", "the account is disabled")
   if (item.refreshedAt !== null && item.refreshedAt >= run.createdAt) return succeeded
-  return yield* tokens.refresh(item.grantId, item.resource).pipe(
-    lane.admit(item),
+  return yield* tokens.refresh(item.grantId, item.resource, item.app).pipe(
+    lane.admit(item.app),
     Effect.as(succeeded),
     Effect.catch((error) => orPostpone(error, attempt)),
   )

@@ -11,7 +11,7 @@ const syncOne = Effect.fnUntraced(
     if (item.status === "disabled") return skipped("account_disabled", "the account is disabled")
     if (item.syncedAt !== null && item.syncedAt >= run.createdAt) return succeeded
     return yield* accounts.sync(item.accountId).pipe(
-      lane.admit(item),
+      lane.admit(item.app),
       Effect.as(succeeded),
       Effect.catchTags({
         ProviderError: (error) => orPostpone(error, attempt),

@@ -32,8 +32,12 @@ export const layer: Layer.Layer<
     const { backgroundRefresh } = yield* Concurrency
     const limit = Math.min(mostClaimed, backgroundRefresh.concurrency * 2)
     const mine = new Set<GrantId>()
+    // Claimed, and not worked on because the database failed: handed back once it answers.
+    const dropped: Array<GrantId> = []
 
     const claim = Effect.gen(function* () {
+      yield* accounts.unclaimRefresh(dropped)
+      dropped.length = 0
       const claimedAt = yield* Clock.currentTimeMillis
       const closed = [...(yield* throttle.pausedApps), ...(yield* breaker.open)]
       const due = yield* accounts.claimRefreshDue(limit, claimSeconds, closed)
@@ -46,7 +50,7 @@ export const layer: Layer.Layer<
         // It has waited so long for its lane that somebody else may have claimed it.
         now - grant.claimedAt > claimSeconds * 1_000
           ? Effect.void
-          : Effect.asVoid(tokens.refresh(grant.grantId, grant.resource)))
+          : Effect.asVoid(tokens.refresh(grant.grantId, grant.resource, grant.app)))
 
     yield* Effect.addFinalizer(() => accounts.unclaimRefresh([...mine]))
     yield* lanes({
@@ -61,9 +65,10 @@ export const layer: Layer.Layer<
               ? store.postpone(grant.grantId, Math.max(1, (error.retryAfterMillis ?? 60_000) / 1_000))
               : Effect.void
           ),
-          Effect.catchCause((cause) =>
-            Effect.logError("a scheduled refresh stopped unexpectedly; it comes again", cause)
-          ),
+          Effect.catchCause((cause) => {
+            dropped.push(grant.grantId)
+            return Effect.logError("a scheduled refresh stopped unexpectedly; it comes again", cause)
+          }),
           Effect.andThen(Effect.sync(() => void mine.delete(grant.grantId))),
         ),
       done: () => Effect.void,

@@ -20,18 +20,24 @@ export interface MailfleetOptions {
   readonly graphUrl?: string | undefined
   /** Default `https://oauth2.googleapis.com/token`. */
   readonly googleTokenUrl?: string | undefined
-  /** Rows of imports redeemed at once. Default 5. */
-  readonly importConcurrency?: number | undefined
+  /** Rows of imports redeemed at once. Default 5; `auto` = as many as the provider bears. */
+  readonly importConcurrency?: number | "auto" | undefined
   /** Accounts refreshed at once by runs. Default 5. */
-  readonly refreshConcurrency?: number | undefined
+  readonly refreshConcurrency?: number | "auto" | undefined
   /** Grants refreshed at once by the schedule. Default 10. */
-  readonly backgroundRefreshConcurrency?: number | undefined
+  readonly backgroundRefreshConcurrency?: number | "auto" | undefined
   /** Accounts synced at once. Default 5. */
-  readonly syncConcurrency?: number | undefined
+  readonly syncConcurrency?: number | "auto" | undefined
+  /** The most that `auto` goes up to. Default 512. */
+  readonly concurrencyCeiling?: number | undefined
+  /** Token requests per second for each app. Default: no limit. */
+  readonly tokenRate?: number | undefined
   /** What each lane of the background sync waits between two accounts. Default 2 seconds; may be 0. */
   readonly syncSpacing?: Duration.Input | undefined
   /** How often the schedule refreshes a grant. Default 1 day, at least 1 second. */
   readonly refreshEvery?: Duration.Input | undefined
+  /** How long before its end the access token of a `warm` account is replaced. Default 10 minutes, at least 1 second. */
+  readonly warmMargin?: Duration.Input | undefined
   /** How often the schedule syncs an account. Default 5 minutes, at least 1 second. */
   readonly syncEvery?: Duration.Input | undefined
 }
@@ -49,12 +55,15 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   refreshConcurrency: "MAILFLEET_REFRESH_CONCURRENCY",
   backgroundRefreshConcurrency: "MAILFLEET_BACKGROUND_REFRESH_CONCURRENCY",
   syncConcurrency: "MAILFLEET_SYNC_CONCURRENCY",
+  concurrencyCeiling: "MAILFLEET_CONCURRENCY_CEILING",
+  tokenRate: "MAILFLEET_TOKEN_RATE",
   syncSpacing: "MAILFLEET_SYNC_SPACING",
   refreshEvery: "MAILFLEET_REFRESH_EVERY",
+  warmMargin: "MAILFLEET_WARM_MARGIN",
   syncEvery: "MAILFLEET_SYNC_EVERY",
 }
 
-const durations: ReadonlySet<string> = new Set(["syncSpacing", "refreshEvery", "syncEvery"])
+const durations: ReadonlySet<string> = new Set(["syncSpacing", "refreshEvery", "warmMargin", "syncEvery"])
 
 /** As the environment variable would say it, so that one set of checks serves both. */
 const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {

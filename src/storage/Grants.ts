@@ -106,9 +106,10 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings
             and exists (select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')
           order by g.id for update of g skip locked
         ), leased as (
+          -- On disk before anything is sent: a database that crashes meanwhile must not hand the grant to another process.
           update ${t.grants} g set lease_fence = g.lease_fence + 1,
             lease_until = now() + make_interval(secs => ${leaseSeconds})
-          from free, ${sql.literal(relaxed)} where g.id = free.id
+          from free where g.id = free.id
           returning g.id, g.app_id, g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
             extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
         )

@@ -46,8 +46,7 @@ export interface WorkItem {
   readonly position: number
   readonly accountId: AccountId
   readonly grantId: GrantId
-  readonly provider: Provider
-  readonly clientId: string
+  readonly app: { readonly provider: Provider; readonly clientId: string; readonly tenant: string }
   readonly resource: Resource
   readonly status: AccountStatus
   readonly refreshedAt: Date | null
@@ -282,11 +281,12 @@ export class Runs extends Context.Service<Runs, {
             provider: Provider
             channel: Channel
             client_id: string
+            tenant: string
             status: AccountStatus
             refreshed_at: Date | null
             synced_at: Date | null
-          }>`select i.position, i.account_id, a.grant_id, a.provider, a.channel, p.client_id, a.status, g.refreshed_at,
-              a.synced_at
+          }>`select i.position, i.account_id, a.grant_id, a.provider, a.channel, p.client_id, p.tenant, a.status,
+              g.refreshed_at, a.synced_at
             from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id join ${t.grants} g on g.id = a.grant_id
             join ${t.apps} p on p.id = g.app_id
             where i.run_id = ${run.id} and i.position > ${after} and i.outcome = 'pending'
@@ -295,8 +295,7 @@ export class Runs extends Context.Service<Runs, {
             position: row.position,
             accountId: row.account_id,
             grantId: row.grant_id,
-            provider: row.provider,
-            clientId: row.client_id,
+            app: { provider: row.provider, clientId: row.client_id, tenant: row.tenant },
             resource: resourceOf(row.provider, row.channel),
             status: row.status,
             refreshedAt: row.refreshed_at,

@@ -16,7 +16,10 @@ const withSettings = (overrides: Partial<SettingsValues>) =>
   )
 
 /** The most of `count` pieces of work that were under way at once. */
-const mostAtOnce = (count: number, admit: (work: Effect.Effect<void, ProviderError>) => Effect.Effect<void, ProviderError>) =>
+const mostAtOnce = (
+  count: number,
+  admit: (work: Effect.Effect<void, ProviderError>) => Effect.Effect<void, ProviderError>,
+) =>
   Effect.gen(function* () {
     let [running, most] = [0, 0]
     const work = Effect.gen(function* () {

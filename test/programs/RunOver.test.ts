@@ -59,19 +59,16 @@ await onDatabases("RunOver", fleet, (it) => {
         const batches: Array<number> = []
         const stages = [yield* Latch.make(true), yield* Latch.make(), yield* Latch.make()]
         const stageOf = (position: number) => position <= 10 ? 0 : position <= 13 ? 1 : 2
-        const work = runOver(owned, 1, ({ position }) =>
-          Effect.as(stages[stageOf(position)]!.await, succeeded)).pipe(
-            Effect.provideService(Runs, {
-              ...runs,
-              record: (by, results) =>
-                Effect.andThen(
-                  Effect.sync(() =>
-                    batches.push(results.length)
-                  ),
-                  runs.record(by, results),
-                ),
-            }),
-          )
+        const work = runOver(owned, 1, ({ position }) => Effect.as(stages[stageOf(position)]!.await, succeeded)).pipe(
+          Effect.provideService(Runs, {
+            ...runs,
+            record: (by, results) =>
+              Effect.andThen(
+                Effect.sync(() => batches.push(results.length)),
+                runs.record(by, results),
+              ),
+          }),
+        )
         const fiber = yield* Effect.forkChild(work)
         const processed = (count: number) =>
           TestClock.withLive(eventually("so many are stored", runOf(run.id), (now) => now.processed === count))

@@ -36,6 +36,7 @@ export const { concurrency } = options
 const pool = new pg.Pool({
   connectionString: options.databaseUrl,
   max: options.connections,
+  idleTimeoutMillis: 0,
   options: "-c synchronous_commit=on",
 })
 

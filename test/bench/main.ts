@@ -3,7 +3,8 @@
  * the same machine. Needs a Postgres (`DATABASE_URL`, or user and database `postgres` on 127.0.0.1) and `psql`.
  *
  * `deno task bench refresh [a|b|c|d …] [--quick]`: a fleet in a box, with Mailfleet and a provider as processes of their own:
- * (a) fixed concurrency, (b) `auto`, (c) the ceiling of this machine, (d) a million accounts. All parts: about an hour.
+ * (a) fixed concurrency, (b) `auto`, (c) the ceiling of this machine, (d) a million accounts. `--quick` is smaller
+ * and shorter throughout.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Exit } from "effect"

@@ -149,8 +149,10 @@ describe("Microsoft", () => {
       reach: "app",
       retryAfterMillis: 86_400_000,
     }],
-    // The test clock stands at the beginning of 1970.
-    ["a Retry-After that is a date", 503, { "retry-after": "Thu, 01 Jan 1970 00:02:00 GMT" }, "busy", {
+    ["a Retry-After that is a date, by a clock that is hours off", 503, {
+      date: "Thu, 01 Jan 2026 09:00:00 GMT",
+      "retry-after": "Thu, 01 Jan 2026 09:02:00 GMT",
+    }, "busy", {
       class: "throttled",
       reach: "app",
       retryAfterMillis: 120_000,

@@ -207,6 +207,15 @@ export const endLease = ({ grantId }: Member) =>
       orDie(sql`update ${t.grants} set lease_until = now() - interval '1 second' where id = ${grantId}`),
   )
 
+/** Has a grant due, and tried, so many seconds from now. */
+export const setDue = ({ grantId }: Pick<Member, "grantId">, seconds: number) =>
+  Effect.flatMap(
+    Database,
+    ({ sql, tables: t }) =>
+      orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds}::float8),
+        attempt_at = now() + make_interval(secs => ${seconds}::float8) where id = ${grantId}`),
+  )
+
 /** A second import of the account, with another token. */
 export const importAgain = Effect.fnUntraced(function* (member: Member, refreshToken: string) {
   const staging = yield* ImportStaging

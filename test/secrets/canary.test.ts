@@ -10,6 +10,7 @@ import { Cause, Effect, Exit, Inspectable, Layer, Logger, Option, Redacted, Refe
 import { FetchHttpClient } from "effect/http"
 import { Buffer } from "node:buffer"
 import { Account } from "../../src/domain/Account.ts"
+import { App } from "../../src/domain/App.ts"
 import { Message } from "../../src/domain/Mail.ts"
 import { Run } from "../../src/domain/Run.ts"
 import { Settings } from "../../src/domain/Settings.ts"
@@ -35,15 +36,16 @@ let made = 0
 /** A secret that holds the marker. */
 const canary = (what: string): string => `${what}.${marker}.${made++}`
 
-/** What the simulator's refresh and access tokens hold. */
-const simulated = ["_SIM.0.U.", "EwB4A8l6BAAU"]
+/** What the simulator's refresh tokens, access tokens and client secrets hold: Microsoft's, then Google's. */
+const simulated = ["_SIM.0.U.", "EwB4A8l6BAAU", "1//0eSIM", "ya29.a0SIM", "GOCSPX-"]
 
 /** A secret as it is, and as it looks where somebody encoded it. */
 const forms = (secret: string): ReadonlyArray<string> => {
   const base64 = [0, 1, 2].map((shift) =>
     // The characters at both ends depend on what stands beside the secret.
     Buffer.from(" ".repeat(shift) + secret).toString("base64").slice(shift === 0 ? 0 : 4, -4)
-  )
+    // What is left of a short one comes up by chance.
+  ).filter((form) => form.length >= 8)
   return [secret, secret.toLowerCase(), encodeURIComponent(secret), Buffer.from(secret).toString("hex"), ...base64]
 }
 
@@ -58,7 +60,7 @@ const assertClean = (where: string, text: string, secrets: ReadonlyArray<string>
 
 const clientId = "11111111-2222-3333-4444-555555555555"
 
-/** Answers of a token endpoint that repeat the token that they refuse, in every place. */
+/** Answers of a token endpoint that repeat the token that they refuse, and the client's secret, in every place. */
 const echoes: ReadonlyArray<(token: string) => Response> = [
   (token) =>
     Response.json({
@@ -101,14 +103,15 @@ const graphEchoes: ReadonlyArray<(token: string) => Response> = [
 
 /** A provider that gives away whatever it is given: the simulator behind echoes. */
 const provider = Effect.fnUntraced(function* () {
-  const simulator = yield* make({ accounts: 20, messages: 5 })
+  const simulator = yield* make({ accounts: 23, googleAccounts: 3, messages: 5 })
   let graphCalls = 0
   let storming = true
   const origin = yield* serveSimulator(simulator, async (request, next) => {
     if (request.method === "POST") {
-      const token = new URLSearchParams(await request.clone().text()).get("refresh_token") ?? ""
+      const form = new URLSearchParams(await request.clone().text())
+      const token = form.get("refresh_token") ?? ""
       const echo = echoes[Number(/^echo-(\d+)\./.exec(token)?.[1] ?? NaN)]
-      if (echo !== undefined) return echo(token)
+      if (echo !== undefined) return echo(`${token}${form.get("client_secret") ?? ""}`)
     } else if (request.url.includes("/v1.0/") && storming) {
       const token = request.headers.get("authorization") ?? ""
       return found(graphEchoes[graphCalls++ % graphEchoes.length])(token)
@@ -131,6 +134,11 @@ const post = (type: string, body: string): RequestInit => ({
   method: "POST",
   headers: { "content-type": type },
   body,
+})
+
+const json = (body: unknown, method = "POST"): RequestInit => ({
+  ...post("application/json", JSON.stringify(body)),
+  method,
 })
 
 /** Files of each format: good rows, rows that are bad in each place where a secret may stand, and what cannot be read. */
@@ -234,6 +242,49 @@ const drive = Effect.fnUntraced(function* (send: Send, { calm, simulator }: Prov
   calm()
   yield* Effect.flatMap(ask("/v1/syncs", post("application/json", `{"filter":{"search":"@sim.example"}}`)), follow)
 
+  // Confidential clients: secrets that are right, wrong, senseless, and repeated by the provider.
+  const google = found(simulator.apps().find(({ provider }) => provider === "google"))
+  const { id: app } = decode(
+    App,
+    yield* ask("/v1/apps", json({ provider: "google", clientId: google.clientId, secret: canary("secret") })),
+  )
+  for (const n of [21, 22, 23]) {
+    const { clientId, email, refreshToken } = simulator.account(`sim000${n}@gmail.sim.example`)
+    yield* ask("/v1/accounts", account(refreshToken, { email, clientId, tags: ["google"] }))
+  }
+  const events = yield* ask("/v1/events?kind=app.faulted")
+  assert.include(events.text, `google:${google.clientId}`)
+  yield* Effect.forEach(
+    [
+      { secret: { value: canary("object") } },
+      { secret: `${canary("form")}\n${canary("form")}` },
+      { secret: canary("long").repeat(60) },
+      { secret: canary("field"), [canary("name")]: 1 },
+      canary("text"),
+    ],
+    (body) => ask(`/v1/apps/${app}`, json(body, "PATCH")),
+  )
+  yield* ask(`/v1/apps/${app}`, { ...post("application/json", `{"secret": "${canary("broken")}`), method: "PATCH" })
+  yield* ask(`/v1/apps/${crypto.randomUUID()}`, json({ secret: canary("missing") }, "PATCH"))
+  for (
+    const body of [
+      { provider: canary("provider"), clientId: google.clientId, secret: canary("provider") },
+      { provider: "google", clientId: `${canary("client")} `.repeat(2), secret: canary("client") },
+      { provider: "microsoft", clientId, tenant: `/${canary("tenant")}`, secret: canary("tenant") },
+      { provider: "google", clientId: google.clientId, secret: canary("twice") },
+    ]
+  ) yield* ask("/v1/apps", json(body))
+  yield* Effect.forEach(echoes, (_, n) =>
+    Effect.gen(function* () {
+      const clientId = `${crypto.randomUUID()}.apps.googleusercontent.com`
+      yield* ask("/v1/apps", json({ provider: "google", clientId, secret: canary("repeated") }))
+      yield* ask("/v1/accounts", account(echoing(n), { clientId }))
+    }), { concurrency: 4 })
+  yield* ask(`/v1/apps/${app}`, json({ secret: google.clientSecret }, "PATCH"))
+  yield* Effect.flatMap(ask("/v1/refreshes", json({ filter: { tag: "google" } })), follow)
+  yield* ask("/v1/tag-policies/google", json({ policy: "warm" }, "PUT"))
+  yield* ask("/v1/tag-policies/google", json({ policy: canary("policy") }, "PUT"))
+
   const list = yield* ask("/v1/accounts?limit=500")
   const { items } = decode(Schema.Struct({ items: Schema.Array(Account) }), list)
   const active = items.filter(({ status }) => status === "active")
@@ -251,6 +302,9 @@ const drive = Effect.fnUntraced(function* (send: Send, { calm, simulator }: Prov
       "/v1/stats",
       "/v1/changes?limit=500",
       "/v1/events?limit=500",
+      "/v1/apps?limit=500",
+      `/v1/apps/${app}`,
+      "/v1/tag-policies",
       "/v1/runs",
       ...runs.flatMap((id) => [`/v1/runs/${id}`, `/v1/runs/${id}/items?limit=500`, `/v1/runs/${id}/events`]),
       ...items.flatMap(({ id }) => [`/v1/accounts/${id}`, `/v1/accounts/${id}/folders`, `/v1/accounts/${id}/messages`]),
@@ -263,8 +317,16 @@ const drive = Effect.fnUntraced(function* (send: Send, { calm, simulator }: Prov
   for (const { id, status } of items) {
     if (status !== "active") yield* ask(`/v1/accounts/${id}/access-token?resource=graph`)
   }
-  const issued = yield* send(`/v1/accounts/${found(active[0]).id}/access-token`)
-  assert.include(issued.text, found(simulated[1]))
+  for (const [provider, mark] of [["microsoft", "EwB4A8l6BAAU"], ["google", "ya29.a0SIM"]] as const) {
+    const { id } = found(active.find((account) => account.provider === provider))
+    yield* ask(`/v1/accounts/${id}/access-token?minValidity=${canary("validity")}`)
+    yield* ask(`/v1/accounts/${id}`, json({ refreshPolicy: canary("policy") }, "PATCH"))
+    yield* ask(`/v1/accounts/${id}`, json({ refreshPolicy: "warm" }, "PATCH"))
+    const issued = yield* send(`/v1/accounts/${id}/access-token?minValidity=5%20minutes`)
+    assert.include(issued.text, mark)
+    const audit = yield* ask(`/v1/audit?accountId=${id}`)
+    assert.include(audit.text, `"outcome":"issued"`)
+  }
   yield* ask("/v1/audit?limit=500")
   return answers
 })
@@ -306,7 +368,10 @@ const engines = await usableEngines
 const throughProcess = Effect.fnUntraced(function* (engine: Engine) {
   const outside = yield* provider()
   const { origin, simulator } = outside
-  const installation = yield* install(engine, origin, { MAILFLEET_SYNC_SPACING: "0 seconds" })
+  const installation = yield* install(engine, origin, {
+    MAILFLEET_SYNC_SPACING: "0 seconds",
+    MAILFLEET_GOOGLE_TOKEN_URL: `${origin}/google/token`,
+  })
   const secrets = [marker, ...simulated, installation.adminKey, found(installation.encryptionKeys.split(":")[1])]
 
   const first = yield* installation.start({}, trace)
@@ -314,16 +379,26 @@ const throughProcess = Effect.fnUntraced(function* (engine: Engine) {
   // The command line is a door as well.
   const file = `${installation.folder}/more.txt`
   yield* Effect.promise(() => Deno.writeTextFile(file, found(files(simulator)[3])[1].replaceAll("@canary", "@command")))
-  const command = yield* runToEnd(["import", file, ...trace], {
-    MAILFLEET_URL: first.url,
-    MAILFLEET_API_KEY: installation.adminKey,
-  })
+  const other = `${crypto.randomUUID()}.apps.googleusercontent.com`
+  const commands = [
+    [1, ["import", file], ""],
+    [0, ["apps", "add", "google", other, "--confidential"], canary("added")],
+    [0, ["apps", "set-secret", other], canary("set")],
+    [2, ["apps", "set-secret", other], canary("ü")],
+    [0, ["apps"], ""],
+  ] as const
+  for (const [code, args, secret] of commands) {
+    const command = yield* runToEnd([...args, ...trace], {
+      MAILFLEET_URL: first.url,
+      MAILFLEET_API_KEY: installation.adminKey,
+      MAILFLEET_APP_SECRET: secret,
+    })
+    assert.strictEqual(command.code, code, command.output)
+    assertClean("the output of a command", command.output, secrets)
+  }
   yield* Effect.promise(() => Deno.remove(file))
-  assert.strictEqual(command.code, 1, command.output)
-  assertClean("the output of a command", command.output, secrets)
   assert.strictEqual(yield* first.stop, 0)
   assert.match(first.output(), /level=DEBUG/)
-  assert.include(first.output(), "audit=access-token")
   assertClean("the log", first.output(), secrets)
 
   const rows = yield* dump(installation)
@@ -411,6 +486,7 @@ const throughHandler = Effect.fnUntraced(function* (engine: Engine) {
     encryptionKeys: Option.some(Redacted.make(`k1:${encryptionKey}`)),
     microsoftAuthority: origin,
     graphUrl: `${origin}/v1.0`,
+    googleTokenUrl: `${origin}/google/token`,
   }))
   const answers = yield* Effect.gen(function* () {
     const handler = yield* makeHandler

@@ -31,6 +31,9 @@ export default (schema: string) =>
     // Few: those that are tried later than they are due.
     yield* sql`create index grants_late on ${t("grants")} (due_at) where attempt_at > due_at`
 
+    // When the policy warm replaces it; null = at once.
+    yield* sql`alter table ${t("access_tokens")} add column renew_at timestamptz`
+
     // The account's own choice; null = that of its tags.
     yield* sql`alter table ${t("accounts")} add column refresh_policy text`
     yield* sql`create table ${t("tag_policies")} (

@@ -293,7 +293,7 @@ if (!(await usableEngines).includes("postgres")) {
               "encryptionKeys must be id:base64": { encryptionKeys: "k1:short" },
               "encryptionKeys must not be empty": { encryptionKeys: "" },
               "schema must be a Postgres schema name": { encryptionKeys, schema: "My Schema" },
-              "syncConcurrency must be a whole number from 1": { encryptionKeys, syncConcurrency: 0 },
+              "syncConcurrency must be auto or a whole number from 1": { encryptionKeys, syncConcurrency: 0 },
               "syncEvery must be a duration of at least 1s": { encryptionKeys, syncEvery: "500 millis" as const },
               "graphUrl must be an http or https URL": { encryptionKeys, graphUrl: "graph" },
             }

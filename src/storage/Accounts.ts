@@ -241,6 +241,11 @@ export class Accounts extends Context.Service<Accounts, {
         },
       )
 
+      /** A grant rests once none of its accounts is in use any more. */
+      const restUnused = (grantId: GrantId) =>
+        sql`update ${t.grants} g set due_at = null, attempt_at = null where id = ${grantId} and not exists (
+          select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')`
+
       const patch = Effect.fn("Accounts.patch")(function* (id: AccountId, change: AccountPatch) {
         if (!isId(id)) return Option.none()
         const found = yield* sql.withTransaction(Effect.gen(function* () {
@@ -260,9 +265,7 @@ export class Accounts extends Context.Service<Accounts, {
           if (change.status === "disabled" && row.status !== "disabled") {
             yield* sql`update ${t.accounts} set status = 'disabled', status_reason = 'disabled by the operator',
               sync_due_at = null where id = ${id}`
-            // The grant rests only when none of its accounts is in use any more.
-            yield* sql`update ${t.grants} g set due_at = null, attempt_at = null where id = ${row.grant_id} and not exists (
-              select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')`
+            yield* restUnused(row.grant_id)
             yield* appendChanges(database, [statusChange(id, row.status, "disabled")])
           }
           if (isEnabled) {
@@ -290,6 +293,7 @@ export class Accounts extends Context.Service<Accounts, {
           if (rows[0] === undefined) return false
           yield* sql`delete from ${t.grants} g where id = ${rows[0].grant_id} and not exists (
             select 1 from ${t.accounts} a where a.grant_id = g.id)`
+          yield* restUnused(rows[0].grant_id)
           yield* followPolicies({ database, settings }, sql`${rows[0].grant_id}::uuid`)
           return true
         }))
@@ -340,8 +344,8 @@ export class Accounts extends Context.Service<Accounts, {
             from claimed c join ${t.apps} p on p.id = c.app_id
             join ${t.accounts} a on a.grant_id = c.id and a.status <> 'disabled'
             left join ${t.access_tokens} x on x.grant_id = c.id and x.resource = ${resourceOfAccount(sql)}
-            -- Of several resources, the one whose access token ends first.
-            order by c.id, x.expires_at nulls first`
+            -- Of several resources, the one whose access token is to be replaced first.
+            order by c.id, x.renew_at nulls first`
           return rows.map((row): DueGrant => ({
             grantId: row.grant_id,
             resource: row.resource,

@@ -1,9 +1,9 @@
 /** Grants in the database: leases, and what redemptions came to. */
-import { Context, DateTime, Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import type { Statement } from "effect/sql"
 import type { Provider, Resource } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
-import { Settings } from "../domain/Settings.ts"
 import { GrantStore, type LeaseAnswer, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { resourceOfAccount } from "./AccountResource.ts"
@@ -37,12 +37,11 @@ interface LeasedRow {
   readonly app_secret: Uint8Array | null
 }
 
-export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings | Vault> = Layer.effect(
+export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> = Layer.effect(
   GrantStore,
   Effect.gen(function* () {
     const database = yield* Database
     const vault = yield* Vault
-    const warmMargin = Duration.toSeconds((yield* Settings).warmMargin)
     const { sql, tables: t } = database
 
     /** Never a part of the caller's transaction: what that rolls back, the provider has rotated all the same. */
@@ -129,11 +128,15 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings
       cross join lateral (select pg_advisory_xact_lock(${database.changesLock})) locked
       where changed.before <> changed.after`
 
+    /** In one order, as everybody does who changes many grants: so two of them cannot lock each other out. */
+    const lockNew = (condition: Statement.Fragment) =>
+      sql`select g.id from ${t.grants} g join new on new.id = g.id where ${condition} order by g.id for update of g`
+
     /** When `g` is due again after the redemption `new`. */
     const nextDue = sql`case g.policy when 'warm' then (
-        -- Each resource that the accounts read through is kept valid: the first token to end decides.
+        -- Each resource that the accounts read through is kept valid: the first token to be replaced decides.
         select min(case when w.resource = new.resource then now() + make_interval(secs => new.warm)
-          else coalesce(x.expires_at - make_interval(secs => ${warmMargin}), now()) end)
+          else coalesce(x.renew_at, now()) end)
         from (select distinct ${resourceOfAccount(sql)} as resource from ${t.accounts} a
           where a.grant_id = g.id and a.status <> 'disabled') w
         left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
@@ -174,6 +177,8 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings
       },
             ${column("float8", redeemed.map(({ expiresInSeconds }) => expiresInSeconds))})
             as n (id, version, secret, hash, keep_alive, warm, resource, access, expires)
+        ), unmoved as (
+          ${lockNew(sql`g.version = new.version`)}
         ), stored as (
           update ${t.grants} g set version = g.version + (new.secret is not null)::int,
             secret = coalesce(new.secret, g.secret), token_hash = coalesce(new.hash, g.token_hash), refreshed_at = now(),
@@ -182,16 +187,19 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings
             failed_at = null,
             -- A grant that rests, for its accounts were disabled meanwhile, goes on resting.
             (due_at, attempt_at) = (select next.at, next.at from (select case when g.attempt_at is not null then ${nextDue} end as at) next)
-          from new where g.id = new.id and g.version = new.version returning g.id
+          from unmoved join new using (id) where g.id = unmoved.id returning g.id
         ), retired as (
           insert into ${t.grant_tokens} (grant_id, hash)
           -- The grants as they were before this statement.
           select g.id, g.token_hash from stored join ${t.grants} g using (id) join new using (id) where new.secret is not null
           on conflict do nothing
         ), access as (
-          insert into ${t.access_tokens} (grant_id, resource, secret, expires_at)
-          select new.id, new.resource, new.access, now() + make_interval(secs => new.expires) from stored join new using (id)
-          on conflict (grant_id, resource) do update set secret = excluded.secret, expires_at = excluded.expires_at
+          insert into ${t.access_tokens} (grant_id, resource, secret, expires_at, renew_at)
+          select new.id, new.resource, new.access, now() + make_interval(secs => new.expires),
+            now() + make_interval(secs => new.warm)
+          from stored join new using (id)
+          on conflict (grant_id, resource) do update set secret = excluded.secret, expires_at = excluded.expires_at,
+            renew_at = excluded.renew_at
           returning grant_id, expires_at
         ), changed as (
           update ${t.accounts} a set status = 'active', status_reason = null, updated_at = now(),
@@ -221,6 +229,8 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings
             ${column("text", failed.map(({ traceId }) => traceId ?? null))},
             ${column("text", failed.map(({ correlationId }) => correlationId ?? null))})
             as n (id, version, fence, class, code, message, status, attempt, moves_due, trace_id, correlation_id)
+        ), unmoved as (
+          ${lockNew(sql`g.version = new.version and g.lease_fence = new.fence`)}
         ), stored as (
           update ${t.grants} g set lease_until = null, claimed_until = null,
             failures = case when g.failure_class = new.class then g.failures + 1 else 1 end,
@@ -230,7 +240,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Settings
             attempt_at = case when g.attempt_at is not null then now() + make_interval(secs => new.attempt) end,
             due_at = case when g.attempt_at is not null and new.moves_due then now() + make_interval(secs => new.attempt)
               else g.due_at end
-          from new where g.id = new.id and g.version = new.version and g.lease_fence = new.fence
+          from unmoved join new using (id) where g.id = unmoved.id
           returning g.id, new.status, new.message
         ), changed as (
           update ${t.accounts} a set status = coalesce(stored.status, a.status), status_reason = stored.message,

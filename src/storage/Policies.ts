@@ -10,7 +10,7 @@ import { column, Database, orDie } from "./Database.ts"
 
 interface PolicyContext {
   readonly database: Database["Service"]
-  readonly settings: Pick<SettingsValues, "refreshEvery" | "warmMargin">
+  readonly settings: Pick<SettingsValues, "refreshEvery">
 }
 
 /** Of which grants the due times are set anew: where the policy changed, of all that are warm as well, or of none. */
@@ -41,7 +41,7 @@ export const followPolicies = (
       select g.id, wanted.policy, ${
     redue === "none" ? sql`null::timestamptz` : sql`case
           when g.due_at is null then null
-          when wanted.policy = 'warm' then ${warmDue(sql, t, settings)}
+          when wanted.policy = 'warm' then ${warmDue(sql, t)}
           -- Within the last tenth of the period, as after a redemption.
           else greatest(now(), g.refreshed_at + make_interval(secs => ${
       Duration.toSeconds(settings.refreshEvery)
@@ -63,14 +63,14 @@ const isWarm = (sql: Sql, t: Tables): Statement.Fragment =>
   sql`coalesce(a.refresh_policy = 'warm',
     exists (select 1 from ${t.tag_policies} p where p.tag = any(a.tags) and p.policy = 'warm'))`
 
-/** Each resource that the accounts of `grants g` read through is kept valid: the first token to end decides. */
-const warmDue = (sql: Sql, t: Tables, { warmMargin }: PolicyContext["settings"]): Statement.Fragment =>
+/** Each resource that the accounts of `grants g` read through is kept valid: the first token to be replaced decides. */
+const warmDue = (sql: Sql, t: Tables): Statement.Fragment =>
   sql`greatest(now(), (
-    select min(coalesce(x.expires_at, now())) from (
+    select min(coalesce(x.renew_at, now())) from (
       select distinct ${resourceOfAccount(sql)} as resource from ${t.accounts} a
       where a.grant_id = g.id and a.status <> 'disabled'
     ) w left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
-  ) - make_interval(secs => ${Duration.toSeconds(warmMargin)}))`
+  ))`
 
 /**
  * Keeps the policies of tags as they are until the transaction ends. Taken before any other lock: whoever changes a policy

@@ -50,9 +50,11 @@ const addImap = Effect.fnUntraced(function* ({ grantId }: Member) {
 
 const accessToken = Effect.fnUntraced(function* ({ grantId }: Member, resource: string, seconds: number) {
   const { sql, tables: t } = yield* Database
-  yield* sql`insert into ${t.access_tokens} (grant_id, resource, secret, expires_at)
-    values (${grantId}, ${resource}, '', now() + make_interval(secs => ${seconds}::float8))
-    on conflict (grant_id, resource) do update set expires_at = excluded.expires_at`
+  yield* sql`insert into ${t.access_tokens} (grant_id, resource, secret, expires_at, renew_at)
+    values (${grantId}, ${resource}, '', now() + make_interval(secs => ${seconds}::float8),
+      now() + make_interval(secs => ${seconds - 600}::float8))
+    on conflict (grant_id, resource) do update set expires_at = excluded.expires_at,
+      renew_at = excluded.renew_at`
 }, orDie)
 
 const disable = ({ id }: Pick<Member, "id">) =>

@@ -126,7 +126,8 @@ export const embeddedClient = (folder: string): Layer.Layer<PgClient.PgClient, D
 const endLeases = ({ sql, tables: t }: Database["Service"]) =>
   Effect.gen(function* () {
     yield* sql`update ${t.runs} set owner_until = now() - interval '1 second' where owner_until > now()`
-    yield* sql`update ${t.grants} set lease_until = null where lease_until is not null`
+    yield* sql`update ${t.grants} set lease_until = null, claimed_until = null
+      where lease_until is not null or claimed_until is not null`
     yield* sql`update ${t.accounts} set sync_lease_until = null where sync_lease_until is not null`
   }).pipe(Effect.mapError((cause) => new DatabaseError({ message: "the embedded database cannot be written", cause })))
 

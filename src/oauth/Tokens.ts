@@ -175,8 +175,13 @@ export class Tokens extends Context.Service<Tokens, {
           Effect.exit,
           Effect.flatMap((exit) => pace(grant, exit)),
         )
-        if (Exit.isFailure(answer) && (yield* failureOf(answer)).error.notSent === true) {
+        const refused = Exit.isFailure(answer) ? (yield* failureOf(answer)).error : undefined
+        if (refused?.notSent === true) {
           yield* store.release(grant)
+          // A new account is not left waiting for half a period because its app was refused when it came.
+          if (grant.redeemedAt === undefined) {
+            yield* store.postpone(grant.id, (refused.retryAfterMillis ?? 60_000) / 1_000)
+          }
           return { answer, settled: { applied: true, expiresAt: undefined } }
         }
         const settled = yield* Effect.flatMap(settlementOf(grant, resource, answer), commit)

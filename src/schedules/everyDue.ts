@@ -1,7 +1,8 @@
-import { Effect } from "effect"
+import { type Duration, Effect } from "effect"
 
-/** How long a schedule that found less than it can work on waits before it looks again. One probe of an index. */
-const interval = "250 millis"
+/** How long a schedule that found less than it can work on waits before it looks again, which is one probe of an index. */
+const whereThereWasSome = "100 millis"
+const whereThereWasNone = "250 millis"
 
 /**
  * Claims due work, waiting until there is some. A database that fails is asked again.
@@ -12,10 +13,10 @@ export const everyDue = <Item, R>(
   limit: number,
   claim: Effect.Effect<ReadonlyArray<Item>, never, R>,
 ): Effect.Effect<ReadonlyArray<Item>, never, R> => {
-  let drained = false
+  let wait: Duration.Input | undefined
   return Effect.gen(function* () {
     while (true) {
-      if (drained) yield* Effect.sleep(interval)
+      if (wait !== undefined) yield* Effect.sleep(wait)
       const items = yield* claim.pipe(
         Effect.catchCause((cause) =>
           Effect.andThen(
@@ -24,7 +25,7 @@ export const everyDue = <Item, R>(
           )
         ),
       )
-      drained = items.length < limit
+      wait = items.length === 0 ? whereThereWasNone : items.length < limit ? whereThereWasSome : undefined
       if (items.length > 0) return items
     }
   })

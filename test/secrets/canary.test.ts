@@ -514,7 +514,16 @@ const throughHandler = Effect.fnUntraced(function* (engine: Engine) {
     Effect.scoped,
   )
   for (const answer of answers) assertClean("an answer", answer, secrets)
-  for (const name of ["Tokens.refresh", "Import.stage", "Graph.page", "db.query.text"]) {
+  for (
+    const name of [
+      "Tokens.refresh",
+      "Google.redeem",
+      "AppRequests.patch",
+      "Import.stage",
+      "Graph.page",
+      "db.query.text",
+    ]
+  ) {
     assert.isTrue(spans.some((span) => span.includes(name)), `no span ${name}`)
   }
   assertClean("a span", spans.join("\n"), secrets)

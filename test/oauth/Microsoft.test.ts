@@ -149,14 +149,20 @@ describe("Microsoft", () => {
       reach: "app",
       retryAfterMillis: 86_400_000,
     }],
-    ["a Retry-After that is a date, by a clock that is hours off", 503, {
-      date: "Thu, 01 Jan 2026 09:00:00 GMT",
-      "retry-after": "Thu, 01 Jan 2026 09:02:00 GMT",
-    }, "busy", {
-      class: "throttled",
-      reach: "app",
-      retryAfterMillis: 120_000,
-    }],
+    [
+      "a Retry-After that is a date, by a clock that is hours off",
+      503,
+      {
+        date: "Thu, 01 Jan 2026 09:00:00 GMT",
+        "retry-after": "Thu, 01 Jan 2026 09:02:00 GMT",
+      },
+      "busy",
+      {
+        class: "throttled",
+        reach: "app",
+        retryAfterMillis: 120_000,
+      },
+    ],
     ["a Retry-After on a dead grant", 400, { "retry-after": "3" }, aadsts([700082]), {
       class: "throttled",
       reach: "app",

@@ -12,17 +12,7 @@ import * as BackgroundRefresh from "../../src/schedules/BackgroundRefresh.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
-import {
-  accountOf,
-  addAccount,
-  failing,
-  fleet,
-  held,
-  type Member,
-  rotated,
-  Script,
-  successor,
-} from "../oauth/fleet.ts"
+import { accountOf, addAccount, failing, fleet, held, type Member, rotated, Script, successor } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { noGrants } from "../support/grants.ts"
 import { eventually } from "../support/processes.ts"
@@ -87,10 +77,13 @@ await onDatabases("Background refresh", fleet, (it) => {
         ...accounts,
         // Between the claim and the redemption.
         claimRefreshDue: (limit, seconds, except) =>
-          Effect.tap(accounts.claimRefreshDue(limit, seconds, except), (claimed) =>
-            claimed.length === 0
-              ? Effect.void
-              : Effect.andThen(accounts.patch(disabled.id, { status: "disabled" }), accounts.remove(deleted.id))),
+          Effect.tap(
+            accounts.claimRefreshDue(limit, seconds, except),
+            (claimed) =>
+              claimed.length === 0
+                ? Effect.void
+                : Effect.andThen(accounts.patch(disabled.id, { status: "disabled" }), accounts.remove(deleted.id)),
+          ),
       }))
       yield* allRefreshed([kept])
       yield* aWhile

@@ -144,7 +144,9 @@ await onDatabases("Grants", layer, (it, engine) => {
         assert.strictEqual(answer.grant.id, id)
         assert.strictEqual(Redacted.value(answer.grant.refreshToken), `${names.get(id)}.1`)
       }
-      const leases = yield* orDie(sql`select 1 from ${t.grants} where id = ${unreadable.grantId} and lease_until > now()`)
+      const leases = yield* orDie(
+        sql`select 1 from ${t.grants} where id = ${unreadable.grantId} and lease_until > now()`,
+      )
       assert.deepStrictEqual(leases, [], "an unreadable grant is not held")
       assert.deepStrictEqual(yield* lease(), [])
     }))

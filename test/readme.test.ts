@@ -1,5 +1,6 @@
 /** What the README and its neighbours say about variables, commands and files is so. */
 import { assert, describe, it } from "@effect/vitest"
+import { FailureClass } from "../src/domain/FailureClass.ts"
 
 const root = new URL("../", import.meta.url)
 const read = (path: string): string => Deno.readTextFileSync(new URL(path, root))
@@ -9,10 +10,10 @@ const manifest: { readonly version: string; readonly tasks: Readonly<Record<stri
   read("deno.json"),
 )
 
-/** The rows of the table whose header begins so, as cells. */
-const tableAfter = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
+/** The rows of the first table after the heading whose header begins so, as cells. */
+const tableAfter = (heading: string, header = "variable"): ReadonlyArray<ReadonlyArray<string>> => {
   const lines = readme.slice(readme.indexOf(heading)).split("\n")
-  const start = lines.findIndex((line) => line.startsWith("| variable "))
+  const start = lines.findIndex((line) => line.startsWith(`| ${header} `))
   const end = lines.findIndex((line, index) => index > start && !line.startsWith("|"))
   return lines.slice(start + 2, end).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()))
 }
@@ -23,11 +24,10 @@ const variablesIn = (source: string): ReadonlyArray<string> =>
 const settings = read("src/domain/Settings.ts")
 const settingsTable = tableAfter("\n## Settings\n")
 
-const documents = [
-  "README.md",
-  "CHANGELOG.md",
-  ...[...Deno.readDirSync(new URL("docs/decisions", root))].map(({ name }) => `docs/decisions/${name}`),
-]
+const pagesIn = (folder: string): ReadonlyArray<string> =>
+  [...Deno.readDirSync(new URL(folder, root))].filter(({ isFile }) => isFile).map(({ name }) => `${folder}/${name}`)
+
+const documents = ["README.md", "CHANGELOG.md", ...pagesIn("docs"), ...pagesIn("docs/decisions")]
 
 /** As GitHub makes them. */
 const anchorOf = (heading: string): string =>
@@ -71,10 +71,21 @@ describe("README", () => {
     const lines = commandsIn(readme).filter((line) => /\btask \w/.test(line))
     assert.isAbove(lines.length, 8)
     for (const line of lines) {
-      const [, task = "", command] = /\bdeno(?:@[\d.]+)? task (\w+)(?: ([a-z]\w*))?/.exec(line) ?? []
+      const [, task = "", command] = /\bdeno(?:@[\d.]+)? task ([\w:]+)(?: ([a-z]\w*))?/.exec(line) ?? []
       assert.property(manifest.tasks, task, line)
       if (task === "mailfleet") assert.include(registered, command, line)
     }
+  })
+
+  it("names tasks that exist", () => {
+    const named = tableAfter("\n## For developers\n", "task").map(([task]) => /^`([\w:]+)/.exec(task ?? "")?.[1] ?? "")
+    assert.isAbove(named.length, 3)
+    for (const task of named) assert.property(manifest.tasks, task)
+  })
+
+  it("says of each class of failure what follows", () => {
+    const named = tableAfter("\n### How grants are kept alive\n", "class").map(([name]) => name?.replaceAll("`", ""))
+    assert.sameOrderedMembers(named, [...FailureClass.literals])
   })
 
   it("gives flags that exist", () => {
@@ -129,7 +140,7 @@ describe("CHANGELOG", () => {
 
 describe("decisions", () => {
   it("are numbered without gaps, and keep to their form", () => {
-    const pages = documents.filter((path) => path.startsWith("docs/")).toSorted()
+    const pages = pagesIn("docs/decisions").toSorted()
     for (const [index, path] of pages.entries()) {
       assert.match(path, new RegExp(`/${String(index + 1).padStart(4, "0")}-[a-z0-9-]+\\.md$`))
       const page = read(path)

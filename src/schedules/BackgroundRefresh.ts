@@ -36,8 +36,7 @@ export const layer: Layer.Layer<
     const dropped: Array<GrantId> = []
 
     const claim = Effect.gen(function* () {
-      yield* accounts.unclaimRefresh(dropped)
-      dropped.length = 0
+      yield* accounts.unclaimRefresh(dropped.splice(0))
       const claimedAt = yield* Clock.currentTimeMillis
       const closed = [...(yield* throttle.pausedApps), ...(yield* breaker.open)]
       const due = yield* accounts.claimRefreshDue(limit, claimSeconds, closed)

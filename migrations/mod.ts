@@ -3,10 +3,12 @@ import type { Effect } from "effect"
 import type { SqlClient, SqlError } from "effect/sql"
 import fleet from "./0001_fleet.ts"
 import refresh from "./0002_refresh.ts"
+import fairClaims from "./0003_fair_claims.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
 > = {
   "0001_fleet": fleet,
   "0002_refresh": refresh,
+  "0003_fair_claims": fairClaims,
 }

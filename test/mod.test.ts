@@ -218,6 +218,50 @@ if (!(await usableEngines).includes("postgres")) {
             assert.deepStrictEqual(customers, [{ mailAddress: "kept@shop.example" }])
           }))
 
+        it.effect("changes accounts, apps and policies in the caller's transaction: all of it is there, or nothing", () =>
+          Effect.gen(function* () {
+            const mailfleet = yield* Mailfleet
+            const sql = yield* PgClient.PgClient
+            const { items: [first] } = yield* mailfleet.accounts.list({ limit: 1 })
+            const { id, clientId, tags } = Option.getOrThrow(Option.fromUndefinedOr(first))
+            const { items: apps } = yield* mailfleet.apps.list({ limit: 10 })
+            const app = Option.getOrThrow(Option.fromUndefinedOr(apps.find((app) => app.clientId === clientId)))
+            const change = Effect.gen(function* () {
+              yield* mailfleet.accounts.patch(id, { tags: ["vip"] })
+              yield* mailfleet.policies.set("vip", "warm")
+              yield* mailfleet.apps.patch(app.id, { secret: Redacted.make("a secret") })
+              yield* mailfleet.apps.add({ provider: "google", clientId: "1-a.apps.googleusercontent.com" })
+              return yield* seen
+            })
+            const seen = Effect.gen(function* () {
+              const { items } = yield* mailfleet.apps.list({ limit: 10 })
+              const account = Option.getOrThrow(yield* mailfleet.accounts.get(id))
+              return {
+                tags: account.tags,
+                policy: account.token.policy,
+                policies: (yield* mailfleet.policies.list({ limit: 10 })).items.map(({ tag }) => tag),
+                hasSecret: Option.getOrThrow(yield* mailfleet.apps.get(app.id)).hasSecret,
+                apps: items.length - apps.length,
+              }
+            })
+            const before = yield* seen
+            assert.deepStrictEqual(before, { tags, policy: "keep-alive", policies: [], hasSecret: false, apps: 0 })
+            const after = yield* undone(change)
+            assert.deepStrictEqual(after, {
+              tags: ["vip"],
+              policy: "warm",
+              policies: ["vip"],
+              hasSecret: true,
+              apps: 1,
+            })
+            assert.deepStrictEqual(yield* seen, before)
+            assert.deepStrictEqual(yield* sql.withTransaction(change), after)
+            assert.deepStrictEqual(yield* seen, after)
+            yield* mailfleet.apps.patch(app.id, { secret: null })
+            assert.isTrue(yield* mailfleet.policies.unset("vip"))
+            assert.strictEqual((yield* seen).policy, "keep-alive")
+          }))
+
         it.effect("keeps a rotated token though the caller's transaction is rolled back", () =>
           Effect.gen(function* () {
             const mailfleet = yield* Mailfleet

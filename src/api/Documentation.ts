@@ -40,7 +40,10 @@ const parameters: Readonly<
   folder: { description: "A folder's id, or a role such as `inbox`." },
   q: { description: "Case-insensitive substring of subject, sender, preview or text." },
   resource: { description: "What the token opens. That of the account's channel unless given." },
-  minValidity: { description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour." },
+  minValidity: {
+    description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour. " +
+      "One that was issued within the last minute is given in any case: see its `expiresAt`.",
+  },
 }
 
 const prefix = "#/components/schemas/"

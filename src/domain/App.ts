@@ -18,6 +18,20 @@ export const App = Schema.Struct({
 })
 export type App = typeof App.Type
 
+/** What an app is found by. */
+export interface AppName {
+  readonly provider: Provider
+  readonly clientId: string
+  readonly tenant: string
+}
+
+/** An app at one tenant, or, without `tenant`, at all of them. */
+export interface AppReach {
+  readonly provider: string
+  readonly clientId: string
+  readonly tenant?: string | undefined
+}
+
 /** An app as somebody names it. */
 export interface NewApp {
   readonly provider: Provider
@@ -29,10 +43,7 @@ export interface NewApp {
 }
 
 /** An app whose values have been checked, under the name that it is found by. */
-export interface CheckedApp {
-  readonly provider: Provider
-  readonly clientId: string
-  readonly tenant: string
+export interface CheckedApp extends AppName {
   readonly secret: Redacted.Redacted | undefined
 }
 

@@ -14,7 +14,7 @@ export const Event = Schema.Struct({
   id: Schema.String,
   at: Schema.DateTimeUtcFromString,
   kind: EventKind,
-  /** `provider:clientId`, `provider:clientId:tenant`, or `fleet`. */
+  /** `provider:clientId`, `provider:clientId:tenant:resource`, or `fleet`. */
   subject: Schema.String,
   /** The provider's own code, such as `AADSTS7000222`. */
   code: Schema.optionalKey(Schema.String),

@@ -98,7 +98,7 @@ export const makeGoogle = (
       // Google does not rotate: a refresh token is there only if, against its documentation, one was sent.
       const redemption = redemptionOf(answer)
       if (redemption !== undefined) return redemption
-      const failure = toFailure(refusalOf(answer), answer.body)
+      const failure = toFailure(refusalOf(answer), answer)
       if (failure.error.class === "unknown") yield* reportUnknown(failure, answer.status)
       return yield* Effect.fail(failure)
     })

@@ -2,24 +2,32 @@
 import type { DateTime, Effect, Option, Redacted } from "effect"
 import { Context } from "effect"
 import type { Resource } from "../domain/Account.ts"
+import type { AppName } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import type { AppCredentials } from "./OAuthProvider.ts"
 
-/** A grant that this process alone may redeem, until the lease ends. */
-export interface LeasedGrant {
+/** The right of this process alone to redeem a grant, until it ends; and how the grant stands. */
+export interface GrantLease {
   readonly id: GrantId
   readonly version: number
   /** Fencing number: grows with each lease, so that a holder who lost the lease can be told from the present one. */
   readonly fence: bigint
-  readonly app: AppCredentials
-  readonly refreshToken: Redacted.Redacted
   /** When it was last redeemed, in milliseconds of the database's clock; undefined = never yet. */
   readonly redeemedAt: number | undefined
+  /** Seconds until its policy wants it redeemed; negative = it is late, undefined = it rests. */
+  readonly dueInSeconds: number | undefined
   /** Failures of the same class in a row, and since when. */
   readonly failures: number
   readonly failingSeconds: number
   readonly failureClass: FailureClass | undefined
+}
+
+/** A grant that can be redeemed. */
+export interface LeasedGrant extends GrantLease {
+  /** `updatedAt`: when the app was last changed, in milliseconds of the database's clock. */
+  readonly app: AppCredentials & { readonly updatedAt: number }
+  readonly refreshToken: Redacted.Redacted
 }
 
 export type LeaseAnswer =
@@ -29,14 +37,14 @@ export type LeaseAnswer =
   | { readonly _tag: "Missing" }
   /** All of its accounts are disabled: nothing may contact the provider. */
   | { readonly _tag: "Disabled" }
-  /** Its secret cannot be decrypted; nobody holds the lease. */
-  | { readonly _tag: "Unreadable"; readonly message: string }
+  /** It is leased, and cannot be redeemed: its refresh token, or the secret of its app, cannot be decrypted. */
+  | { readonly _tag: "Unreadable"; readonly grant: GrantLease; readonly code: string; readonly message: string }
 
 /** What one redemption came to. Times are seconds from now, on the database's clock. */
 export type Settlement =
   | {
     readonly _tag: "Redeemed"
-    readonly grant: LeasedGrant
+    readonly grant: GrantLease
     readonly resource: Resource
     readonly accessToken: Redacted.Redacted
     readonly expiresInSeconds: number
@@ -47,18 +55,37 @@ export type Settlement =
   }
   | {
     readonly _tag: "Failed"
-    readonly grant: LeasedGrant
+    readonly grant: GrantLease
+    readonly resource: Resource
+    /**
+     * A fault of the wanted permission (`scope`), or of the app (`app`), is recorded only where an account of the grant reads
+     * through `resource`: what somebody asks for beside that says nothing of the accounts.
+     */
     readonly class: FailureClass
     readonly code: string
     readonly message: string
     readonly traceId: string | undefined
     readonly correlationId: string | undefined
+    /** A rotated refresh token that came in spite of the failure; undefined = the stored one stays. */
+    readonly refreshToken: Redacted.Redacted | undefined
+    /** False: it only puts off the next attempt. What an earlier answer said of the grant stays recorded. */
+    readonly recorded: boolean
     /** The status that the class calls for; undefined = the accounts stay as they are. */
     readonly status: "needs_reauth" | "blocked" | undefined
     readonly attemptInSeconds: number
     /** Whether the due time moves along: no where the grant is not at fault, so that its lag is seen. */
     readonly movesDue: boolean
   }
+
+/** What was refused, as it is kept on a grant. */
+export interface StoredFailure {
+  readonly class: FailureClass
+  readonly code: string
+  readonly message: string
+  /** The provider's own ids of the exchange. */
+  readonly traceId: string | null
+  readonly correlationId: string | null
+}
 
 /** False: the grant's version moved or the lease was lost meanwhile, and nothing was written. */
 export type Settled = { readonly applied: boolean; readonly expiresAt: DateTime.Utc | undefined }
@@ -73,15 +100,20 @@ export class GrantStore extends Context.Service<GrantStore, {
   /** Stores all of them, redemptions together and failures together; durable when it returns, answers in the order of `batch`. */
   readonly settle: (batch: ReadonlyArray<Settlement>) => Effect.Effect<ReadonlyArray<Settled>>
   /** Gives a lease back unused. */
-  readonly release: (grant: LeasedGrant) => Effect.Effect<void>
-  /** The cached access token, if it stays valid for `minValiditySeconds`. */
+  readonly release: (grant: GrantLease) => Effect.Effect<void>
+  /** The cached access token, if it stays valid for `minValiditySeconds`, or is valid and was issued within the last minute. */
   readonly accessToken: (
     id: GrantId,
     resource: Resource,
     minValiditySeconds: number,
   ) => Effect.Effect<Option.Option<{ readonly token: Redacted.Redacted; readonly expiresAt: DateTime.Utc }>>
+  /**
+   * Why the grant was refused within the last two minutes, where asking for this resource again would only repeat it. None =
+   * it was not, or it passes by itself.
+   */
+  readonly recentRefusal: (id: GrantId, resource: Resource) => Effect.Effect<Option.Option<StoredFailure>>
   /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. The due time stays. */
   readonly postpone: (id: GrantId, seconds: number) => Effect.Effect<void>
   /** The app of a grant; none = the grant is gone. */
-  readonly app: (id: GrantId) => Effect.Effect<Option.Option<Pick<AppCredentials, "provider" | "clientId" | "tenant">>>
+  readonly app: (id: GrantId) => Effect.Effect<Option.Option<AppName>>
 }>()("mailfleet/oauth/GrantStore") {}

@@ -66,7 +66,7 @@ export const makeMicrosoft = (
       if (redemption !== undefined) return redemption
 
       const codes = codesOf(answer.body)
-      const failure = toFailure(refusalOf(answer, codes), answer.body)
+      const failure = toFailure(refusalOf(answer, codes), answer)
       if (isStrange(failure.error.class) || (codes.length > 0 && !codes.some((code) => microsoftCodes.has(code)))) {
         yield* reportUnknown(failure, answer.status)
       }

@@ -1,16 +1,16 @@
 /** The port to a token endpoint: how a refresh token becomes an access token at one provider. */
 import type { Effect, Redacted } from "effect"
 import { Context } from "effect"
-import type { Provider, Resource } from "../domain/Account.ts"
+import type { Resource } from "../domain/Account.ts"
+import type { AppName } from "../domain/App.ts"
 import type { Reach } from "../domain/FailureClass.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 
-/** An OAuth client. `secret` only where it is confidential: a public client that sends one is refused (AADSTS700025). */
-export interface AppCredentials {
-  readonly provider: Provider
-  readonly clientId: string
-  /** A tenant id, a domain, or `common`, `organizations`, `consumers`. */
-  readonly tenant: string
+/**
+ * An OAuth client. `tenant` is a tenant id, a domain, or `common`, `organizations`, `consumers`. `secret` only where it is
+ * confidential: a public client that sends one is refused (AADSTS700025).
+ */
+export interface AppCredentials extends AppName {
   readonly secret?: Redacted.Redacted
 }
 
@@ -29,6 +29,8 @@ export interface RedemptionFailure {
   readonly error: ProviderError
   /** What a throttled answer pauses (class `throttled`), or what a fault of the app stops (class `app`). */
   readonly reach?: Reach
+  /** The successor of the redeemed token, where one came in spite of the failure: the old one may be void by now. */
+  readonly refreshToken?: Redacted.Redacted
   readonly traceId?: string
   readonly correlationId?: string
 }

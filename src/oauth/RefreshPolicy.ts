@@ -14,6 +14,10 @@ export interface Verdict {
   readonly movesDue: boolean
 }
 
+/** True for what says nothing of the grant itself. */
+export const isPassing = (failureClass: FailureClass): boolean =>
+  failureClass === "throttled" || failureClass === "transient" || failureClass === "app"
+
 /** `invalid_grant` without a known code is believed after three further tries over at least this long. */
 const confirmations = 3
 const confirmationSeconds = 3 * hour
@@ -92,12 +96,27 @@ export const held = (failures: number, jitter: Jitter): Verdict => ({
 })
 
 /**
- * When a redeemed grant is due again by the policy `keep-alive`: within the last tenth of the period; after its first
- * redemption anywhere in the period, so that a fleet imported in a minute is spread over the whole period from then on.
+ * When a redeemed grant is due again by the policy `keep-alive`: within the last tenth of the period. What was redeemed
+ * together before its time goes apart again: a fleet that was imported in a minute over the whole period, one that somebody
+ * had refreshed over the last half of it.
+ *
+ * @param dueInSeconds when it would have been due; negative = it was late, undefined = it was not planned
  */
-export const keepAliveSeconds = (everySeconds: number, redeemedBefore: boolean, jitter: Jitter): number =>
-  redeemedBefore ? everySeconds * (1 - jitter / 10) : everySeconds * (1 - jitter * 0.9)
+export const keepAliveSeconds = (
+  everySeconds: number,
+  { dueInSeconds = 0, redeemedBefore }: {
+    readonly redeemedBefore: boolean
+    readonly dueInSeconds?: number | undefined
+  },
+  jitter: Jitter,
+): number => {
+  const spreadOver = !redeemedBefore ? 0.9 : dueInSeconds > everySeconds / 10 ? 0.5 : 0.1
+  return everySeconds * (1 - jitter * spreadOver)
+}
+
+/** However short the life of an access token, no grant is redeemed in a circle. */
+const shortestWarm = minute
 
 /** By the policy `warm`: the margin before the access token ends, a little earlier by chance; at half of a short life. */
 export const warmSeconds = (lifeSeconds: number, marginSeconds: number, jitter: Jitter): number =>
-  Math.max(lifeSeconds / 2, lifeSeconds - marginSeconds) * (1 - jitter / 10)
+  Math.max(shortestWarm, Math.max(lifeSeconds / 2, lifeSeconds - marginSeconds) * (1 - jitter / 10))

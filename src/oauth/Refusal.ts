@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { codeOf, type FailureClass, type Reach } from "../domain/FailureClass.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import type { RedemptionFailure } from "./OAuthProvider.ts"
-import { isSuccess, type TokenAnswer, type TokenBody } from "./TokenEndpoint.ts"
+import { isSuccess, successorOf, type TokenAnswer, type TokenBody } from "./TokenEndpoint.ts"
 
 /** Why a provider module holds an answer to be a failure. */
 export interface Refusal {
@@ -64,10 +64,11 @@ const guid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const guidIn = (text: string | undefined): string | undefined =>
   text !== undefined && guid.test(text) ? text : undefined
 
-export const toFailure = (refusal: Refusal, body: TokenBody | undefined): RedemptionFailure => {
+/** @param answer undefined = nothing was sent */
+export const toFailure = (refusal: Refusal, answer: TokenAnswer | undefined): RedemptionFailure => {
   const { message, providerCode, reach, retryAfterMillis } = refusal
-  const traceId = guidIn(body?.trace_id)
-  const correlationId = guidIn(body?.correlation_id)
+  const traceId = guidIn(answer?.body?.trace_id)
+  const correlationId = guidIn(answer?.body?.correlation_id)
   const ids = {
     ...(traceId === undefined ? {} : { traceId }),
     ...(correlationId === undefined ? {} : { correlationId }),
@@ -82,6 +83,7 @@ export const toFailure = (refusal: Refusal, body: TokenBody | undefined): Redemp
       ...ids,
     }),
     ...(reach === undefined ? {} : { reach }),
+    ...(answer === undefined ? {} : successorOf(answer)),
     ...ids,
   }
 }

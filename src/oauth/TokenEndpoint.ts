@@ -164,20 +164,26 @@ export const isSuccess = (status: number): boolean => status >= 200 && status < 
 const accessTokenForm = /^[\x20-\x7e]+$/
 
 /** What a 2xx answer brought; undefined where it brought no access token. */
-export const redemptionOf = ({ body, status }: TokenAnswer): Redemption | undefined => {
+export const redemptionOf = (answer: TokenAnswer): Redemption | undefined => {
+  const { body, status } = answer
   const accessToken = body?.access_token?.trim() ?? ""
   if (body === undefined || !isSuccess(status) || !accessTokenForm.test(accessToken)) return undefined
-  const refreshToken = body.refresh_token?.trim() ?? ""
   return {
     accessToken: Redacted.make(accessToken),
     expiresIn: lifeOf(body.expires_in),
-    ...(refreshToken === "" ? {} : { refreshToken: Redacted.make(refreshToken) }),
+    ...successorOf(answer),
     ...(body.scope === undefined ? {} : { scope: body.scope }),
   }
+}
+
+/** The rotated refresh token of a 2xx answer, whatever else is missing there. */
+export const successorOf = ({ body, status }: TokenAnswer): Pick<Redemption, "refreshToken"> => {
+  const refreshToken = body?.refresh_token?.trim() ?? ""
+  return isSuccess(status) && refreshToken !== "" ? { refreshToken: Redacted.make(refreshToken) } : {}
 }
 
 /** Seconds. Microsoft's older endpoint sent them as a string. */
 const lifeOf = (expiresIn: number | string | undefined): number => {
   const seconds = typeof expiresIn === "string" ? expiresIn.trim() === "" ? NaN : Number(expiresIn) : expiresIn ?? NaN
-  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(Math.floor(seconds), longestLife) : cautiousLife
+  return Number.isFinite(seconds) && seconds >= 1 ? Math.min(Math.floor(seconds), longestLife) : cautiousLife
 }

@@ -1,18 +1,20 @@
 /** A valid access token of a grant, refreshed by exactly one. */
 import {
+  Cause,
   Context,
-  DateTime,
+  type DateTime,
   Deferred,
   Duration,
   Effect,
-  Exit,
   Layer,
   Metric,
   Option,
   Random,
   type Redacted,
+  Result,
 } from "effect"
 import type { Resource } from "../domain/Account.ts"
+import type { AppName } from "../domain/App.ts"
 import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
@@ -22,9 +24,16 @@ import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle, tokenKeys } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
 import { makeBatches } from "./Batches.ts"
-import { GrantStore, type LeaseAnswer, type LeasedGrant, type Settlement } from "./GrantStore.ts"
-import { type AppCredentials, OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
-import { held, isConfirmed, keepAliveSeconds, type Verdict, verdict, warmSeconds } from "./RefreshPolicy.ts"
+import {
+  type GrantLease,
+  GrantStore,
+  type LeaseAnswer,
+  type LeasedGrant,
+  type Settlement,
+  type StoredFailure,
+} from "./GrantStore.ts"
+import { OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
+import { held, isConfirmed, isPassing, keepAliveSeconds, type Verdict, verdict, warmSeconds } from "./RefreshPolicy.ts"
 import { makeWriter } from "./SettlementWriter.ts"
 
 export interface AccessToken {
@@ -33,7 +42,7 @@ export interface AccessToken {
   readonly expiresAt: DateTime.Utc
 }
 
-type AppName = Pick<AppCredentials, "provider" | "clientId" | "tenant">
+type Answer = Result.Result<Redemption, RedemptionFailure>
 
 /** How often a process that lost the race looks whether the winner is done. */
 const heldPoll = Duration.millis(100)
@@ -59,7 +68,8 @@ const takeovers = Metric.counter("mailfleet_lease_takeovers_total", {
 export class Tokens extends Context.Service<Tokens, {
   /**
    * A token that stays valid for `minValidity` (default 2 minutes): from the cache, else by a refresh. Where that refresh
-   * fails, a token that is still valid at all is served.
+   * fails, a token that is still valid at all is served; so is one that was issued within the last minute, since a newer one
+   * would live no longer. A grant that was refused within the last two minutes is not tried again: its refusal is repeated.
    */
   readonly accessToken: (
     grantId: GrantId,
@@ -103,16 +113,11 @@ export class Tokens extends Context.Service<Tokens, {
           Option.map(({ token, expiresAt }): AccessToken => ({ token, resource, expiresAt })),
         )
 
-      const settlementOf = Effect.fnUntraced(function* (
-        grant: LeasedGrant,
-        resource: Resource,
-        answer: Exit.Exit<Redemption, RedemptionFailure>,
-      ) {
+      const settlementOf = Effect.fnUntraced(function* (grant: GrantLease, resource: Resource, answer: Answer) {
         const jitter = yield* Random.next
         const redeemedBefore = grant.redeemedAt !== undefined
-        if (Exit.isSuccess(answer)) {
-          const { accessToken, expiresIn, refreshToken } = answer.value
-          yield* count("ok")
+        if (Result.isSuccess(answer)) {
+          const { accessToken, expiresIn, refreshToken } = answer.success
           if (redeemedBefore) yield* spike.redeemed
           return {
             _tag: "Redeemed",
@@ -122,15 +127,22 @@ export class Tokens extends Context.Service<Tokens, {
             expiresInSeconds: expiresIn,
             refreshToken,
             dueInSeconds: {
-              keepAlive: keepAliveSeconds(refreshEvery, redeemedBefore, jitter),
+              keepAlive: keepAliveSeconds(
+                refreshEvery,
+                { redeemedBefore, dueInSeconds: grant.dueInSeconds },
+                jitter,
+              ),
               warm: warmSeconds(expiresIn, warmMargin, jitter),
             },
           } satisfies Settlement
         }
-        const { correlationId, error, traceId } = yield* failureOf(answer)
-        yield* count(error.class)
-        const same = grant.failureClass === error.class
-        const failures = same ? grant.failures + 1 : 1
+        const { correlationId, error, refreshToken, traceId } = answer.failure
+        const before = grant.failureClass
+        // A fault that passes leaves what is known of the grant: a refusal under confirmation goes on being confirmed.
+        const recorded = before === undefined || isPassing(before) || !isPassing(error.class)
+        const same = before === error.class
+        // One that is not counted waits as after many.
+        const failures = !recorded ? Infinity : same ? grant.failures + 1 : 1
         const failingSeconds = same ? grant.failingSeconds : 0
         const usual = verdict(error, failures, failingSeconds, jitter)
         // A grant that never worked here has nothing to do with what happens to the others.
@@ -140,52 +152,16 @@ export class Tokens extends Context.Service<Tokens, {
         return {
           _tag: "Failed",
           grant,
+          resource,
           class: error.class,
           code: error.providerCode ?? error.code,
           message: error.message,
           traceId,
           correlationId,
+          refreshToken,
+          recorded,
           ...chosen,
         } satisfies Settlement
-      })
-
-      /** A throttled answer pauses what it reaches; where it names no time, our own backoff does. */
-      const pace = Effect.fnUntraced(function* (
-        grant: LeasedGrant,
-        answer: Exit.Exit<Redemption, RedemptionFailure>,
-      ): Effect.fn.Return<Exit.Exit<Redemption, RedemptionFailure>> {
-        const keys = tokenKeys(grant.app, grant.id)
-        if (Exit.isSuccess(answer)) {
-          yield* throttle.succeeded(keys.app)
-          return answer
-        }
-        const failure = yield* failureOf(answer)
-        const { error, reach = "app" } = failure
-        if (error.class !== "throttled") return answer
-        // Of many requests that were under way together, only the first refusal counts for the backoff.
-        const paused = yield* throttle.remaining(keys[reach])
-        const millis = error.retryAfterMillis ?? (paused > 0 ? paused : yield* throttle.backoff(keys[reach]))
-        yield* throttle.pause(keys[reach], millis)
-        return Exit.fail({ ...failure, error: error.retryAfter(millis) })
-      })
-
-      const redeem = Effect.fnUntraced(function* (grant: LeasedGrant, resource: Resource) {
-        const answer = yield* provider.redeem({ app: grant.app, refreshToken: grant.refreshToken, resource }).pipe(
-          breaker.guard(grant.app),
-          Effect.exit,
-          Effect.flatMap((exit) => pace(grant, exit)),
-        )
-        const refused = Exit.isFailure(answer) ? (yield* failureOf(answer)).error : undefined
-        if (refused?.notSent === true) {
-          yield* store.release(grant)
-          // A new account is not left waiting for half a period because its app was refused when it came.
-          if (grant.redeemedAt === undefined) {
-            yield* store.postpone(grant.id, (refused.retryAfterMillis ?? 60_000) / 1_000)
-          }
-          return { answer, settled: { applied: true, expiresAt: undefined } }
-        }
-        const settled = yield* Effect.flatMap(settlementOf(grant, resource, answer), commit)
-        return { answer, settled }
       })
 
       const failWhilePaused = (app: AppName, grantId: GrantId) => {
@@ -195,6 +171,49 @@ export class Tokens extends Context.Service<Tokens, {
           (millis) => millis > 0 ? pausedError(millis) : Effect.void,
         )
       }
+
+      /** A throttled answer pauses what it reaches; where it names no time, our own backoff does. */
+      const pace = Effect.fnUntraced(function* (grant: LeasedGrant, answer: Answer): Effect.fn.Return<Answer> {
+        const keys = tokenKeys(grant.app, grant.id)
+        if (Result.isSuccess(answer)) {
+          yield* throttle.succeeded(keys.app)
+          return answer
+        }
+        const { error, reach = "app" } = answer.failure
+        if (error.class !== "throttled") return answer
+        // Of many requests that were under way together, only the first refusal counts for the backoff.
+        const paused = yield* throttle.remaining(keys[reach])
+        const millis = error.retryAfterMillis ?? (paused > 0 ? paused : yield* throttle.backoff(keys[reach]))
+        yield* throttle.pause(keys[reach], millis)
+        return Result.fail({ ...answer.failure, error: error.retryAfter(millis) })
+      })
+
+      const settle = Effect.fnUntraced(function* (grant: GrantLease, resource: Resource, answer: Answer) {
+        return { answer, settled: yield* commit(yield* settlementOf(grant, resource, answer)) }
+      })
+
+      const redeem = Effect.fnUntraced(function* (grant: LeasedGrant, resource: Resource) {
+        yield* Effect.tapError(failWhilePaused(grant.app, grant.id), () => store.release(grant))
+        const answer = yield* provider.redeem({ app: grant.app, refreshToken: grant.refreshToken, resource }).pipe(
+          breaker.guard({ ...grant.app, resource }),
+          Effect.matchCauseEffect({
+            onFailure: (cause) => Effect.map(failureOf(cause), Result.fail),
+            onSuccess: (redemption) => Effect.succeed(Result.succeed(redemption)),
+          }),
+          Effect.flatMap((answer) => pace(grant, answer)),
+        )
+        const refused = Result.isFailure(answer) ? answer.failure.error : undefined
+        if (refused?.notSent === true) {
+          yield* store.release(grant)
+          // A new account is not left waiting for half a period because its app was refused when it came.
+          if (grant.redeemedAt === undefined) {
+            yield* store.postpone(grant.id, (refused.retryAfterMillis ?? 60_000) / 1_000)
+          }
+          return { answer, settled: { applied: true, expiresAt: undefined } }
+        }
+        yield* count(refused?.class ?? "ok")
+        return yield* settle(grant, resource, answer)
+      })
 
       /** Nothing interrupts it from the lease to the commit: what the provider rotated must be stored. */
       const refreshOnce: (
@@ -207,28 +226,30 @@ export class Tokens extends Context.Service<Tokens, {
             const app = yield* store.app(grantId)
             if (Option.isSome(app)) yield* Effect.interruptible(rate.wait(tokenKeys(app.value, grantId).app))
           }
-          const grant = yield* takeLease(lease, store, grantId)
-          if (grant === undefined) {
+          const leased = yield* takeLease(lease, store, grantId)
+          if (leased === undefined) {
             const token = yield* cached(grantId, resource, 0)
             if (Option.isSome(token)) return token.value
             // The winner redeemed for another resource, or failed: our own turn.
             return yield* refreshOnce(grantId, resource, minValiditySeconds)
           }
+          const { grant } = leased
           if (minValiditySeconds !== undefined) {
             // A redemption that ended since the caller looked.
             const token = yield* cached(grantId, resource, minValiditySeconds)
             if (Option.isSome(token)) return yield* Effect.as(store.release(grant), token.value)
           }
-          yield* Effect.tapError(failWhilePaused(grant.app, grantId), () => store.release(grant))
-          const { answer, settled } = yield* redeem(grant, resource)
+          const { answer, settled } = leased._tag === "Leased"
+            ? yield* redeem(leased.grant, resource)
+            : yield* settle(grant, resource, Result.fail({ error: unreadable(leased) }))
           if (!settled.applied) {
             // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
             yield* Effect.logInfo("a redemption was overtaken", { grantId, version: grant.version })
             yield* store.release(grant)
             return yield* refreshOnce(grantId, resource, 0)
           }
-          if (Exit.isFailure(answer)) return yield* (yield* failureOf(answer)).error
-          return { token: answer.value.accessToken, resource, expiresAt: settled.expiresAt! }
+          if (Result.isFailure(answer)) return yield* answer.failure.error
+          return { token: answer.success.accessToken, resource, expiresAt: settled.expiresAt! }
         },
       )
 
@@ -274,7 +295,11 @@ export class Tokens extends Context.Service<Tokens, {
           const minValiditySeconds = Duration.toSeconds(options?.minValidity ?? "2 minutes")
           const fresh = yield* cached(grantId, resource, minValiditySeconds)
           if (Option.isSome(fresh)) return fresh.value
-          return yield* refresh(grantId, resource, minValiditySeconds).pipe(
+          const refused = yield* store.recentRefusal(grantId, resource)
+          const newer = Option.isSome(refused)
+            ? Effect.fail(refusedBefore(refused.value))
+            : refresh(grantId, resource, minValiditySeconds)
+          return yield* newer.pipe(
             Effect.catch((error) =>
               Effect.flatMap(
                 cached(grantId, resource, 0),
@@ -301,11 +326,14 @@ const takeLease = Effect.fnUntraced(function* (
   for (let polls = 0; polls < heldAtMost; polls++) {
     const answer = yield* lease(grantId)
     switch (answer._tag) {
-      case "Leased": {
-        if (answer.takenOver) yield* Metric.update(takeovers, 1)
+      case "Leased":
+      case "Unreadable": {
         const { grant } = answer
+        if (answer._tag === "Leased" && answer.takenOver) yield* Metric.update(takeovers, 1)
         // The version tells a rotation, or an import; the time a redemption by which the provider did not rotate.
-        if (seen === undefined || (grant.version === seen.version && grant.redeemedAt === seen.redeemedAt)) return grant
+        if (seen === undefined || (grant.version === seen.version && grant.redeemedAt === seen.redeemedAt)) {
+          return answer
+        }
         yield* store.release(grant)
         return undefined
       }
@@ -313,8 +341,6 @@ const takeLease = Effect.fnUntraced(function* (
         return yield* notSent("unknown", "grant_not_found", "the grant is not there any more")
       case "Disabled":
         return yield* notSent("unknown", "account_disabled", "the account is disabled: set its status to active first")
-      case "Unreadable":
-        return yield* notSent("unknown", "secret_unreadable", answer.message)
     }
     seen ??= answer
     yield* Effect.interruptible(Effect.sleep(heldPoll))
@@ -334,16 +360,31 @@ const pausedError = (millis: number) =>
     notSent: true,
   })
 
-/** The failure of a redemption; a defect of a provider module counts as a passing fault, so that no grant suffers for it. */
-const failureOf = (exit: Exit.Failure<Redemption, RedemptionFailure>): Effect.Effect<RedemptionFailure> => {
-  const failed = exit.cause.reasons.find((reason) => reason._tag === "Fail")
-  return failed !== undefined
-    ? Effect.succeed(failed.error)
-    : Effect.as(Effect.logError("a redemption ended unexpectedly"), {
-      error: new ProviderError({
-        class: "transient",
-        code: codeOf.transient,
-        message: "the redemption ended unexpectedly",
+const refusedBefore = ({ class: failureClass, code, correlationId, message, traceId }: StoredFailure) =>
+  new ProviderError({
+    class: failureClass,
+    code: codeOf[failureClass],
+    message,
+    ...(code === codeOf[failureClass] ? {} : { providerCode: code }),
+    ...(traceId === null ? {} : { traceId }),
+    ...(correlationId === null ? {} : { correlationId }),
+    notSent: true,
+  })
+
+/** Not `notSent`: what becomes of the grant is settled, as after an answer. */
+const unreadable = ({ code, message }: Extract<LeaseAnswer, { readonly _tag: "Unreadable" }>) =>
+  new ProviderError({ class: "unknown", code, message })
+
+/** A defect of a provider module counts as a passing fault, so that no grant suffers for it. */
+const failureOf = (cause: Cause.Cause<RedemptionFailure>): Effect.Effect<RedemptionFailure> =>
+  Option.match(Cause.findErrorOption(cause), {
+    onSome: Effect.succeed,
+    onNone: () =>
+      Effect.as(Effect.logError("a redemption ended unexpectedly"), {
+        error: new ProviderError({
+          class: "transient",
+          code: codeOf.transient,
+          message: "the redemption ended unexpectedly",
+        }),
       }),
-    })
-}
+  })

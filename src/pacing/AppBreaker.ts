@@ -3,42 +3,64 @@
  * and no grant is touched meanwhile.
  *
  * An app has a circuit over all its tenants, for answers that leave no doubt (a wrong secret, a client that is disabled),
- * and one for each tenant, for those that may be that tenant's own matter (the app was removed there).
+ * and one for each tenant and resource, for those that may be a matter of these (the app was removed there, or does not list
+ * the permission): what is asked for beside stops nobody who reads mail.
  */
-import { Clock, Context, Effect, Exit, Layer, PubSub, Stream } from "effect"
+import { Clock, Context, Effect, Exit, Layer, Option, PubSub, Stream } from "effect"
+import type { Resource } from "../domain/Account.ts"
+import type { AppName, AppReach } from "../domain/App.ts"
 import { codeOf, type Reach } from "../domain/FailureClass.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
-import { answered, type Circuit, closedCircuit, isOpen, reset, type Says, sent, waitMillis } from "./Circuit.ts"
+import {
+  answered,
+  type Circuit,
+  closedCircuit,
+  isOpen,
+  isUntroubled,
+  reset,
+  type Says,
+  sent,
+  waitMillis,
+} from "./Circuit.ts"
 
-/** An app at one tenant, or, without `tenant`, at all of them. */
-export interface AppReach {
-  readonly provider: string
-  readonly clientId: string
-  readonly tenant?: string
+/** What a circuit stops: an app at all tenants, or one resource of it at one tenant. */
+export interface CircuitReach extends AppReach {
+  /** Set together with `tenant`. */
+  readonly resource?: Resource
 }
 
-/** `provider:clientId`, or `provider:clientId:tenant`. */
-export const subjectOf = ({ clientId, provider, tenant }: AppReach): string =>
-  tenant === undefined ? `${provider}:${clientId}` : `${provider}:${clientId}:${tenant}`
+/** `provider:clientId`, or `provider:clientId:tenant:resource`. */
+export const subjectOf = ({ clientId, provider, resource, tenant }: CircuitReach): string =>
+  tenant === undefined ? `${provider}:${clientId}` : `${provider}:${clientId}:${tenant}:${resource}`
 
 /** A circuit opened or closed. A probe that is refused is no transition. */
 export interface AppTransition {
-  readonly app: AppReach
+  readonly app: CircuitReach
   readonly state: "open" | "closed"
   /** Why it opened. */
   readonly error?: ProviderError
 }
 
 /**
- * Refusals in a row that open a tenant's circuit. Under `common` many tenants share one, and one that has removed the app
+ * Refusals in a row that open the circuit of a resource at a tenant. Under `common` many tenants share one, and one that has removed the app
  * must not stop all others.
  */
 const tenantRefusals = 3
 
+/** What is sent. `updatedAt`: when the app was last changed, by whatever clock; another value means another secret. */
+interface Sent extends AppName {
+  readonly resource: Resource
+  readonly updatedAt: number
+}
+
 interface Entry {
-  readonly app: AppReach
+  readonly app: CircuitReach
   readonly opensAfter: number
   circuit: Circuit
+  /** What opened it. */
+  openedBy: Pick<Sent, "tenant" | "updatedAt"> | undefined
+  /** Requests without an answer yet, which will speak of this very circuit. */
+  underWay: number
 }
 
 /** What a request failed with. Without `reach`, a fault of the app is taken for the tenant's matter. */
@@ -50,17 +72,17 @@ interface AppFailure {
 export class AppBreaker extends Context.Service<AppBreaker, {
   /**
    * Runs `effect` unless a circuit of the app is open; then fails at once with class `app`, nothing sent, and the time until
-   * the next probe in `retryAfterMillis`.
+   * the next probe in `retryAfterMillis`. An app that was changed since it opened a circuit closes it.
    */
   readonly guard: (
-    app: Required<AppReach>,
+    request: Sent,
   ) => <A, E extends AppFailure, R>(
     effect: Effect.Effect<A, E, R>,
   ) => Effect.Effect<A, E | { readonly error: ProviderError }, R>
-  /** Closes both circuits of the app: its secret is a new one. */
-  readonly reset: (app: Required<AppReach>) => Effect.Effect<void>
+  /** Closes the circuits of the app: its secret is a new one. */
+  readonly reset: (app: AppName) => Effect.Effect<void>
   /** The circuits that let nothing through at this moment, and until when (epoch milliseconds). */
-  readonly open: Effect.Effect<ReadonlyArray<AppReach & { readonly until: number }>>
+  readonly open: Effect.Effect<ReadonlyArray<CircuitReach & { readonly until: number }>>
   /** From the moment of subscription on. */
   readonly transitions: Stream.Stream<AppTransition>
 }>()("mailfleet/pacing/AppBreaker") {
@@ -70,25 +92,31 @@ export class AppBreaker extends Context.Service<AppBreaker, {
       const entries = new Map<string, Entry>()
       const transitions = yield* PubSub.sliding<AppTransition>(1_024)
 
-      const entryOf = (app: AppReach): Entry => {
+      const entryOf = (app: CircuitReach): Entry => {
         const key = subjectOf(app)
         let entry = entries.get(key)
         if (entry === undefined) {
-          entry = { app, opensAfter: app.tenant === undefined ? 1 : tenantRefusals, circuit: closedCircuit }
+          const opensAfter = app.tenant === undefined ? 1 : tenantRefusals
+          entry = { app, opensAfter, circuit: closedCircuit, openedBy: undefined, underWay: 0 }
           entries.set(key, entry)
         }
         return entry
       }
 
-      const circuitsOf = ({ clientId, provider, tenant }: Required<AppReach>) => ({
-        app: entryOf({ provider, clientId }),
-        tenant: entryOf({ provider, clientId, tenant }),
-      })
+      const entriesOf = ({ clientId, provider, resource, tenant }: Sent) => [
+        entryOf({ provider, clientId }),
+        entryOf({ provider, clientId, tenant, resource }),
+      ]
 
-      const move = (entry: Entry, circuit: Circuit, error?: ProviderError) => {
+      const forgetUntroubled = (entry: Entry) => {
+        if (entry.underWay === 0 && isUntroubled(entry.circuit)) entries.delete(subjectOf(entry.app))
+      }
+
+      const move = (entry: Entry, circuit: Circuit, by?: Sent, error?: ProviderError) => {
         const before = isOpen(entry.circuit)
         entry.circuit = circuit
         if (isOpen(circuit) === before) return
+        entry.openedBy = by
         const transition: AppTransition = before
           ? { app: entry.app, state: "closed" }
           : { app: entry.app, state: "open", ...(error === undefined ? {} : { error }) }
@@ -96,31 +124,49 @@ export class AppBreaker extends Context.Service<AppBreaker, {
       }
 
       return AppBreaker.of({
-        guard: (app) => (effect) =>
+        guard: (request) => (effect) =>
           Effect.uninterruptibleMask((restore) =>
             Effect.gen(function* () {
-              const circuits = circuitsOf(app)
-              const both = [circuits.app, circuits.tenant]
               const start = yield* Clock.currentTimeMillis
+              const both = entriesOf(request)
+              for (const entry of both) {
+                const { circuit, openedBy } = entry
+                const isChanged = openedBy?.tenant === request.tenant && openedBy.updatedAt !== request.updatedAt
+                if (isOpen(circuit) && isChanged) move(entry, reset(circuit))
+              }
               const wait = Math.max(...both.map(({ circuit }) => waitMillis(circuit, start)))
-              if (wait > 0) return yield* Effect.fail({ error: refusal(wait) })
-              for (const entry of both) entry.circuit = sent(entry.circuit, start)
+              if (wait > 0) {
+                both.forEach(forgetUntroubled)
+                return yield* Effect.fail({ error: refusal(wait) })
+              }
+              for (const entry of both) {
+                entry.circuit = sent(entry.circuit, start)
+                entry.underWay++
+              }
               const generations = both.map(({ circuit }) => circuit.generation)
 
               const exit = yield* Effect.exit(restore(effect))
               const end = yield* Clock.currentTimeMillis
-              const failure = failureOf(exit)
+              const failure = Option.getOrUndefined(Exit.findErrorOption(exit))
               for (const [index, entry] of both.entries()) {
                 const says = whatSays(exit, failure, entry.app)
                 const { circuit, opensAfter } = entry
-                move(entry, answered(circuit, generations[index]!, says, end, opensAfter), failure?.error)
+                move(entry, answered(circuit, generations[index]!, says, end, opensAfter), request, failure?.error)
+                entry.underWay--
+                forgetUntroubled(entry)
               }
               return yield* exit
             })
           ),
-        reset: (app) =>
+        reset: ({ clientId, provider, tenant }) =>
           Effect.sync(() => {
-            for (const entry of Object.values(circuitsOf(app))) move(entry, reset(entry.circuit))
+            for (const entry of entries.values()) {
+              const { app } = entry
+              if (app.provider !== provider || app.clientId !== clientId) continue
+              if (app.tenant !== undefined && app.tenant !== tenant) continue
+              move(entry, reset(entry.circuit))
+              forgetUntroubled(entry)
+            }
           }),
         open: Effect.map(Clock.currentTimeMillis, (now) =>
           [...entries.values()].flatMap(({ app, circuit }) => {
@@ -132,9 +178,6 @@ export class AppBreaker extends Context.Service<AppBreaker, {
     }),
   )
 }
-
-const failureOf = <A, E extends AppFailure>(exit: Exit.Exit<A, E>): AppFailure | undefined =>
-  Exit.isFailure(exit) ? exit.cause.reasons.find((reason) => reason._tag === "Fail")?.error : undefined
 
 const whatSays = (exit: Exit.Exit<unknown, unknown>, failure: AppFailure | undefined, { tenant }: AppReach): Says => {
   if (Exit.isSuccess(exit)) return "accepted"

@@ -36,6 +36,9 @@ const probeMillis = 10_000
 
 export const isOpen = ({ openings }: Circuit): boolean => openings > 0
 
+/** True where it is as if nothing had ever been refused. */
+export const isUntroubled = ({ openings, refusals }: Circuit): boolean => openings === 0 && refusals === 0
+
 /** Milliseconds until something may be sent; 0 = now. */
 export const waitMillis = ({ openings, probeAt, probingSince }: Circuit, now: number): number => {
   if (openings === 0) return 0

@@ -21,7 +21,7 @@ export class WrongResource extends Schema.TaggedError<WrongResource>()("WrongRes
 export interface AccessTokenOptions {
   /** Default: that of the account's channel. */
   readonly resource?: Resource | undefined
-  /** For how long the token must stay valid. Default 2 minutes. */
+  /** For how long the token must stay valid; one that was issued within the last minute will do. Default 2 minutes. */
   readonly minValidity?: Duration.Input | undefined
 }
 

@@ -1,21 +1,23 @@
 /** How many pieces of work of each kind go on at once in this process: a number, or as many as the provider bears. */
 import { Context, Effect, Exit, Layer, Semaphore } from "effect"
+import type { AppReach } from "../domain/App.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import type { RunKind } from "../domain/Run.ts"
 import { type Concurrency as Configured, Settings } from "../domain/Settings.ts"
 import { AdaptiveConcurrency, type Feedback } from "../pacing/AdaptiveConcurrency.ts"
 
-/** The app under which a provider is asked. */
-export interface AppName {
-  readonly provider: string
-  readonly clientId: string
+/** How many requests of an OAuth client, over all tenants, are let through at once at present. */
+export interface AppLimit extends Omit<AppReach, "tenant"> {
+  readonly limit: number
 }
 
 export interface Lane {
   /** Fibers that work at items. With `auto` most of them wait to be admitted. */
   readonly concurrency: number
+  /** Of the clients that have a limit of their own, which is only so with `auto`. */
+  readonly limits: Effect.Effect<ReadonlyArray<AppLimit>>
   /** Runs the part of the work that asks the provider, once there is room for it. */
-  readonly admit: (app: AppName) => <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly admit: (app: AppReach) => <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /** What the end of a piece of work says about the provider's capacity. */
@@ -46,10 +48,16 @@ export class Concurrency extends Context.Service<Concurrency, Readonly<Record<Ru
         configured === "auto"
           ? Effect.succeed({
             concurrency: settings.concurrencyCeiling,
+            limits: Effect.map(adaptive.limits, (limits) =>
+              [...limits].flatMap(([key, { limit }]) => {
+                const [kind, provider = "", ...clientId] = key.split(":")
+                return kind === endpoint ? [{ provider, clientId: clientId.join(":"), limit }] : []
+              })),
             admit: ({ clientId, provider }) => adaptive.admit(`${endpoint}:${provider}:${clientId}`, feedbackOf),
           })
           : Effect.map(Semaphore.make(configured), (permits) => ({
             concurrency: configured,
+            limits: Effect.succeed([]),
             admit: () => permits.withPermit,
           }))
 

@@ -6,7 +6,7 @@
 import { Effect, Latch, Metric, Random } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { type ItemResult, type OwnedRun, type RunLost, Runs, type WorkItem } from "../storage/Runs.ts"
-import { lanes, type Postponed, postponed } from "./Lanes.ts"
+import { isPostponed, lanes, type Postponed, postponed } from "./Lanes.ts"
 
 export type ItemOutcome = Omit<ItemResult, "position">
 
@@ -107,8 +107,6 @@ export const runOver = (
       // Outcomes that are known but not stored yet, whatever ended the work.
     ).pipe(Effect.ensuring(Effect.ignore(recordAll)))
   })
-
-const isPostponed = (result: ItemOutcome | Postponed): result is Postponed => "_tag" in result
 
 /** Keeps the ownership of a run, and ends when somebody asks for its end. */
 export const untilCancelled = (run: OwnedRun): Effect.Effect<"cancelled", RunLost, Runs> =>

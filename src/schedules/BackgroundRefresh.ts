@@ -1,14 +1,15 @@
 /** Keeps every grant alive, for ever: claims those that are due and redeems them. The table is the queue. */
-import { Clock, Duration, Effect, Layer, Schedule } from "effect"
-import type { GrantId } from "../domain/Ids.ts"
+import { Clock, Effect, Layer } from "effect"
 import { GrantStore } from "../oauth/GrantStore.ts"
 import { Tokens } from "../oauth/Tokens.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { lanes } from "../programs/Lanes.ts"
-import { Accounts, type DueGrant } from "../storage/Accounts.ts"
+import { Accounts, type Claim, claimedIfMore, type DueGrant } from "../storage/Accounts.ts"
+import { always } from "./always.ts"
 import { everyDue } from "./everyDue.ts"
+import { ClaimsInHand } from "./InHand.ts"
 
 /** For how long claimed work is hidden from other processes: much longer than it usually waits for its lane here. */
 const claimSeconds = 60
@@ -31,17 +32,21 @@ export const layer: Layer.Layer<
     const tokens = yield* Tokens
     const { backgroundRefresh } = yield* Concurrency
     const limit = Math.min(mostClaimed, backgroundRefresh.concurrency * 2)
-    const mine = new Set<GrantId>()
-    // Claimed, and not worked on because the database failed: handed back once it answers.
-    const dropped: Array<GrantId> = []
+    const inHand = new ClaimsInHand()
+    // Claimed and not worked on: handed back with the next claim, when the database answers.
+    const dropped: Array<Claim> = []
 
     const claim = Effect.gen(function* () {
       yield* accounts.unclaimRefresh(dropped.splice(0))
       const claimedAt = yield* Clock.currentTimeMillis
-      const closed = [...(yield* throttle.pausedApps), ...(yield* breaker.open)]
-      const due = yield* accounts.claimRefreshDue(limit, claimSeconds, closed)
-      for (const { grantId } of due) mine.add(grantId)
-      return due.map((grant): Claimed => ({ ...grant, claimedAt }))
+      // The circuit of one resource does not stop grants that are read through another.
+      const faulted = (yield* breaker.open).filter(({ resource }) => resource === undefined)
+      const closed = [...(yield* throttle.pausedApps), ...faulted]
+      const held = inHand.ofClients(yield* backgroundRefresh.limits)
+      const due = yield* accounts.claimRefreshDue(limit, claimSeconds, closed, held)
+      const claimed = due.map((grant): Claimed => ({ ...grant, claimedAt }))
+      inHand.add(claimed)
+      return claimed
     })
 
     const redeem = (grant: Claimed) =>
@@ -51,10 +56,10 @@ export const layer: Layer.Layer<
           ? Effect.void
           : Effect.asVoid(tokens.refresh(grant.grantId, grant.resource, grant.app)))
 
-    yield* Effect.addFinalizer(() => accounts.unclaimRefresh([...mine]))
-    yield* lanes({
+    const work = lanes({
       concurrency: backgroundRefresh.concurrency,
-      next: everyDue(limit, claim),
+      keyOf: ({ app }) => `${app.provider}:${app.clientId}`,
+      next: everyDue(claimedIfMore(limit), claim, inHand.room),
       one: (grant) =>
         redeem(grant).pipe(
           backgroundRefresh.admit(grant.app),
@@ -65,12 +70,18 @@ export const layer: Layer.Layer<
               : Effect.void
           ),
           Effect.catchCause((cause) => {
-            dropped.push(grant.grantId)
+            dropped.push(grant)
             return Effect.logError("a scheduled refresh stopped unexpectedly; it comes again", cause)
           }),
-          Effect.andThen(Effect.sync(() => void mine.delete(grant.grantId))),
+          Effect.andThen(Effect.sync(() => inHand.done(grant))),
         ),
       done: () => Effect.void,
-    }).pipe(Effect.retry(Schedule.spaced(Duration.seconds(1))), Effect.forkScoped)
+    })
+
+    // What it has in hand when it stops, for whatever reason, is handed back.
+    const toBeHandedBack = Effect.sync(() => void dropped.push(...inHand.takeAll()))
+
+    yield* Effect.addFinalizer(() => accounts.unclaimRefresh(dropped))
+    yield* Effect.forkScoped(always("background refresh", Effect.ensuring(work, toBeHandedBack)))
   }),
 )

@@ -1,10 +1,11 @@
 /** Keeps every account's mail in step, for ever: claims the accounts that are due and takes each through a round. */
-import { Duration, Effect, Layer, Schedule } from "effect"
+import { Effect, Layer } from "effect"
 import { Settings } from "../domain/Settings.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { lanes } from "../programs/Lanes.ts"
 import { SyncAccount } from "../programs/SyncAccount.ts"
 import { Accounts } from "../storage/Accounts.ts"
+import { always } from "./always.ts"
 import { everyDue } from "./everyDue.ts"
 
 /** Seconds for which a claimed account is hidden from other processes, beside its sync lease. */
@@ -17,7 +18,7 @@ export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings 
     const settings = yield* Settings
     const { sync } = yield* Concurrency
 
-    yield* lanes({
+    const work = lanes({
       concurrency: sync.concurrency,
       spacing: settings.syncSpacing,
       next: everyDue(sync.concurrency, accounts.claimSyncDue(sync.concurrency, claimSeconds)),
@@ -29,6 +30,7 @@ export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings 
           Effect.catchCause((cause) => Effect.logError("a scheduled sync stopped unexpectedly; it comes again", cause)),
         ),
       done: () => Effect.void,
-    }).pipe(Effect.retry(Schedule.spaced(Duration.seconds(1))), Effect.forkScoped)
+    })
+    yield* Effect.forkScoped(always("background sync", work))
   }),
 )

@@ -100,7 +100,7 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   /** OAuth clients. Secrets go in and never come out. */
   readonly apps: Pick<Apps["Service"], "get" | "list"> & AppRequests["Service"]
   /** The refresh policies of tags. That of an account is set by `accounts.patch`. */
-  readonly policies: Policies["Service"]
+  readonly policies: Pick<Policies["Service"], "list" | "set" | "unset">
   readonly runs: Pick<Runs["Service"], "get" | "list" | "items"> & Pick<RunRequests["Service"], "cancel"> & {
     /** The run once it has ended, however it ended. */
     readonly ended: (run: Pick<Run, "id">) => Effect.Effect<Run, RunNotFound>
@@ -185,7 +185,7 @@ const make = Effect.gen(function* () {
       add: (account) => outside(requests.addAccount(account)),
     },
     apps: { get: apps.get, list: apps.list, add: appRequests.add, patch: appRequests.patch },
-    policies,
+    policies: { list: policies.list, set: policies.set, unset: policies.unset },
     runs: {
       get: runs.get,
       list: runs.list,

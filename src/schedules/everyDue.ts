@@ -1,31 +1,39 @@
-import { type Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
 
-/** How long a schedule that found less than it can work on waits before it looks again, which is one probe of an index. */
-const whereThereWasSome = "100 millis"
-const whereThereWasNone = "250 millis"
+/** How long a schedule that found less than it can work on waits before it looks again. */
+const whereThereWasSome = Duration.millis(100)
+const whereThereWasNone = Duration.millis(250)
+/** With thousands of apps a look takes long: so looking takes up at most a tenth of one connection. */
+const timesAsLong = 10
+const atMost = Duration.seconds(5)
 
 /**
  * Claims due work, waiting until there is some. A database that fails is asked again.
  *
- * @param limit the most that `claim` answers with; with less, there was no more
+ * @param enough with less than that, there was no more
+ * @param sooner ends a wait before its time
  */
 export const everyDue = <Item, R>(
-  limit: number,
+  enough: number,
   claim: Effect.Effect<ReadonlyArray<Item>, never, R>,
+  sooner: Effect.Effect<void> = Effect.never,
 ): Effect.Effect<ReadonlyArray<Item>, never, R> => {
-  let wait: Duration.Input | undefined
+  let wait: Duration.Duration | undefined
   return Effect.gen(function* () {
     while (true) {
-      if (wait !== undefined) yield* Effect.sleep(wait)
-      const items = yield* claim.pipe(
+      if (wait !== undefined) yield* Effect.raceFirst(Effect.sleep(wait), sooner)
+      const [took, items] = yield* Effect.timed(claim).pipe(
         Effect.catchCause((cause) =>
           Effect.andThen(
             Effect.logError("due work cannot be claimed; tried again", cause),
-            Effect.as(Effect.sleep("5 seconds"), []),
+            Effect.as(Effect.sleep(atMost), [Duration.zero, []] as const),
           )
         ),
       )
-      wait = items.length === 0 ? whereThereWasNone : items.length < limit ? whereThereWasSome : undefined
+      const least = items.length === 0 ? whereThereWasNone : whereThereWasSome
+      wait = items.length < enough
+        ? Duration.max(least, Duration.min(Duration.times(took, timesAsLong), atMost))
+        : undefined
       if (items.length > 0) return items
     }
   })

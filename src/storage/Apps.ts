@@ -4,7 +4,8 @@ import type { Provider } from "../domain/Account.ts"
 import type { App, CheckedApp } from "../domain/App.ts"
 import { type AppId, isId, newId } from "../domain/Ids.ts"
 import { Vault } from "../oauth/Vault.ts"
-import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
+import { inChunks } from "./Chunks.ts"
+import { afterCursor, type InvalidCursor, pageOf } from "./Cursor.ts"
 import { Database, orDie } from "./Database.ts"
 import { appOwner } from "./Grants.ts"
 
@@ -36,6 +37,9 @@ const toApp = (row: AppRow): App => ({
 /** Seconds over which grants are spread that a changed app may have cured. */
 const spreadSeconds = 60
 
+/** Grants moved at once: many, for those that wait are found anew each time, and nobody redeems them meanwhile. */
+const chunkRows = 10_000
+
 export class Apps extends Context.Service<Apps, {
   readonly get: (id: AppId) => Effect.Effect<Option.Option<App>>
   /** Oldest first. */
@@ -44,7 +48,10 @@ export class Apps extends Context.Service<Apps, {
   ) => Effect.Effect<{ readonly items: ReadonlyArray<App>; readonly nextCursor: string | null }, InvalidCursor>
   /** Stores an app. Where there is one of this name already, answers with that one, unchanged. */
   readonly create: (app: CheckedApp) => Effect.Effect<{ readonly app: App; readonly created: boolean }>
-  /** The next redemption uses the new secret. Grants that wait because of the app are tried again within a minute. */
+  /**
+   * The next redemption uses the new secret, which is committed first. Then grants that wait because of the app are made to
+   * be tried within a minute, some at a time; where that is broken off, the others are tried when their wait ends.
+   */
   readonly patch: (id: AppId, patch: AppPatch) => Effect.Effect<Option.Option<App>>
 }>()("mailfleet/storage/Apps") {
   static readonly layer: Layer.Layer<Apps, never, Database | Vault> = Layer.effect(
@@ -63,21 +70,12 @@ export class Apps extends Context.Service<Apps, {
       // Served by the primary key.
       const list = Effect.fn("Apps.list")(
         function* ({ cursor, limit }: { readonly limit: number; readonly cursor?: string | undefined }) {
-          const after = cursor === undefined
-            ? Option.none()
-            : Option.filter(decodeCursor(cursor, 1), ([id]) => typeof id === "string" && isId(id))
-          if (cursor !== undefined && Option.isNone(after)) return yield* invalidCursor
+          const after = yield* afterCursor(cursor, isId)
           const rows = yield* orDie(
             sql<AppRow>`select ${columns} from ${t.apps} p
-              where ${Option.isSome(after) ? sql`p.id > ${after.value[0]!}` : sql`true`} order by p.id limit ${
-              limit + 1
-            }`,
+              where ${after === undefined ? sql`true` : sql`p.id > ${after}`} order by p.id limit ${limit + 1}`,
           )
-          const items = rows.slice(0, limit)
-          return {
-            items: items.map(toApp),
-            nextCursor: rows.length > limit ? encodeCursor([items[items.length - 1]!.id]) : null,
-          }
+          return pageOf(rows, limit, toApp, ({ id }) => id)
         },
       )
 
@@ -91,19 +89,30 @@ export class Apps extends Context.Service<Apps, {
         return { app: toApp(rows[0]!), created: made.length > 0 }
       }, orDie)
 
+      // Few, as a rule, by grants_failing and grants_late. Those put off without a failure of their own waited for the app's
+      // circuit, or for a pause that they meet again. Who is tried sooner anyway is left as it is.
+      const reattempt = (id: AppId, after: string) =>
+        Effect.map(
+          sql<{ id: string }>`with waiting as (
+              select id from ${t.grants} where app_id = ${id} and id > ${after}
+                and attempt_at > now() + make_interval(secs => ${spreadSeconds}::float8)
+                and (failure_class = 'app' or failure_code = 'app_secret_unreadable' or (failures = 0 and attempt_at > due_at))
+              order by id limit ${chunkRows} for update
+            ), moved as (
+              update ${t.grants} g set attempt_at = now() + make_interval(secs => random() * ${spreadSeconds}::float8)
+              from waiting where g.id = waiting.id
+            )
+            select id from waiting order by id`,
+          (rows) => rows.map(({ id }) => id),
+        )
+
       const patch = Effect.fn("Apps.patch")(function* (id: AppId, { secret }: AppPatch) {
         if (!isId(id)) return Option.none()
-        return yield* sql.withTransaction(Effect.gen(function* () {
-          const rows = yield* sql<AppRow>`update ${t.apps} p set secret = ${seal(id.toLowerCase(), secret)},
-            updated_at = now() where p.id = ${id} returning ${columns}`
-          if (rows[0] === undefined) return Option.none()
-          // A scan of the grants: apps change too rarely for an index that every new grant would pay for. Those put off without
-          // a failure of their own waited for the app's circuit, or for a pause that they meet again.
-          yield* sql`update ${t.grants} set attempt_at = now() + make_interval(secs => random() * ${spreadSeconds}::float8)
-            where app_id = ${id} and attempt_at is not null
-              and (failure_class = 'app' or (failures = 0 and attempt_at > due_at))`
-          return Option.some(toApp(rows[0]))
-        }))
+        const rows = yield* sql<AppRow>`update ${t.apps} p set secret = ${seal(id.toLowerCase(), secret)},
+          updated_at = now() where p.id = ${id} returning ${columns}`
+        if (rows[0] === undefined) return Option.none()
+        yield* inChunks(chunkRows, (after) => reattempt(id, after))
+        return Option.some(toApp(rows[0]))
       }, orDie)
 
       return Apps.of({

@@ -1,5 +1,5 @@
-/** Opaque page cursors: what the next page starts after, as base64url JSON. */
-import { Option, Result, Schema } from "effect"
+/** Pages of lists, and their opaque cursors: what the next page starts after, as base64url JSON. */
+import { Effect, Option, Result, Schema } from "effect"
 import { Base64Url } from "effect/encoding"
 
 /** A `cursor` or `after` that this server did not hand out. */
@@ -18,3 +18,27 @@ export const decodeCursor = (cursor: string, length: number): Option.Option<Read
     Option.flatMap(Schema.decodeUnknownOption(Parts)),
     Option.filter((parts) => parts.length === length),
   )
+
+/** The key that the page starts after; undefined = from the start of the list. */
+export const afterCursor = (
+  cursor: string | undefined,
+  isKey: (key: string) => boolean,
+): Effect.Effect<string | undefined, InvalidCursor> => {
+  if (cursor === undefined) return Effect.succeed(undefined)
+  const key = Option.getOrUndefined(decodeCursor(cursor, 1))?.[0]
+  return typeof key === "string" && isKey(key) ? Effect.succeed(key) : Effect.fail(invalidCursor)
+}
+
+/** The page of `limit + 1` rows that were asked for: the one too many tells that there are more. */
+export const pageOf = <Row, A>(
+  rows: ReadonlyArray<Row>,
+  limit: number,
+  toItem: (row: Row) => A,
+  keyOf: (row: Row) => string,
+): { readonly items: ReadonlyArray<A>; readonly nextCursor: string | null } => {
+  const page = rows.slice(0, limit)
+  return {
+    items: page.map(toItem),
+    nextCursor: rows.length > limit ? encodeCursor([keyOf(page.at(-1)!)]) : null,
+  }
+}

@@ -2,9 +2,17 @@
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
 import type { Statement } from "effect/sql"
 import type { Provider, Resource } from "../domain/Account.ts"
+import type { AppName } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
-import { GrantStore, type LeaseAnswer, type LeasedGrant, type Settled, type Settlement } from "../oauth/GrantStore.ts"
+import {
+  type GrantLease,
+  GrantStore,
+  type LeaseAnswer,
+  type Settled,
+  type Settlement,
+  type StoredFailure,
+} from "../oauth/GrantStore.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { resourceOfAccount } from "./AccountResource.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
@@ -27,6 +35,7 @@ interface LeasedRow {
   readonly secret: Uint8Array
   readonly lease_fence: bigint
   readonly refreshed_at: Date | null
+  readonly due_seconds: number | null
   readonly failures: number
   readonly failing_seconds: number | null
   readonly failure_class: FailureClass | null
@@ -35,6 +44,7 @@ interface LeasedRow {
   readonly client_id: string
   readonly tenant: string
   readonly app_secret: Uint8Array | null
+  readonly app_updated_at: Date
 }
 
 export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> = Layer.effect(
@@ -49,39 +59,49 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       Context.omit(sql.transactionService),
     )
 
-    const release = ({ fence, id }: Pick<LeasedGrant, "fence" | "id">) =>
+    const release = ({ fence, id }: GrantLease) =>
       Effect.asVoid(
         orDie(sql`update ${t.grants} g set lease_until = null, claimed_until = null from ${sql.literal(relaxed)}
           where id = ${id} and lease_fence = ${fence}`),
       )
 
-    const open = (row: LeasedRow): Effect.Effect<LeaseAnswer> =>
-      Effect.gen(function* () {
-        return {
-          _tag: "Leased" as const,
-          takenOver: row.taken_over,
-          grant: {
-            id: row.id,
-            version: row.version,
-            fence: row.lease_fence,
-            app: {
-              provider: row.provider,
-              clientId: row.client_id,
-              tenant: row.tenant,
-              ...(row.app_secret === null ? {} : { secret: yield* vault.open(appOwner(row.app_id), row.app_secret) }),
-            },
-            refreshToken: yield* vault.open(grantOwner(row.id), row.secret),
-            redeemedAt: row.refreshed_at?.getTime(),
-            failures: row.failures,
-            failingSeconds: row.failing_seconds ?? 0,
-            failureClass: row.failure_class ?? undefined,
+    const open = Effect.fnUntraced(function* (row: LeasedRow): Effect.fn.Return<LeaseAnswer, LeaseAnswer> {
+      const grant: GrantLease = {
+        id: row.id,
+        version: row.version,
+        fence: row.lease_fence,
+        redeemedAt: row.refreshed_at?.getTime(),
+        dueInSeconds: row.due_seconds ?? undefined,
+        failures: row.failures,
+        failingSeconds: row.failing_seconds ?? 0,
+        failureClass: row.failure_class ?? undefined,
+      }
+      const read = (owner: string, sealed: Uint8Array, what: string, code: string) =>
+        Effect.mapError(vault.open(owner, sealed), ({ message }) => ({
+          _tag: "Unreadable" as const,
+          grant,
+          code,
+          message: `${what} cannot be read: ${message}`,
+        }))
+      const secret = row.app_secret === null ? {} : {
+        secret: yield* read(appOwner(row.app_id), row.app_secret, "the secret of the app", "app_secret_unreadable"),
+      }
+      return {
+        _tag: "Leased",
+        takenOver: row.taken_over,
+        grant: {
+          ...grant,
+          app: {
+            provider: row.provider,
+            clientId: row.client_id,
+            tenant: row.tenant,
+            updatedAt: row.app_updated_at.getTime(),
+            ...secret,
           },
-        }
-      }).pipe(
-        Effect.catch(({ message }) =>
-          Effect.as(release({ id: row.id, fence: row.lease_fence }), { _tag: "Unreadable" as const, message })
-        ),
-      )
+          refreshToken: yield* read(grantOwner(row.id), row.secret, "the refresh token", "secret_unreadable"),
+        },
+      }
+    }, Effect.catch(Effect.succeed))
 
     /** Why a grant could not be leased. */
     const unleased = Effect.fnUntraced(function* (ids: ReadonlyArray<GrantId>) {
@@ -110,9 +130,10 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             lease_until = now() + make_interval(secs => ${leaseSeconds})
           from free where g.id = free.id
           returning g.id, g.app_id, g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
+            extract(epoch from g.due_at - now())::float8 as due_seconds,
             extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
         )
-        select l.*, p.provider, p.client_id, p.tenant, p.secret as app_secret
+        select l.*, p.provider, p.client_id, p.tenant, p.secret as app_secret, p.updated_at as app_updated_at
         from leased l join ${t.apps} p on p.id = l.app_id`
       const answers = new Map<string, LeaseAnswer>()
       for (const row of rows) answers.set(row.id, yield* open(row))
@@ -121,12 +142,29 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       return ids.map((id): LeaseAnswer => answers.get(id) ?? others.get(id) ?? { _tag: "Missing" })
     }, orDie)
 
-    /** Entries for the change log, from a CTE `changed` of accounts with their status before and after. */
+    /** The accounts of the CTE `stored` of grants whose status may change. Locked before the change log is (see `logStatuses`). */
+    const lockAccounts = (condition: Statement.Fragment) =>
+      sql`select a.id, a.grant_id, a.status as before from ${t.accounts} a join stored on stored.id = a.grant_id
+        where a.status <> 'disabled' and (${condition}) order by a.id for no key update of a`
+
+    /**
+     * Entries for the change log, from a CTE `changed` of accounts with their status before and after. The log is locked before
+     * the first position is taken, since positions are in the order of commits (see ChangeLog); but only once all accounts are
+     * locked, which counting them sees to: a page of mail locks its account, and then the log.
+     */
     const logStatuses = sql`insert into ${t.changes} (account_id, kind, origin, fields)
-      select changed.id, 'account.status', 'live', array[changed.before, changed.after] from changed
-      -- Taken before the first position is: positions are in the order of commits (see ChangeLog).
-      cross join lateral (select pg_advisory_xact_lock(${database.changesLock})) locked
+      select changed.id, 'account.status', 'live', array[changed.before, changed.after]
+      from changed cross join (
+        select pg_advisory_xact_lock(${database.changesLock})
+        from (select count(*) as entries from changed where changed.before <> changed.after) counted where entries > 0
+      ) locked
       where changed.before <> changed.after`
+
+    /** The hashes of tokens that the CTE `stored` has replaced, so that no import puts them back. */
+    const retireTokens = sql`insert into ${t.grant_tokens} (grant_id, hash)
+      -- The grants as they were before this statement.
+      select g.id, g.token_hash from stored join ${t.grants} g using (id) join new using (id) where new.secret is not null
+      on conflict do nothing`
 
     /** In one order, as everybody does who changes many grants: so two of them cannot lock each other out. */
     const lockNew = (condition: Statement.Fragment) =>
@@ -135,12 +173,23 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
     /** When `g` is due again after the redemption `new`. */
     const nextDue = sql`case g.policy when 'warm' then (
         -- Each resource that the accounts read through is kept valid: the first token to be replaced decides.
-        select min(case when w.resource = new.resource then now() + make_interval(secs => new.warm)
-          else coalesce(x.renew_at, now()) end)
+        -- Where none is in use any more, but the grant does not rest yet, as if one were.
+        select coalesce(min(case when w.resource = new.resource then now() + make_interval(secs => new.warm)
+          else coalesce(x.renew_at, now()) end), now() + make_interval(secs => new.warm))
         from (select distinct ${resourceOfAccount(sql)} as resource from ${t.accounts} a
           where a.grant_id = g.id and a.status <> 'disabled') w
         left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
       ) else now() + make_interval(secs => new.keep_alive) end`
+
+    const sealedTokens = (batch: ReadonlyArray<Settlement>) =>
+      column(
+        "bytea",
+        batch.map(({ grant, refreshToken }) =>
+          refreshToken === undefined ? null : vault.seal(grantOwner(grant.id), Redacted.value(refreshToken))
+        ),
+      )
+    const tokenHashes = (batch: ReadonlyArray<Settlement>) =>
+      column("bytea", batch.map(({ refreshToken }) => refreshToken === undefined ? null : vault.hash(refreshToken)))
 
     /**
      * One statement, and so one transaction and one round trip, for any number of redemptions. A version that has moved is
@@ -150,20 +199,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       const rows = yield* sql<{ id: string; expires_at: Date }>`with new as (
           select * from unnest(${column("uuid", redeemed.map(({ grant }) => grant.id))},
             ${column("int4", redeemed.map(({ grant }) => grant.version))},
-            ${
-        column(
-          "bytea",
-          redeemed.map(({ grant, refreshToken }) =>
-            refreshToken === undefined ? null : vault.seal(grantOwner(grant.id), Redacted.value(refreshToken))
-          ),
-        )
-      },
-            ${
-        column(
-          "bytea",
-          redeemed.map(({ refreshToken }) => refreshToken === undefined ? null : vault.hash(refreshToken)),
-        )
-      },
+            ${sealedTokens(redeemed)}, ${tokenHashes(redeemed)},
             ${column("float8", redeemed.map(({ dueInSeconds }) => dueInSeconds.keepAlive))},
             ${column("float8", redeemed.map(({ dueInSeconds }) => dueInSeconds.warm))},
             ${column("text", redeemed.map(({ resource }) => resource))},
@@ -182,18 +218,13 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         ), stored as (
           update ${t.grants} g set version = g.version + (new.secret is not null)::int,
             secret = coalesce(new.secret, g.secret), token_hash = coalesce(new.hash, g.token_hash), refreshed_at = now(),
-            lease_until = null, claimed_until = null, failures = 0, failing_since = null, failure_class = null,
+            lease_fence = g.lease_fence + 1, lease_until = null, claimed_until = null, failures = 0, failing_since = null, failure_class = null,
             failure_code = null, failure_message = null, failure_trace_id = null, failure_correlation_id = null,
             failed_at = null,
             -- A grant that rests, for its accounts were disabled meanwhile, goes on resting.
             (due_at, attempt_at) = (select next.at, next.at from (select case when g.attempt_at is not null then ${nextDue} end as at) next)
           from unmoved join new using (id) where g.id = unmoved.id returning g.id
-        ), retired as (
-          insert into ${t.grant_tokens} (grant_id, hash)
-          -- The grants as they were before this statement.
-          select g.id, g.token_hash from stored join ${t.grants} g using (id) join new using (id) where new.secret is not null
-          on conflict do nothing
-        ), access as (
+        ), retired as (${retireTokens}), access as (
           insert into ${t.access_tokens} (grant_id, resource, secret, expires_at, renew_at)
           select new.id, new.resource, new.access, now() + make_interval(secs => new.expires),
             now() + make_interval(secs => new.warm)
@@ -201,25 +232,23 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           on conflict (grant_id, resource) do update set secret = excluded.secret, expires_at = excluded.expires_at,
             renew_at = excluded.renew_at
           returning grant_id, expires_at
-        ), changed as (
+        ), touched as (${lockAccounts(sql`a.status <> 'active' or a.status_reason is not null`)}), changed as (
           update ${t.accounts} a set status = 'active', status_reason = null, updated_at = now(),
             sync_due_at = coalesce(a.sync_due_at, now())
-          from stored, ${t.accounts} old
-          where a.grant_id = stored.id and old.id = a.id and a.status <> 'disabled'
-            and (a.status <> 'active' or a.status_reason is not null)
-          returning a.id, old.status as before, a.status as after
+          from touched where a.id = touched.id returning a.id, touched.before, a.status as after
         ), logged as (${logStatuses})
         select grant_id as id, expires_at from access`
       return new Map(rows.map((row) => [row.id, DateTime.fromDateUnsafe(row.expires_at)]))
     })
 
-    /** Likewise for failures. Only the holder of the lease may say that a grant fails. */
+    /** Likewise for failures. Only the holder of the lease may say that a grant fails; a rotated token is kept in any case. */
     const storeFailed = Effect.fnUntraced(function* (failed: ReadonlyArray<Failed>) {
       const rows = yield* sql<{ id: string }>`with new as (
           select * from unnest(${column("uuid", failed.map(({ grant }) => grant.id))},
             ${column("int4", failed.map(({ grant }) => grant.version))}, ${
         column("int8", failed.map(({ grant }) => grant.fence))
       },
+            ${column("text", failed.map(({ resource }) => resource))},
             ${column("text", failed.map((one) => one.class))}, ${column("text", failed.map(({ code }) => code))},
             ${column("text", failed.map(({ message }) => message))}, ${
         column("text", failed.map(({ status }) => status ?? null))
@@ -227,31 +256,55 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             ${column("float8", failed.map(({ attemptInSeconds }) => attemptInSeconds))},
             ${column("bool", failed.map(({ movesDue }) => movesDue))},
             ${column("text", failed.map(({ traceId }) => traceId ?? null))},
-            ${column("text", failed.map(({ correlationId }) => correlationId ?? null))})
-            as n (id, version, fence, class, code, message, status, attempt, moves_due, trace_id, correlation_id)
+            ${column("text", failed.map(({ correlationId }) => correlationId ?? null))},
+            ${column("bool", failed.map(({ recorded }) => recorded))},
+            ${sealedTokens(failed)}, ${tokenHashes(failed)})
+            as n (id, version, fence, resource, class, code, message, status, attempt, moves_due, trace_id, correlation_id,
+              recorded, secret, hash)
         ), unmoved as (
-          ${lockNew(sql`g.version = new.version and g.lease_fence = new.fence`)}
+          ${lockNew(sql`g.version = new.version and (g.lease_fence = new.fence or new.secret is not null)`)}
+        ), failed as (
+          -- A fault of the app or of a permission concerns only what the accounts read through.
+          select new.*, new.class not in ('app', 'scope') or exists (
+            select 1 from ${t.accounts} a where a.grant_id = new.id and a.status <> 'disabled'
+              and ${resourceOfAccount(sql)} = new.resource) as concerns
+          from unmoved join new using (id)
         ), stored as (
-          update ${t.grants} g set lease_until = null, claimed_until = null,
-            failures = case when g.failure_class = new.class then g.failures + 1 else 1 end,
-            failing_since = case when g.failure_class = new.class then g.failing_since else now() end,
-            failure_class = new.class, failure_code = new.code, failure_message = new.message, failed_at = now(),
-            failure_trace_id = new.trace_id, failure_correlation_id = new.correlation_id,
-            attempt_at = case when g.attempt_at is not null then now() + make_interval(secs => new.attempt) end,
-            due_at = case when g.attempt_at is not null and new.moves_due then now() + make_interval(secs => new.attempt)
-              else g.due_at end
-          from unmoved join new using (id) where g.id = unmoved.id
-          returning g.id, new.status, new.message
+          -- The fence is raised, so that a failure which is stored once more, for the answer was lost, does not count again.
+          update ${t.grants} g set lease_fence = g.lease_fence + 1, lease_until = null, claimed_until = null,
+            version = g.version + (failed.secret is not null)::int, secret = coalesce(failed.secret, g.secret),
+            token_hash = coalesce(failed.hash, g.token_hash),
+            attempt_at = case when g.attempt_at is not null and failed.concerns
+              then now() + make_interval(secs => failed.attempt) else g.attempt_at end,
+            due_at = case when g.attempt_at is not null and failed.concerns and failed.moves_due
+              then now() + make_interval(secs => failed.attempt) else g.due_at end,
+            (failures, failing_since, failure_class, failure_code, failure_message, failed_at, failure_trace_id,
+              failure_correlation_id) = (
+              select case when g.failure_class = failed.class then g.failures + 1 else 1 end,
+                case when g.failure_class = failed.class then g.failing_since else now() end,
+                failed.class, failed.code, failed.message, now(), failed.trace_id, failed.correlation_id
+              where failed.concerns and failed.recorded
+              union all
+              select g.failures, g.failing_since, g.failure_class, g.failure_code, g.failure_message, g.failed_at,
+                g.failure_trace_id, g.failure_correlation_id
+              where not (failed.concerns and failed.recorded))
+          from failed where g.id = failed.id
+          returning g.id, failed.status, failed.message, failed.concerns and failed.recorded as told
+        ), retired as (${retireTokens}), touched as (
+          -- An account that is not active says why; one that is stays as it is while the fault passes.
+          ${lockAccounts(sql`stored.told and (stored.status is not null or a.status = 'pending')`)}
         ), changed as (
           update ${t.accounts} a set status = coalesce(stored.status, a.status), status_reason = stored.message,
             updated_at = now(), sync_due_at = case when stored.status is null then a.sync_due_at end
-          from stored, ${t.accounts} old
-          where a.grant_id = stored.id and old.id = a.id and a.status <> 'disabled'
-            -- An account that is not active says why; one that is stays as it is while the fault passes.
-            and (stored.status is not null or a.status = 'pending')
-          returning a.id, old.status as before, a.status as after
+          from touched join stored on stored.id = touched.grant_id where a.id = touched.id
+          returning a.id, touched.before, a.status as after
         ), logged as (${logStatuses})
-        select id from stored`
+        select id from stored
+        union all
+        -- Stored before: nobody has leased the grant since.
+        select g.id from ${t.grants} g join new using (id)
+        where g.version = new.version + (new.secret is not null)::int and g.lease_fence = new.fence + 1
+          and g.lease_until is null`
       return new Set(rows.map(({ id }) => id))
     })
 
@@ -268,8 +321,12 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
 
     const accessToken = Effect.fnUntraced(function* (id: GrantId, resource: Resource, minValiditySeconds: number) {
       const rows = yield* sql<{ secret: Uint8Array; expires_at: Date }>`
-        select secret, expires_at from ${t.access_tokens} where grant_id = ${id} and resource = ${resource}
-        and expires_at > now() + make_interval(secs => ${minValiditySeconds})`
+        select x.secret, x.expires_at from ${t.access_tokens} x
+        where x.grant_id = ${id} and x.resource = ${resource} and x.expires_at > now() and (
+          x.expires_at > now() + make_interval(secs => ${minValiditySeconds})
+          -- The time is that of the grant, which may have been redeemed for another resource: this token is still young as well.
+          or (x.renew_at > now() and exists (
+            select 1 from ${t.grants} g where g.id = x.grant_id and g.refreshed_at > now() - interval '1 minute')))`
       const row = rows[0]
       if (row === undefined) return Option.none()
       const expiresAt = DateTime.fromDateUnsafe(row.expires_at)
@@ -280,6 +337,20 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       }))
     }, orDie)
 
+    const recentRefusal = (id: GrantId, resource: Resource) =>
+      orDie(Effect.map(
+        sql<StoredFailure>`select failure_class as class, failure_code as code, failure_message as message,
+            failure_trace_id as "traceId", failure_correlation_id as "correlationId"
+          from ${t.grants} g where id = ${id} and failed_at > now() - interval '2 minutes'
+            and (failure_class in ('needs_user', 'blocked', 'ambiguous')
+              -- Which permission was refused is known only where all accounts want the same.
+              or (failure_class = 'scope' and ${resource} = all (
+                select ${
+          resourceOfAccount(sql)
+        } from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')))`,
+        ([row]) => Option.fromUndefinedOr(row),
+      ))
+
     const postpone = (id: GrantId, seconds: number) =>
       Effect.asVoid(
         orDie(sql`update ${t.grants} set attempt_at = now() + make_interval(secs => ${seconds}), claimed_until = null
@@ -288,12 +359,9 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
 
     const app = (id: GrantId) =>
       orDie(Effect.map(
-        sql<{ provider: Provider; client_id: string; tenant: string }>`select p.provider, p.client_id, p.tenant
+        sql<AppName>`select p.provider, p.client_id as "clientId", p.tenant
           from ${t.grants} g join ${t.apps} p on p.id = g.app_id where g.id = ${id}`,
-        ([row]) =>
-          row === undefined
-            ? Option.none()
-            : Option.some({ provider: row.provider, clientId: row.client_id, tenant: row.tenant }),
+        ([row]) => Option.fromUndefinedOr(row),
       ))
 
     return GrantStore.of({
@@ -301,6 +369,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       settle: (batch) => apart(settle(batch)),
       release: (grant) => apart(release(grant)),
       accessToken: (id, resource, minValiditySeconds) => apart(accessToken(id, resource, minValiditySeconds)),
+      recentRefusal: (id, resource) => apart(recentRefusal(id, resource)),
       postpone: (id, seconds) => apart(postpone(id, seconds)),
       app: (id) => apart(app(id)),
     })

@@ -1,11 +1,12 @@
 /** Refresh policies: those of tags, and which of them each grant follows. */
-import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import { Context, DateTime, Duration, Effect, Layer } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import type { RefreshPolicy } from "../domain/Account.ts"
 import { Settings, type SettingsValues } from "../domain/Settings.ts"
 import type { TagPolicy } from "../domain/TagPolicy.ts"
 import { resourceOfAccount } from "./AccountResource.ts"
-import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
+import { inChunks } from "./Chunks.ts"
+import { afterCursor, type InvalidCursor, pageOf } from "./Cursor.ts"
 import { column, Database, orDie } from "./Database.ts"
 
 interface PolicyContext {
@@ -86,6 +87,12 @@ export const areTagsWarm = (database: Database["Service"]): Effect.Effect<boolea
   return lockTagPolicies(database).pipe(Effect.andThen(look), Effect.map((rows) => rows.length > 0))
 }
 
+/** Accounts whose grants follow at once: some tens of milliseconds, for which others may wait for one of them. */
+const chunkRows = 1_000
+
+/** A change takes about a minute for a million accounts: one that is older has been broken off, or goes on beside its finisher. */
+const unfinishedSeconds = 120
+
 interface TagPolicyRow {
   readonly tag: string
   readonly policy: RefreshPolicy
@@ -103,10 +110,15 @@ export class Policies extends Context.Service<Policies, {
   readonly list: (
     options: { readonly limit: number; readonly cursor?: string | undefined },
   ) => Effect.Effect<{ readonly items: ReadonlyArray<TagPolicy>; readonly nextCursor: string | null }, InvalidCursor>
-  /** Sets the policy of a tag, for accounts that carry it now or later and have none of their own. Takes effect at once. */
+  /**
+   * Sets the policy of a tag, for accounts that carry it now or later and have none of their own. It is in force at once for
+   * accounts that change from now on, and for all when this returns.
+   */
   readonly set: (tag: string, policy: RefreshPolicy) => Effect.Effect<TagPolicy>
   /** False = the tag has no policy. */
   readonly unset: (tag: string) => Effect.Effect<boolean>
+  /** Finishes changes that were broken off before all grants had followed. */
+  readonly followUnfinished: Effect.Effect<void>
 }>()("mailfleet/storage/Policies") {
   static readonly layer: Layer.Layer<Policies, never, Database | Settings> = Layer.effect(
     Policies,
@@ -115,57 +127,72 @@ export class Policies extends Context.Service<Policies, {
       const settings = yield* Settings
       const { sql, tables: t } = database
 
-      /** One change at a time, and no account changes meanwhile. */
-      const lock = sql`lock table ${t.tag_policies} in share row exclusive mode`
-
-      // Index: accounts_tags.
-      const follow = (tag: string) =>
-        followPolicies(
-          { database, settings },
-          sql`select a.grant_id from ${t.accounts} a where a.tags @> ${column("text", [tag])}`,
+      /** One change at a time, and after the account changes that are under way, which hold `lockTagPolicies`. */
+      const alone = <A>(change: Effect.Effect<A, SqlError.SqlError>) =>
+        sql.withTransaction(
+          Effect.andThen(sql`lock table ${t.tag_policies} in share row exclusive mode`, change),
         )
+
+      // Index: accounts_tags, or, for a tag that very many carry, the primary key.
+      const taggedAfter = (tag: string, after: string) =>
+        sql<{ id: string; grant_id: string }>`select a.id, a.grant_id from ${t.accounts} a
+          where a.tags @> ${column("text", [tag])} and a.id > ${after} order by a.id limit ${chunkRows}`
+
+      /**
+       * Brings the grants of the tag in step with its policy, which is committed by now: accounts that change meanwhile follow
+       * it by themselves, for they waited for that commit or began after it.
+       */
+      const follow = Effect.fn("Policies.follow")(function* (tag: string, version: number) {
+        yield* inChunks(chunkRows, (after) =>
+          sql.withTransaction(Effect.gen(function* () {
+            yield* lockTagPolicies(database)
+            const tagged = yield* taggedAfter(tag, after)
+            const grants = column("uuid", tagged.map(({ grant_id }) => grant_id))
+            yield* sql`select 1 from ${t.grants} where id = any(${grants}) order by id for update`
+            yield* followPolicies({ database, settings }, sql`select unnest(${grants})`)
+            return tagged.map(({ id }) => id)
+          })))
+        // Another change meanwhile is followed by whoever made it.
+        yield* sql`delete from ${t.tag_policies} where tag = ${tag} and version = ${version} and policy is null`
+        yield* sql`update ${t.tag_policies} set followed_version = ${version} where tag = ${tag} and version = ${version}`
+      })
 
       const list = Effect.fn("Policies.list")(
         function* ({ cursor, limit }: { readonly limit: number; readonly cursor?: string | undefined }) {
-          const after = cursor === undefined
-            ? Option.none()
-            : Option.filter(decodeCursor(cursor, 1), ([tag]) => typeof tag === "string" && !tag.includes("\0"))
-          if (cursor !== undefined && Option.isNone(after)) return yield* invalidCursor
+          const after = yield* afterCursor(cursor, (tag) => !tag.includes("\0"))
           const rows = yield* orDie(
             sql<TagPolicyRow>`select tag, policy, created_at from ${t.tag_policies}
-              where ${Option.isSome(after) ? sql`tag collate "C" > ${after.value[0]!}` : sql`true`}
+              where policy is not null and ${after === undefined ? sql`true` : sql`tag collate "C" > ${after}`}
               order by tag collate "C" limit ${limit + 1}`,
           )
-          const items = rows.slice(0, limit)
-          return {
-            items: items.map(toTagPolicy),
-            nextCursor: rows.length > limit ? encodeCursor([items[items.length - 1]!.tag]) : null,
-          }
+          return pageOf(rows, limit, toTagPolicy, ({ tag }) => tag)
         },
       )
 
       return Policies.of({
         list,
         set: Effect.fn("Policies.set")(function* (tag: string, policy: RefreshPolicy) {
-          return yield* sql.withTransaction(Effect.gen(function* () {
-            yield* lock
-            const rows = yield* sql<
-              TagPolicyRow
-            >`insert into ${t.tag_policies} as p (tag, policy) values (${tag}, ${policy})
-              on conflict (tag) do update set policy = excluded.policy returning tag, policy, created_at`
-            yield* follow(tag)
-            return toTagPolicy(rows[0]!)
-          }))
+          const rows = yield* alone(sql<TagPolicyRow & { version: number }>`
+            insert into ${t.tag_policies} as p (tag, policy) values (${tag}, ${policy})
+            on conflict (tag) do update set policy = excluded.policy, version = p.version + 1, changed_at = now(),
+              created_at = case when p.policy is null then now() else p.created_at end
+            returning tag, policy, created_at, version`)
+          yield* follow(tag, rows[0]!.version)
+          return toTagPolicy(rows[0]!)
         }, orDie),
         unset: Effect.fn("Policies.unset")(function* (tag: string) {
-          return yield* sql.withTransaction(Effect.gen(function* () {
-            yield* lock
-            const rows = yield* sql`delete from ${t.tag_policies} where tag = ${tag} returning 1`
-            if (rows.length === 0) return false
-            yield* follow(tag)
-            return true
-          }))
+          const rows = yield* alone(sql<{ version: number }>`update ${t.tag_policies}
+            set policy = null, version = version + 1, changed_at = now()
+            where tag = ${tag} and policy is not null returning version`)
+          if (rows[0] === undefined) return false
+          yield* follow(tag, rows[0].version)
+          return true
         }, orDie),
+        followUnfinished: Effect.gen(function* () {
+          const rows = yield* sql<{ tag: string; version: number }>`select tag, version from ${t.tag_policies}
+            where followed_version <> version and changed_at < now() - make_interval(secs => ${unfinishedSeconds})`
+          for (const { tag, version } of rows) yield* follow(tag, version)
+        }).pipe(Effect.withSpan("Policies.followUnfinished"), orDie),
       })
     }),
   )

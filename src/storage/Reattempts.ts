@@ -15,12 +15,15 @@ export class Reattempts extends Context.Service<Reattempts, {
     Effect.map(Database, ({ sql, tables: t }) =>
       Reattempts.of({
         soon: Effect.fn("Reattempts.soon")(function* (grants) {
-          const rows = yield* sql`update ${t.grants} g
-            set attempt_at = now() + interval '15 minutes' * (1 + random() / 3)
-            where g.id = any(${column("uuid", grants)})
-              and exists (select from ${t.accounts} a where a.grant_id = g.id and a.status = 'needs_reauth')
-              and g.attempt_at > now() + interval '20 minutes'
-            returning g.id`
+          // Locked in the order of ids, as every statement does that changes many grants at once.
+          const rows = yield* sql`with later as (
+              select g.id from ${t.grants} g where g.id = any(${column("uuid", grants)})
+                and exists (select from ${t.accounts} a where a.grant_id = g.id and a.status = 'needs_reauth')
+                and g.attempt_at > now() + interval '20 minutes'
+              order by g.id for update of g
+            )
+            update ${t.grants} g set attempt_at = now() + interval '15 minutes' * (1 + random() / 3)
+            from later where g.id = later.id returning g.id`
           return rows.length
         }, orDie),
       })),

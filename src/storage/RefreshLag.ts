@@ -52,7 +52,8 @@ export const overdue = ({ sql, tables: t }: Database["Service"]) => {
   const unclaimed = sql`(claimed_until is null or claimed_until <= now())`
   return sql<Row>`with overdue as (
       -- Index: grants_attempt.
-      select app_id, policy, due_at from ${t.grants} where attempt_at <= now() and due_at <= now() and ${unclaimed}
+      select g.app_id, g.policy, g.due_at from ${t.apps} p join ${t.grants} g on g.app_id = p.id
+      where g.attempt_at <= now() and g.due_at <= now() and ${unclaimed}
       union all
       -- Index: grants_late.
       select app_id, policy, due_at from ${t.grants}

@@ -6,7 +6,7 @@ import { resourceOf } from "../domain/Account.ts"
 import { type AccountId, type GrantId, isId, newId, type RunId } from "../domain/Ids.ts"
 import type { Outcome, Run, RunItem, RunKind, RunState } from "../domain/Run.ts"
 import { accountConditions, type AccountFilter, type Selection } from "./Accounts.ts"
-import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "./Cursor.ts"
+import { afterCursor, decodeCursor, encodeCursor, type InvalidCursor, invalidCursor, pageOf } from "./Cursor.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
 import { failUnfinished, type ItemResult, type ItemRow, recordItems, type RunRow, toItem, toRun } from "./RunItems.ts"
 
@@ -107,19 +107,12 @@ export class Runs extends Context.Service<Runs, {
         const conditions = [sql`state <> 'uploading'`]
         if (options.kind !== undefined) conditions.push(sql`kind = ${options.kind}`)
         if (options.state !== undefined) conditions.push(sql`state = ${options.state}`)
-        if (options.cursor !== undefined) {
-          const after = Option.filter(decodeCursor(options.cursor, 1), ([id]) => typeof id === "string" && isId(id))
-          if (Option.isNone(after)) return yield* invalidCursor
-          conditions.push(sql`id < ${after.value[0]!}`)
-        }
+        const after = yield* afterCursor(options.cursor, isId)
+        if (after !== undefined) conditions.push(sql`id < ${after}`)
         const rows = yield* orDie(
           sql<RunRow>`select * from ${t.runs} where ${sql.and(conditions)} order by id desc limit ${options.limit + 1}`,
         )
-        const items = rows.slice(0, options.limit)
-        return {
-          items: items.map(toRun),
-          nextCursor: rows.length > options.limit ? encodeCursor([items[items.length - 1]!.id]) : null,
-        }
+        return pageOf(rows, options.limit, toRun, ({ id }) => id)
       })
 
       const items = Effect.fn("Runs.items")(function* (runId: RunId, options: {

@@ -1,39 +1,80 @@
 /** Deletes what has no use any more, a bounded number of rows at a time. */
 import { Context, Effect, Layer } from "effect"
+import type { SqlError, Statement } from "effect/sql"
 import { Database, orDie } from "./Database.ts"
 
 /**
  * How long hashes of past tokens are kept. A Microsoft token dies after 90 days without use (Microsoft identity platform,
- * refresh tokens), so one retired this long ago is refused by the provider itself.
+ * refresh tokens), so one retired longer ago is refused by the provider itself. Google's live on, but they are not rotated:
+ * only an import retires one.
  */
-const tokenHashDays = 400
+const tokenHashDays = { microsoft: 100, google: 400 }
 
 /** How long events and audit entries are kept: a year and a month, so that a yearly review finds the whole year. */
 const recordDays = 400
 
+/** Some tenths of a second. */
 const rowsAtOnce = 10_000
+/** Of a million access tokens each is looked at every three hours. */
+const accessTokensAtOnce = 5_000
+const beforeAll = { grant_id: "00000000-0000-0000-0000-000000000000", resource: "" }
 
 export class Sweeps extends Context.Service<Sweeps, {
-  /** Removes hashes of tokens long dead and access tokens that have expired. */
-  readonly tokens: Effect.Effect<void>
+  /** Removes hashes of tokens long dead. */
+  readonly tokenHashes: Effect.Effect<void>
+  /** Removes access tokens that ended a day ago or more, of the next few thousand grants. After the last come the first. */
+  readonly accessTokens: Effect.Effect<void>
   /** Removes events and audit entries past their time. */
   readonly records: Effect.Effect<void>
 }>()("mailfleet/storage/Sweeps") {
   static readonly layer: Layer.Layer<Sweeps, never, Database> = Layer.effect(
     Sweeps,
-    Effect.map(Database, ({ sql, tables: t }) =>
-      Sweeps.of({
-        tokens: Effect.gen(function* () {
-          yield* sql`delete from ${t.grant_tokens} where (grant_id, hash) in (select grant_id, hash from ${t.grant_tokens}
-            where retired_at < now() - make_interval(days => ${tokenHashDays}) limit ${rowsAtOnce})`
-          yield* sql`delete from ${t.access_tokens} where (grant_id, resource) in (select grant_id, resource
-            from ${t.access_tokens} where expires_at < now() - interval '1 day' limit ${rowsAtOnce})`
+    Effect.map(Database, ({ sql, tables: t }) => {
+      /** Repeats a deletion of at most {@link rowsAtOnce} until nothing is left. Others have the database in between. */
+      const sweepAll = (deletion: Statement.Fragment): Effect.Effect<void, SqlError.SqlError> =>
+        Effect.gen(function* () {
+          while (true) {
+            const rows = yield* sql<{ count: number }>`with gone as (${deletion} returning 1)
+              select count(*)::int as count from gone`
+            if (rows[0]!.count < rowsAtOnce) return
+            yield* Effect.sleep("100 millis")
+          }
+        })
+
+      let lastSeen = beforeAll
+
+      return Sweeps.of({
+        // Index: grant_tokens_retired.
+        tokenHashes: sweepAll(sql`delete from ${t.grant_tokens} where (grant_id, hash) in (
+          select k.grant_id, k.hash from ${t.grant_tokens} k
+          join ${t.grants} g on g.id = k.grant_id join ${t.apps} p on p.id = g.app_id
+          where k.retired_at < now() - make_interval(days => ${tokenHashDays.microsoft})
+            and (p.provider = 'microsoft' or k.retired_at < now() - make_interval(days => ${tokenHashDays.google}))
+          limit ${rowsAtOnce})`).pipe(orDie),
+        // By the primary key: an index of the ends would cost each redemption a write, for the few that are not replaced.
+        accessTokens: Effect.gen(function* () {
+          const rows = yield* sql<typeof beforeAll & { count: number }>`with page as (
+              select grant_id, resource, expires_at from ${t.access_tokens}
+              where (grant_id, resource) > (${lastSeen.grant_id}, ${lastSeen.resource})
+              order by grant_id, resource limit ${accessTokensAtOnce}
+            ), ended as (
+              select x.grant_id, x.resource from page join ${t.access_tokens} x using (grant_id, resource)
+              where page.expires_at < now() - interval '1 day' and x.expires_at < now() - interval '1 day'
+              order by x.grant_id, x.resource for update of x skip locked
+            ), gone as (
+              delete from ${t.access_tokens} x using ended where x.grant_id = ended.grant_id and x.resource = ended.resource
+            )
+            select grant_id, resource, (select count(*)::int from page) as count from page
+            order by grant_id desc, resource desc limit 1`
+          const last = rows[0]
+          lastSeen = last !== undefined && last.count === accessTokensAtOnce ? last : beforeAll
         }).pipe(orDie),
         // Of the oldest by the primary key, which are looked at whether or not they are past their time.
         records: Effect.forEach([t.events, t.audit], (table) =>
-          sql`delete from ${table} where id in (
+          sweepAll(sql`delete from ${table} where id in (
             select id from (select id, at from ${table} order by id limit ${rowsAtOnce}) oldest
-            where at < now() - make_interval(days => ${recordDays}))`, { discard: true }).pipe(orDie),
-      })),
+            where at < now() - make_interval(days => ${recordDays}))`), { discard: true }).pipe(orDie),
+      })
+    }),
   )
 }

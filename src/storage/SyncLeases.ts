@@ -54,7 +54,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
   readonly keep: (key: LeaseKey) => Effect.Effect<boolean>
   /** Gives the lease back without a verdict on the round. */
   readonly release: (key: LeaseKey) => Effect.Effect<void>
-  /** Records a complete round and gives the lease back. */
+  /** Records a complete round and gives the lease back. Due again, as after a failed one, is an active account only. */
   readonly succeed: (key: LeaseKey, dueInMillis: number) => Effect.Effect<void, LeaseLost>
   /** Records a failed round and gives the lease back. */
   readonly fail: (
@@ -129,7 +129,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
 
       const succeed = Effect.fn("SyncLeases.succeed")(function* (key: LeaseKey, dueInMillis: number) {
         const rows = yield* orDie(sql`update ${t.accounts} set sync_lease_until = null, synced_at = now(),
-            sync_due_at = case when status = 'disabled' then null else ${in_(dueInMillis)} end,
+            sync_due_at = case when status = 'active' then ${in_(dueInMillis)} end,
             sync_failures = 0, sync_failure_code = null, sync_failure_message = null, sync_failed_at = null
           where id = ${key.accountId} and sync_lease_fence = ${key.fence} returning 1`)
         if (rows.length === 0) return yield* new LeaseLost()
@@ -140,7 +140,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
         failure: { readonly code: string; readonly message: string; readonly dueInMillis: number },
       ) {
         const rows = yield* orDie(sql`update ${t.accounts} set sync_lease_until = null,
-            sync_due_at = case when status = 'disabled' then null else ${in_(failure.dueInMillis)} end,
+            sync_due_at = case when status = 'active' then ${in_(failure.dueInMillis)} end,
             sync_failures = sync_failures + 1, sync_failure_code = ${failure.code},
             sync_failure_message = ${failure.message}, sync_failed_at = now()
           where id = ${key.accountId} and sync_lease_fence = ${key.fence} returning 1`)

@@ -88,25 +88,34 @@ describe("RefreshPolicy", () => {
   })
 
   it.effect.prop(
-    "spreads the first refresh over the whole period, and each later one over its last tenth",
+    "spreads the first refresh over the whole period, one before its time over its last half, others over its last tenth",
     [Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 90 * day })), Jitter],
     ([every, jitter]) =>
       Effect.sync(() => {
-        const first = keepAliveSeconds(every, false, jitter)
-        const later = keepAliveSeconds(every, true, jitter)
-        assert.isTrue(first >= every * 0.0999 && first <= every, `${first} of ${every}`)
-        assert.isTrue(later >= every * 0.8999 && later <= every, `${later} of ${every}`)
+        const least = (seconds: number, share: number) => {
+          assert.approximately(seconds, every * (1 - jitter * (1 - share)), every * 1e-9)
+          assert.isAtMost(seconds, every)
+        }
+        for (const dueInSeconds of [undefined, -every, every]) {
+          least(keepAliveSeconds(every, { redeemedBefore: false, dueInSeconds }, jitter), 0.1)
+        }
+        for (const dueInSeconds of [undefined, -every, 0, every * 0.09]) {
+          least(keepAliveSeconds(every, { redeemedBefore: true, dueInSeconds }, jitter), 0.9)
+        }
+        for (const dueInSeconds of [every * 0.11, every]) {
+          least(keepAliveSeconds(every, { redeemedBefore: true, dueInSeconds }, jitter), 0.5)
+        }
       }),
   )
 
   it.effect.prop(
     "keeps an access token warm: due a margin before its end, and never so early that it is redeemed in a circle",
-    [Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: day })), Seconds, Jitter],
+    [Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: day })), Seconds, Jitter],
     ([life, margin, jitter]) =>
       Effect.sync(() => {
         const due = warmSeconds(life, margin, jitter)
-        assert.isAtMost(due, Math.max(life / 2, life - margin))
-        assert.isAtLeast(due, life * 0.45)
+        assert.isAtMost(due, Math.max(60, life / 2, life - margin))
+        assert.isAtLeast(due, Math.max(60, life * 0.45))
       }),
   )
 

@@ -1,7 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Redacted } from "effect"
 import { TestClock } from "effect/testing"
-import { aadsts, type Endpoint, json, makeEndpoint, publicApp, refreshToken, refused, secret } from "./endpoint.ts"
+import {
+  aadsts,
+  type Endpoint,
+  googleApp,
+  json,
+  makeEndpoint,
+  publicApp,
+  refreshToken,
+  refused,
+  secret,
+} from "./endpoint.ts"
 
 /** A body whose first bytes come at once, and the rest never. */
 const stalled = (start: string) =>
@@ -140,6 +150,25 @@ describe("TokenEndpoint", () => {
       // The connections are still good.
       endpoint.answer = () => json({ access_token: "AT" })
       yield* endpoint.redeem()
+    }))
+
+  it.effect("keeps a rotated token that came without a usable access token, and believes none of a refusal", () =>
+    Effect.gen(function* () {
+      const endpoint = yield* makeEndpoint()
+      const successor = (failure: { readonly refreshToken?: Redacted.Redacted }) =>
+        failure.refreshToken && Redacted.value(failure.refreshToken)
+      for (const app of [publicApp, googleApp]) {
+        for (const access_token of [undefined, "", "A\nT"]) {
+          const failure = yield* refused(endpoint, () => json({ access_token, refresh_token: "RT2" }), { app })
+          assert.strictEqual(failure.error.class, "transient")
+          assert.strictEqual(successor(failure), "RT2")
+        }
+        const answers = [json({ refresh_token: " " }), json({ ...aadsts([700082]), refresh_token: "RT2" }, 400)]
+        for (const answer of answers) {
+          assert.isUndefined(successor(yield* refused(endpoint, () => answer, { app })))
+        }
+      }
+      for (const told of endpoint.told) assert.notInclude(told, "RT2")
     }))
 
   it.effect("reads compressed answers, and not more of them than of others", () =>

@@ -1,7 +1,7 @@
 import { assert } from "@effect/vitest"
-import { DateTime, Deferred, Effect, Exit, Fiber, Schema, Scope } from "effect"
+import { DateTime, Deferred, Effect, Exit, Fiber, Redacted, Schema, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import type { FailureClass } from "../../src/domain/FailureClass.ts"
+import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { newId } from "../../src/domain/Ids.ts"
 import type { GrantStore, Settlement } from "../../src/oauth/GrantStore.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
@@ -13,6 +13,8 @@ import {
   access,
   accountOf,
   addAccount,
+  addSharer,
+  age,
   endLease,
   failing,
   fleet,
@@ -84,10 +86,36 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       assert.strictEqual(script.sent.length, 2)
       yield* tokens.accessToken(member.grantId, "graph", { minValidity: "59 minutes" })
       assert.strictEqual(script.sent.length, 2)
-      const { expiresAt } = yield* tokens.accessToken(member.grantId, "graph", { minValidity: "61 minutes" })
+      yield* age(member, 2)
+      yield* tokens.accessToken(member.grantId, "graph", { minValidity: "57 minutes" })
+      assert.strictEqual(script.sent.length, 2)
+      const { expiresAt } = yield* tokens.accessToken(member.grantId, "graph", { minValidity: "59 minutes" })
       assert.deepStrictEqual(script.tokensOf(member.name), [1, 2, 3].map((n) => `${member.name}.${n}`))
       const left = DateTime.toEpochMillis(expiresAt) - Date.now()
       assert.isTrue(left > 3_500_000 && left < 3_700_000, `${left} ms`)
+    }))
+
+  it.effect("serves a token of the last minute to whoever asks for a longer validity than tokens have", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const tokens = yield* process(script)
+      const member = yield* addAccount()
+      const long = (resource: "graph" | "outlook-imap") =>
+        tokens.accessToken(member.grantId, resource, { minValidity: "2 hours" })
+      const first = access(yield* long("graph"))
+      for (let time = 0; time < 3; time++) assert.strictEqual(access(yield* long("graph")), first)
+      assert.strictEqual(script.sent.length, 1)
+      // Of two resources each has its own age: one that is to be replaced is not young because of the other.
+      yield* age(member, 55)
+      yield* long("outlook-imap")
+      assert.notStrictEqual(access(yield* long("graph")), first)
+      assert.strictEqual(script.sent.length, 3)
+      // But never one that has ended.
+      script.answer = (sent) => Effect.map(rotated(sent), (redemption) => ({ ...redemption, expiresIn: 0 }))
+      yield* tokens.refresh(member.grantId, "graph")
+      script.answer = rotated
+      assert.isAbove((yield* long("graph")).expiresAt.epochMilliseconds, Date.now())
+      assert.strictEqual(script.sent.length, 5)
     }))
 
   it.effect("keeps an access token for each resource, from one refresh token, one redemption after the other", () =>
@@ -294,6 +322,7 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       const member = yield* addAccount()
       const first = access(yield* tokens.refresh(member.grantId, "graph"))
       for (const failureClass of ["transient", "throttled", "needs_user", "app"] as const) {
+        yield* age(member, 3)
         script.answer = failing(failureClass, { reach: "grant", retryAfterMillis: 1 })
         const served = yield* tokens.accessToken(member.grantId, "graph", { minValidity: "2 hours" })
         assert.strictEqual(access(served), first)
@@ -303,6 +332,71 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       assert.strictEqual(other.class, "app")
       const asked = yield* Effect.flip(tokens.refresh(member.grantId, "graph"))
       assert.strictEqual(asked.class, "app")
+    }))
+
+  it.effect("does not ask again for what was refused a moment ago, but where somebody asks for a refresh", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const tokens = yield* process(script)
+      const member = yield* addAccount()
+      const ask = Effect.flip(tokens.accessToken(member.grantId, "graph"))
+      for (const failureClass of ["needs_user", "blocked", "ambiguous", "scope"] as const) {
+        const before = script.sent.length
+        script.answer = failing(failureClass, { providerCode: "AADSTS1" })
+        assert.isUndefined((yield* ask).notSent)
+        for (let time = 0; time < 3; time++) {
+          const { code, message, notSent, providerCode } = yield* ask
+          assert.deepStrictEqual({ code, message, providerCode, notSent }, {
+            code: codeOf[failureClass],
+            message: `the provider said ${failureClass}`,
+            providerCode: "AADSTS1",
+            notSent: true,
+          })
+        }
+        assert.strictEqual(script.sent.length, before + 1)
+        yield* Effect.flip(tokens.refresh(member.grantId, "graph"))
+        assert.strictEqual(script.sent.length, before + 2)
+        yield* age(member, 3)
+      }
+      // A permission that is missing for one resource says nothing of another.
+      yield* ask
+      const asked = script.sent.length
+      script.answer = rotated
+      yield* tokens.accessToken(member.grantId, "outlook-imap")
+      script.answer = failing("scope")
+      yield* Effect.flip(tokens.refresh(member.grantId, "graph"))
+      yield* addSharer(member, "imap")
+      yield* ask
+      assert.strictEqual(script.sent.length, asked + 3)
+      // A fault that passes is asked about again; a new token of the user is used at once.
+      script.answer = failing("needs_user")
+      yield* ask
+      yield* importAgain(member, `${member.name}.100`)
+      script.answer = failing("transient")
+      yield* ask
+      yield* ask
+      assert.strictEqual(script.sent.length, asked + 6)
+      script.answer = rotated
+      assert.strictEqual(
+        access(yield* tokens.accessToken(member.grantId, "graph")),
+        `access to graph by ${member.name}.100`,
+      )
+    }))
+
+  it.effect("tries a new secret at once, whichever process was given it", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const { sql, tables: t } = yield* Database
+      const tokens = yield* process(script)
+      const member = yield* addAccount()
+      script.answer = failing("app", { reach: "app" })
+      yield* Effect.flip(tokens.refresh(member.grantId, "graph"))
+      assert.isTrue((yield* Effect.flip(tokens.refresh(member.grantId, "graph"))).notSent)
+      script.answer = rotated
+      yield* orDie(sql`update ${t.apps} set updated_at = updated_at + interval '1 hour'
+        where client_id = ${member.clientId}`)
+      yield* tokens.refresh(member.grantId, "graph")
+      assert.strictEqual(script.sent.length, 2)
     }))
 
   it.effect("says so where there is no such grant, or no longer", () =>
@@ -364,8 +458,32 @@ await onDatabases("Tokens", fleet, (it, engine) => {
         assert.deepInclude(yield* grantOf(member), { version: 2, refreshToken: `${member.name}.2`, leased: false })
         assert.strictEqual(script.sent.length, 1)
         assert.deepStrictEqual(yield* statuses(member), ["pending → active"])
+        script.answer = failing("needs_user")
+        const refused = yield* process(script, failingStore(() => member, 3, when))
+        assert.strictEqual((yield* Effect.flip(refused.refresh(member.grantId, "graph"))).class, "needs_user")
+        assert.deepInclude(yield* grantOf(member), { version: 2, leased: false, failures: 1 })
+        assert.strictEqual(script.sent.length, 2)
+        assert.deepStrictEqual(yield* statuses(member), ["pending → active", "active → needs_reauth"])
       }))
   }
+
+  it.effect("keeps a rotated token that came with a failure, and goes on with it", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const tokens = yield* process(script)
+      const member = yield* addAccount()
+      script.answer = failing("transient", { refreshToken: Redacted.make(`${member.name}.2`) })
+      assert.strictEqual((yield* Effect.flip(tokens.refresh(member.grantId, "graph"))).class, "transient")
+      assert.deepInclude(yield* grantOf(member), {
+        version: 2,
+        refreshToken: `${member.name}.2`,
+        leased: false,
+        failure_class: "transient",
+      })
+      script.answer = rotated
+      yield* tokens.refresh(member.grantId, "graph")
+      assert.deepStrictEqual(script.tokensOf(member.name), [`${member.name}.1`, `${member.name}.2`])
+    }))
 
   it.effect("lets a redemption that cannot be stored hold up no other, before it or after it", () =>
     Effect.gen(function* () {
@@ -441,17 +559,21 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       const refresh = Effect.flip(tokens.refresh(member.grantId, "graph"))
       for (let n = 1; n <= 6; n++) yield* refresh
       assert.strictEqual(yield* statusOf(member), "pending", "six tries in a second")
-      // A passing fault in between does not count, and what came before counts no more.
-      script.answer = failing("transient")
-      yield* refresh
+      // What counts is the grant's own row: another refusal ends it, and a fault that passes neither ends it nor counts.
+      const step = (failureClass: FailureClass) => {
+        script.answer = failing(failureClass)
+        return refresh
+      }
+      yield* step("unknown")
       yield* hoursPass(5)
-      script.answer = failing("ambiguous")
-      yield* refresh
+      yield* step("ambiguous")
+      yield* step("transient")
       yield* hoursPass(5)
-      yield* refresh
-      yield* refresh
+      yield* step("ambiguous")
+      yield* step("ambiguous")
+      yield* step("transient")
       assert.strictEqual(yield* statusOf(member), "pending", "two further tries")
-      yield* refresh
+      yield* step("ambiguous")
       assert.strictEqual(yield* statusOf(member), "needs_reauth")
       assert.isAtLeast((yield* grantOf(member)).due!, 86_000)
     }))

@@ -82,10 +82,15 @@ export const unrotated = ({ refreshToken, resource }: Sent): Answer =>
 
 export const failing = (
   failureClass: FailureClass,
-  more: { readonly retryAfterMillis?: number; readonly reach?: Reach; readonly providerCode?: string } = {},
+  more: {
+    readonly retryAfterMillis?: number
+    readonly reach?: Reach
+    readonly providerCode?: string
+    readonly refreshToken?: Redacted.Redacted
+  } = {},
 ) =>
 (): Answer => {
-  const { reach, ...error } = more
+  const { reach, refreshToken, ...error } = more
   return Effect.fail({
     error: new ProviderError({
       class: failureClass,
@@ -94,6 +99,7 @@ export const failing = (
       ...error,
     }),
     ...(reach === undefined ? {} : { reach }),
+    ...(refreshToken === undefined ? {} : { refreshToken }),
   })
 }
 
@@ -215,6 +221,27 @@ export const setDue = ({ grantId }: Pick<Member, "grantId">, seconds: number) =>
       orDie(sql`update ${t.grants} set due_at = now() + make_interval(secs => ${seconds}::float8),
         attempt_at = now() + make_interval(secs => ${seconds}::float8) where id = ${grantId}`),
   )
+
+/** Lets minutes pass for what the database remembers of a grant and its access tokens. */
+export const age = Effect.fnUntraced(function* ({ grantId }: Pick<Member, "grantId">, minutes: number) {
+  const { sql, tables: t } = yield* Database
+  const passed = sql`make_interval(mins => ${minutes})`
+  yield* sql`update ${t.access_tokens} set expires_at = expires_at - ${passed}, renew_at = renew_at - ${passed}
+    where grant_id = ${grantId}`
+  // Last, for the grant may be due by then.
+  yield* sql`update ${t.grants} set failing_since = failing_since - ${passed}, failed_at = failed_at - ${passed},
+    refreshed_at = refreshed_at - ${passed}, due_at = due_at - ${passed}, attempt_at = attempt_at - ${passed}
+    where id = ${grantId}`
+}, orDie)
+
+/** Another account on the grant of `member`, in use. */
+export const addSharer = Effect.fnUntraced(function* (member: Member, channel: "graph" | "imap") {
+  const { sql, tables: t } = yield* Database
+  const id = newId()
+  yield* sql`insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, status)
+    values (${id}, 'microsoft', ${id}, ${id}, ${channel}, ${member.grantId}, 'active')`
+  return { ...member, id }
+}, orDie)
 
 /** A second import of the account, with another token. */
 export const importAgain = Effect.fnUntraced(function* (member: Member, refreshToken: string) {

@@ -1,11 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Option, Schema, Stream } from "effect"
 import { TestClock } from "effect/testing"
+import type { Resource } from "../../src/domain/Account.ts"
 import { codeOf, type FailureClass, type Reach } from "../../src/domain/FailureClass.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { AppBreaker, type AppTransition, subjectOf } from "../../src/pacing/AppBreaker.ts"
 
-const app = (tenant = "common") => ({ provider: "microsoft", clientId: "client", tenant })
+const app = (tenant = "common", resource: Resource = "graph", updatedAt = 1) => ({
+  provider: "microsoft" as const,
+  clientId: "client",
+  tenant,
+  resource,
+  updatedAt,
+})
 
 const failing = (failureClass: FailureClass, reach?: Reach) =>
   Effect.fail({
@@ -33,17 +40,16 @@ const answers = {
 type Answer = keyof typeof answers
 
 /** Sends under the circuits of the app. Answers the milliseconds to wait where nothing was sent. */
-const send = Effect.fnUntraced(function* (answer: Answer, tenant?: string) {
+const send = Effect.fnUntraced(function* (answer: Answer, ...request: Parameters<typeof app>) {
   const breaker = yield* AppBreaker
   let sent = false
-  const request = Effect.suspend((): Effect.Effect<void, { readonly error: ProviderError; readonly reach?: Reach }> => {
+  const attempt = Effect.suspend((): Effect.Effect<void, { readonly error: ProviderError; readonly reach?: Reach }> => {
     sent = true
     return answers[answer]
   })
-  const exit = yield* Effect.exit(breaker.guard(app(tenant))(request))
+  const exit = yield* Effect.exit(breaker.guard(app(...request))(attempt))
   if (sent) return 0
-  assert(Exit.isFailure(exit))
-  const { error } = exit.cause.reasons.find((reason) => reason._tag === "Fail")!.error
+  const { error } = Option.getOrThrow(Exit.findErrorOption(exit))
   assert.deepInclude({ ...error }, { class: "app", code: "app_misconfigured", notSent: true })
   assert.isAbove(error.retryAfterMillis ?? 0, 0)
   return error.retryAfterMillis!
@@ -105,7 +111,37 @@ describe("AppBreaker", () => {
       assert.strictEqual(yield* send("ok", "a"), 30_000)
       assert.strictEqual(yield* send("ok", "b"), 0)
       yield* Effect.yieldNow
-      assert.deepStrictEqual(seen, ["microsoft:client:a open"])
+      assert.deepStrictEqual(seen, ["microsoft:client:a:graph open"])
+    })))
+
+  it.effect("lets nobody be stopped by what is asked for at another resource", () =>
+    fresh(Effect.gen(function* () {
+      for (let refusal = 0; refusal < 3; refusal++) yield* send("tenant-wide", "a", "outlook-imap")
+      assert.strictEqual(yield* send("ok", "a", "outlook-imap"), 30_000)
+      assert.strictEqual(yield* send("ok", "a", "graph"), 0)
+      assert.deepStrictEqual([...yield* openNow], [["microsoft:client:a:outlook-imap", 30_000]])
+      // But for what is the app's own fault.
+      yield* send("app-wide", "a", "graph")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* send("ok", "b", "outlook-imap"), 29_000)
+    })))
+
+  it.effect("is reset by an app that was changed since, in whatever process", () =>
+    fresh(Effect.gen(function* () {
+      const seen = yield* watched
+      yield* send("app-wide", "a", "graph", 7)
+      assert.strictEqual(yield* send("ok", "a", "graph", 7), 30_000)
+      // Each tenant's app has a time of its own, which says nothing of the one that was refused.
+      assert.strictEqual(yield* send("ok", "b", "graph", 9), 30_000)
+      assert.strictEqual(yield* send("app-wide", "a", "graph", 8), 0, "the new secret is wrong as well")
+      assert.strictEqual(yield* send("ok", "a", "graph", 8), 30_000)
+      assert.strictEqual(yield* send("ok", "a", "graph", 9), 0)
+      for (let refusal = 0; refusal < 3; refusal++) yield* send("tenant-wide", "a", "graph", 9)
+      assert.strictEqual(yield* send("ok", "a", "graph", 9), 30_000)
+      assert.strictEqual(yield* send("ok", "a", "graph", 10), 0)
+      yield* Effect.yieldNow
+      const both = ["microsoft:client", "microsoft:client", "microsoft:client:a:graph"]
+      assert.deepStrictEqual(seen, both.flatMap((subject) => [`${subject} open`, `${subject} closed`]))
     })))
 
   it.effect("waits twice as long after each refused probe, and 15 minutes at most", () =>
@@ -190,6 +226,7 @@ describe("AppBreaker", () => {
   const Step = Schema.Struct({
     seconds: Schema.Literals([0, 1, 10, 29, 30, 31, 60, 300, 900]),
     tenant: Schema.Literals(["a", "b"]),
+    resource: Schema.Literals(["graph", "outlook-imap"]),
     answer: Schema.Literals(Object.keys(answers) as ReadonlyArray<Answer>),
   })
 
@@ -207,13 +244,13 @@ describe("AppBreaker", () => {
           return known
         }
         const expected: Array<string> = []
-        for (const { answer, seconds, tenant } of steps) {
+        for (const { answer, resource, seconds, tenant } of steps) {
           yield* TestClock.adjust(seconds * 1_000)
           const now = yield* Clock.currentTimeMillis
-          const subjects = ["microsoft:client", `microsoft:client:${tenant}`]
+          const subjects = ["microsoft:client", `microsoft:client:${tenant}:${resource}`]
           const wait = Math.max(0, ...subjects.map((subject) => circuit(subject).until - now))
           for (const [subject, remains] of yield* openNow) assert.strictEqual(remains, circuit(subject).until - now)
-          assert.strictEqual(yield* send(answer, tenant), wait)
+          assert.strictEqual(yield* send(answer, tenant, resource), wait)
           if (wait > 0) continue
           for (const [level, subject] of subjects.entries()) {
             const one = circuit(subject)

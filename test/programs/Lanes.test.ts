@@ -85,6 +85,25 @@ describe("Lanes", () => {
     { arbitrary: { runs: 100 } },
   )
 
+  it.effect("are shared by the keys that have items: a slow one does not hold them all, and gets them all when alone", () =>
+    Effect.gen(function* () {
+      // Every fourth is quick.
+      const isQuick = (item: number) => item % 4 === 3
+      const { fiber, seen } = yield* observe({
+        concurrency: 4,
+        next: pages(40, 40),
+        keyOf: (item) => isQuick(item) ? "quick" : "slow",
+        latency: (item) => isQuick(item) ? 100 : 10_000,
+      })
+      yield* finish(fiber)
+      const quick = seen.filter(({ item }) => isQuick(item))
+      assert.deepStrictEqual(quick.map(({ item }) => item), [3, 7, 11, 15, 19, 23, 27, 31, 35, 39])
+      assert.isAtMost(quick.at(-1)!.to, 2_000)
+      const at = (time: number) => seen.filter(({ from, to }) => from <= time && time < to)
+      assert.isAtMost(at(50).filter(({ item }) => !isQuick(item)).length, 3)
+      assert.strictEqual(at(15_000).length, 4)
+    }))
+
   it.effect("end at once where there is nothing to do", () =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* observe({ concurrency: 3, next: Effect.succeed([]), latency: () => 1 })

@@ -70,7 +70,13 @@ await onDatabases("OperatorEvents", Layer.provideMerge(Layer.mergeAll(Events.lay
       const one = yield* start
       const other = yield* start
       const clientId = newId()
-      const app = { provider: "microsoft", clientId, tenant: "common" }
+      const app = {
+        provider: "microsoft" as const,
+        clientId,
+        tenant: "common",
+        resource: "graph" as const,
+        updatedAt: 1,
+      }
       for (const { breaker } of [one, other]) {
         yield* Effect.ignore(breaker.guard(app)(Effect.fail({ error: refused, reach: "app" as const })))
         yield* eventsOf(`microsoft:${clientId}`, 1)

@@ -99,7 +99,11 @@ export const counts = ({ failed, processed, skipped, state, succeeded, total }: 
 })
 
 export const fixedLane = (concurrency: number): Effect.Effect<Lane> =>
-  Effect.map(Semaphore.make(concurrency), (permits) => ({ concurrency, admit: () => permits.withPermit }))
+  Effect.map(Semaphore.make(concurrency), (permits) => ({
+    concurrency,
+    limits: Effect.succeed([]),
+    admit: () => permits.withPermit,
+  }))
 
 /** Lets test time pass, and the database do its work in between, until the fiber ends. */
 export const passTime = <A, E>(fiber: Fiber.Fiber<A, E>, step: Duration.Input = "250 millis") =>

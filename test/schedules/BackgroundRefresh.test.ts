@@ -1,6 +1,6 @@
 /** Due work on a real database, with a provider whose answers are a script. */
 import { assert } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer } from "effect"
 import type { GrantId } from "../../src/domain/Ids.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
@@ -12,7 +12,7 @@ import * as BackgroundRefresh from "../../src/schedules/BackgroundRefresh.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
-import { accountOf, addAccount, failing, fleet, held, type Member, rotated, Script, successor } from "../oauth/fleet.ts"
+import { accountOf, addAccount, age, failing, fleet, held, type Member, rotated, Script } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { noGrants } from "../support/grants.ts"
 import { eventually } from "../support/processes.ts"
@@ -76,9 +76,9 @@ await onDatabases("Background refresh", fleet, (it) => {
       yield* schedule(script, (accounts) => ({
         ...accounts,
         // Between the claim and the redemption.
-        claimRefreshDue: (limit, seconds, except) =>
+        claimRefreshDue: (limit, seconds, except, inHand) =>
           Effect.tap(
-            accounts.claimRefreshDue(limit, seconds, except),
+            accounts.claimRefreshDue(limit, seconds, except, inHand),
             (claimed) =>
               claimed.length === 0
                 ? Effect.void
@@ -114,6 +114,23 @@ await onDatabases("Background refresh", fleet, (it) => {
       )
     })))
 
+  it.effect("a slow app does not hold up another, however much of it has waited longer", () =>
+    Effect.scoped(Effect.gen(function* () {
+      yield* noGrants
+      const script = new Script()
+      script.answer = (sent) =>
+        sent.clientId === "slow" ? Effect.andThen(Effect.sleep("500 millis"), rotated(sent)) : rotated(sent)
+      const slow = yield* Effect.forEach(Array.from({ length: 60 }), () => addAccount({ clientId: "slow" }))
+      yield* makeDue(slow)
+      const quick = yield* Effect.forEach(Array.from({ length: 60 }), () => addAccount({ clientId: "quick" }))
+      yield* makeDue(quick)
+      yield* schedule(script)
+      yield* allRefreshed(quick)
+      const done = (yield* Effect.forEach(slow, refreshed)).filter(Boolean).length
+      assert.isAtMost(done, 30, "without turns all of them come first")
+      yield* allRefreshed(slow)
+    })))
+
   it.effect("hands back at its end what it claimed and did not work on", () =>
     Effect.gen(function* () {
       yield* noGrants
@@ -145,40 +162,38 @@ await onDatabases("Background refresh", fleet, (it) => {
       yield* makeDue(members)
       yield* schedule(script, (accounts) => ({
         ...accounts,
-        claimRefreshDue: (limit, seconds, except) =>
+        claimRefreshDue: (limit, seconds, except, inHand) =>
           down
             ? Effect.suspend(() => {
               down = false
               return Effect.die(new Error("the database is down"))
             })
-            : accounts.claimRefreshDue(limit, seconds, except),
+            : accounts.claimRefreshDue(limit, seconds, except, inHand),
       }))
       yield* allRefreshed(members)
       assert.strictEqual(script.sent.length, 12)
     })))
 
-  it.effect("keeps a warm account's access token valid over many short lives, and the others' not", () =>
+  it.effect("keeps a warm account's access token valid over many lives, and the others' not", () =>
     Effect.scoped(Effect.gen(function* () {
       yield* noGrants
       const script = new Script()
-      script.answer = ({ refreshToken, resource }) =>
-        Effect.succeed({
-          accessToken: Redacted.make(`access to ${resource} by ${refreshToken}`),
-          expiresIn: 2,
-          refreshToken: Redacted.make(successor(refreshToken)),
-        })
       const [warm, alive] = yield* Effect.all([addAccount(), addAccount()])
       yield* (yield* Accounts).patch(warm.id, { refreshPolicy: "warm" })
       yield* makeDue([warm, alive])
       yield* schedule(script)
       yield* allRefreshed([warm, alive])
-      for (let n = 0; n < 25; n++) {
-        yield* Effect.sleep("200 millis")
-        const { expiresAt } = (yield* accountOf(warm)).token
-        assert.isNotNull(expiresAt)
-        assert.isAbove(expiresAt.epochMilliseconds, Date.now())
+      for (let life = 2; life <= 5; life++) {
+        yield* age(alive, 30)
+        yield* age(warm, 55)
+        const { token: { expiresAt } } = yield* eventually(
+          "its token is replaced",
+          accountOf(warm),
+          ({ token: { version } }) => version === life + 1,
+        )
+        assert.isAbove(expiresAt!.epochMilliseconds, Date.now() + 59 * 60_000)
       }
-      assert.isAtLeast(script.tokensOf(warm.name).length, 4)
+      assert.isBelow((yield* accountOf(alive)).token.expiresAt!.epochMilliseconds, Date.now())
       assert.strictEqual(script.tokensOf(alive.name).length, 1)
     })))
 

@@ -83,7 +83,13 @@ await onDatabases("Metrics", pacing, (it) => {
   it.effect("circuits while they are open", () =>
     Effect.gen(function* () {
       const breaker = yield* AppBreaker
-      const app = { provider: "microsoft", clientId: "refused", tenant: "contoso" }
+      const app = {
+        provider: "microsoft" as const,
+        clientId: "refused",
+        tenant: "contoso",
+        resource: "graph" as const,
+        updatedAt: 1,
+      }
       const error = new ProviderError({ class: "app", code: codeOf.app, message: "the secret is wrong" })
       yield* Effect.flip(breaker.guard(app)(Effect.fail({ error, reach: "app" as const })))
       assert.deepStrictEqual([...(yield* series("mailfleet_app_circuit_open"))], [

@@ -12,7 +12,7 @@ import { type OwnPostgres, ownPostgres, postgresBinaries } from "../support/post
 
 class NoPostgres extends Data.TaggedError("NoPostgres")<{ readonly message: string }> {}
 
-/** Longer than a claim (2 minutes) and than the first wait after a passing fault (66 s at most), and a period. */
+/** Longer than a claim (60 s) and than the first wait after a passing fault (66 s at most), and a period. */
 const within = "150 seconds"
 
 const outages = (postgres: OwnPostgres): ReadonlyArray<Fault> => {

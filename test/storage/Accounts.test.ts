@@ -2,9 +2,10 @@
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Provider } from "../../src/domain/Account.ts"
+import type { AppReach } from "../../src/domain/App.ts"
 import { newId } from "../../src/domain/Ids.ts"
-import { Accounts, type AppName, type DueGrant } from "../../src/storage/Accounts.ts"
-import { Database, orDie } from "../../src/storage/Database.ts"
+import { Accounts, type DueGrant, type InHand } from "../../src/storage/Accounts.ts"
+import { column, Database, orDie } from "../../src/storage/Database.ts"
 import { accountOf, addAccount, fleet, type Member, setDue, statusOf } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { noGrants } from "../support/grants.ts"
@@ -13,8 +14,8 @@ import { eventually } from "../support/processes.ts"
 const minute = 60
 const claimSeconds = 600
 
-const claim = (limit: number, except: ReadonlyArray<AppName> = []) =>
-  Effect.flatMap(Accounts, (accounts) => accounts.claimRefreshDue(limit, claimSeconds, except))
+const claim = (limit: number, except: ReadonlyArray<AppReach> = [], inHand: ReadonlyArray<InHand> = []) =>
+  Effect.flatMap(Accounts, (accounts) => accounts.claimRefreshDue(limit, claimSeconds, except, inHand))
 
 const idsOf = (grants: ReadonlyArray<Pick<DueGrant, "grantId">>) => grants.map(({ grantId }) => grantId).sort()
 
@@ -25,10 +26,10 @@ const addDue = Effect.fnUntraced(function* (seconds: number, options: Parameters
   return member
 })
 
-/** Many accounts, each with a grant of its own that is due. */
-const addManyDue = Effect.fnUntraced(function* (count: number) {
+/** Many accounts of one app, each with a grant of its own that is due: the first since a second, the next since two. */
+const addManyDue = Effect.fnUntraced(function* (count: number, options: Parameters<typeof addAccount>[0] = {}) {
   const { sql, tables: t } = yield* Database
-  const { grantId } = yield* addAccount()
+  const { grantId } = yield* addAccount(options)
   const rows = yield* sql<{ id: string }>`with new as (
       insert into ${t.grants} (id, app_id, secret, token_hash, due_at, attempt_at)
       select gen_random_uuid(), app_id, '', '', now() - n * interval '1 second', now() - n * interval '1 second'
@@ -66,11 +67,11 @@ const enable = ({ id }: Pick<Member, "id">) =>
 const resourceClaimed = Effect.gen(function* () {
   const claimed = yield* claim(10)
   assert.strictEqual(claimed.length, 1)
-  yield* (yield* Accounts).unclaimRefresh(idsOf(claimed))
+  yield* (yield* Accounts).unclaimRefresh(claimed)
   return claimed[0]!.resource
 })
 
-await onDatabases("Accounts", fleet, (it) => {
+await onDatabases("Accounts", fleet, (it, engine) => {
   it.effect("claims what is due, the oldest first, and nothing twice", () =>
     Effect.gen(function* () {
       yield* noGrants
@@ -90,7 +91,7 @@ await onDatabases("Accounts", fleet, (it) => {
       const graph = yield* addDue(minute, { tenant: "contoso.com" })
       const gmail = yield* addDue(minute, { provider: "google", tenant: "" })
       const before = yield* accountOf(graph)
-      const claimed = new Map((yield* claim(10)).map((grant) => [grant.grantId, grant]))
+      const claimed = new Map((yield* claim(10)).map(({ until: _, ...grant }) => [grant.grantId, grant]))
       assert.deepStrictEqual(claimed.get(graph.grantId), {
         grantId: graph.grantId,
         resource: "graph",
@@ -137,11 +138,57 @@ await onDatabases("Accounts", fleet, (it) => {
     Effect.gen(function* () {
       yield* noGrants
       const accounts = yield* Accounts
-      const ids = idsOf(yield* Effect.all([addDue(minute), addDue(minute), addDue(minute)]))
-      yield* claim(10)
-      yield* accounts.unclaimRefresh([ids[0]!, ids[2]!, newId()])
+      yield* Effect.all([addDue(minute), addDue(minute), addDue(minute)])
+      const [first, second, third] = yield* claim(10)
+      yield* accounts.unclaimRefresh([third!, first!, { ...second!, grantId: newId() }])
       yield* accounts.unclaimRefresh([])
-      assert.deepStrictEqual(idsOf(yield* claim(10)), [ids[0]!, ids[2]!])
+      assert.deepStrictEqual(idsOf(yield* claim(10)), idsOf([first!, third!]))
+    }))
+
+  it.effect("a claim that has ended does not hand back that of another process", () =>
+    Effect.gen(function* () {
+      yield* noGrants
+      const accounts = yield* Accounts
+      yield* addDue(minute)
+      const ended = yield* accounts.claimRefreshDue(10, 0.1, [])
+      yield* eventually("another claims it", claim(10), (found) => found.length > 0)
+      yield* accounts.unclaimRefresh(ended)
+      assert.deepStrictEqual(yield* claim(10), [])
+    }))
+
+  it.effect("clients take turns, the one with the least in hand first, and one that is alone gets all", () =>
+    Effect.gen(function* () {
+      yield* noGrants
+      const accounts = yield* Accounts
+      const [slow, quick, rare] = [newId(), newId(), newId()]
+      yield* addManyDue(40, { clientId: slow })
+      // Two tenants are one client.
+      yield* addManyDue(20, { clientId: quick })
+      yield* addManyDue(20, { clientId: quick, tenant: "contoso.com" })
+      yield* addDue(1, { clientId: rare })
+      const of = (clientId: string, count: number, most: number | null = null): InHand => ({
+        provider: "microsoft",
+        clientId,
+        count,
+        most,
+      })
+      /** How many of each a claim gets; it is handed back. */
+      const turns = Effect.fnUntraced(function* (
+        limit: number,
+        except: ReadonlyArray<AppReach>,
+        inHand: ReadonlyArray<InHand>,
+      ) {
+        const claimed = yield* claim(limit, except, inHand)
+        yield* accounts.unclaimRefresh(claimed)
+        return [slow, quick, rare].map((clientId) => claimed.filter(({ app }) => app.clientId === clientId).length)
+      })
+      assert.deepStrictEqual(yield* turns(11, [], []), [5, 5, 1])
+      assert.deepStrictEqual(yield* turns(11, [], [of(slow, 10)]), [0, 10, 1])
+      assert.deepStrictEqual(yield* turns(21, [], [of(slow, 8), of(newId(), 3)]), [6, 14, 1])
+      const others = [quick, rare].map((clientId) => ({ provider: "microsoft", clientId }))
+      assert.deepStrictEqual(yield* turns(30, others, [of(slow, 100)]), [30, 0, 0])
+      assert.deepStrictEqual(yield* turns(30, [], [of(slow, 3, 4), of(quick, 0, 2)]), [1, 2, 1])
+      assert.deepStrictEqual(yield* turns(30, [], [of(slow, 5, 4), of(quick, 1, 1), of(rare, 0, 0)]), [0, 0, 0])
     }))
 
   it.effect("leaves out the apps that it is told to, at one tenant or at all", () =>
@@ -154,7 +201,7 @@ await onDatabases("Accounts", fleet, (it) => {
       // The same id at another provider is another app.
       const google = yield* addDue(minute, { clientId, provider: "google" })
       const otherApp = yield* addDue(minute, { clientId: other })
-      const app = (clientId: string, tenant?: string, provider: Provider = "microsoft"): AppName => ({
+      const app = (clientId: string, tenant?: string, provider: Provider = "microsoft"): AppReach => ({
         provider,
         clientId,
         tenant,
@@ -168,8 +215,8 @@ await onDatabases("Accounts", fleet, (it) => {
           [[app(clientId), app(clientId, "common"), app(other), app(clientId, undefined, "google")], []],
         ] as const
       ) {
-        const claimed = idsOf(yield* claim(10, except))
-        assert.deepStrictEqual(claimed, idsOf(left), JSON.stringify(except))
+        const claimed = yield* claim(10, except)
+        assert.deepStrictEqual(idsOf(claimed), idsOf(left), JSON.stringify(except))
         yield* accounts.unclaimRefresh(claimed)
       }
     }))
@@ -233,4 +280,45 @@ await onDatabases("Accounts", fleet, (it) => {
       assert.strictEqual(yield* accounts.bringForward("refresh"), 3)
       assert.deepStrictEqual(idsOf(yield* claim(10)), idsOf(members))
     }))
+
+  it.effect("bringing very many forward leaves none out", () =>
+    Effect.gen(function* () {
+      yield* noGrants
+      const { sql, tables: t } = yield* Database
+      const accounts = yield* Accounts
+      const ids = yield* addManyDue(2_500)
+      yield* sql`update ${t.grants} set attempt_at = now() + interval '1 day' where id = any(${column("uuid", ids)})`
+      assert.strictEqual(yield* accounts.bringForward("refresh"), 2_501)
+      const [due] =
+        yield* sql`select count(*)::int as count from ${t.grants} where attempt_at <= now() and due_at <= now()`
+      assert.deepStrictEqual(due, { count: 2_501 })
+      yield* sql`update ${t.accounts} set sync_due_at = now() + interval '1 day'
+        where grant_id = any(${column("uuid", ids)})`
+      assert.isAtLeast(yield* accounts.bringForward("sync"), 2_500)
+      assert.isAtLeast((yield* accounts.claimSyncDue(3_000, 60)).length, 2_500)
+    }))
+
+  if (engine === "postgres") {
+    it.effect("a claim reads little, whatever waits behind an app that is left out", () =>
+      Effect.gen(function* () {
+        yield* noGrants
+        const { schema, sql, tables: t } = yield* Database
+        const [paused, other] = [newId(), newId()]
+        yield* addManyDue(20_000, { clientId: paused })
+        yield* addManyDue(50, { clientId: other })
+        yield* sql`analyze ${t.grants}, ${t.apps}, ${t.accounts}`
+        const grantsRead = Effect.map(
+          sql<{ count: number }>`select (seq_tup_read + idx_tup_fetch)::int as count from pg_stat_xact_user_tables
+            where schemaname = ${schema} and relname = 'grants'`,
+          (rows) => rows[0]!.count,
+        )
+        yield* sql.withTransaction(Effect.gen(function* () {
+          const before = yield* grantsRead
+          const claimed = yield* claim(20, [{ provider: "microsoft", clientId: paused }])
+          assert.strictEqual(claimed.length, 20)
+          assert.isTrue(claimed.every(({ app }) => app.clientId === other))
+          assert.isAtMost((yield* grantsRead) - before, 200)
+        }))
+      }))
+  }
 })

@@ -1,20 +1,23 @@
 /** Leases in batches, and what redemptions leave behind: when a grant is due, when it is tried, and why it fails. */
 import { assert } from "@effect/vitest"
-import { DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { DateTime, Deferred, Effect, Layer, Option, Redacted } from "effect"
 import type { FailureClass } from "../../src/domain/FailureClass.ts"
 import { type GrantId, newId } from "../../src/domain/Ids.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
-import { GrantStore, type LeasedGrant, type Settlement } from "../../src/oauth/GrantStore.ts"
+import { type GrantLease, GrantStore, type LeasedGrant, type Settlement } from "../../src/oauth/GrantStore.ts"
 import { type AccountPatch, Accounts } from "../../src/storage/Accounts.ts"
 import { column, Database, orDie } from "../../src/storage/Database.ts"
 import { Policies } from "../../src/storage/Policies.ts"
 import {
   accountOf,
   addAccount,
+  addSharer,
+  age,
   endLease,
   failing,
   fleet,
   grantOf,
+  importAgain,
   type Member,
   process,
   rotated,
@@ -24,6 +27,8 @@ import {
   successor,
 } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
+import { changesOf } from "../support/mail.ts"
+import { eventually } from "../support/processes.ts"
 
 const minute = 60
 const hour = 3_600
@@ -55,21 +60,36 @@ const redeemed = (grant: LeasedGrant, more: Partial<Redeemed> = {}): Redeemed =>
   ...more,
 })
 
-const failed = (grant: LeasedGrant, attemptInSeconds: number, movesDue: boolean): Settlement => ({
+type Failed = Extract<Settlement, { readonly _tag: "Failed" }>
+
+const failed = (
+  grant: GrantLease,
+  attemptInSeconds: number,
+  movesDue: boolean,
+  more: Partial<Failed> = {},
+): Failed => ({
   _tag: "Failed",
   grant,
+  resource: "graph",
   class: "transient",
   code: "provider_unavailable",
   message: "the provider is down",
   traceId: undefined,
   correlationId: undefined,
+  refreshToken: undefined,
+  recorded: true,
   status: undefined,
   attemptInSeconds,
   movesDue,
+  ...more,
 })
+
+const dead: Partial<Failed> = { class: "needs_user", code: "AADSTS700082", status: "needs_reauth" }
 
 const patch = ({ id }: Pick<Member, "id">, change: AccountPatch) =>
   Effect.flatMap(Accounts, (accounts) => accounts.patch(id, change))
+
+const refused = (grant: LeasedGrant) => failed(grant, day, true, dead)
 
 /** Seconds until a grant is due and tried; null = not by itself. */
 const timesOf = Effect.fnUntraced(function* ({ grantId }: Pick<Member, "grantId">) {
@@ -99,15 +119,6 @@ const resting = { due: null, attempt: null, claimed: false }
 
 const claimAll = Effect.flatMap(Accounts, (accounts) => accounts.claimRefreshDue(1_000, 600, []))
 
-/** Another account on the same grant, read through IMAP. */
-const addImap = Effect.fnUntraced(function* (member: Member) {
-  const { sql, tables: t } = yield* Database
-  const id = newId()
-  yield* sql`insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, status)
-    values (${id}, 'microsoft', ${id}, ${id}, 'imap', ${member.grantId}, 'active')`
-  return { ...member, id }
-}, orDie)
-
 await onDatabases("Grants", layer, (it, engine) => {
   it.effect("leases in batches: one answer for each id, in their order", () =>
     Effect.gen(function* () {
@@ -122,7 +133,7 @@ await onDatabases("Grants", layer, (it, engine) => {
       ])
       yield* leased(held)
       yield* patch(off, { status: "disabled" })
-      yield* addImap(half)
+      yield* addSharer(half, "imap")
       yield* patch(half, { status: "disabled" })
       yield* orDie(sql`update ${t.grants} set secret = '\\x00' where id = ${unreadable.grantId}`)
       const expected = new Map<GrantId, string>([
@@ -144,10 +155,6 @@ await onDatabases("Grants", layer, (it, engine) => {
         assert.strictEqual(answer.grant.id, id)
         assert.strictEqual(Redacted.value(answer.grant.refreshToken), `${names.get(id)}.1`)
       }
-      const leases = yield* orDie(
-        sql`select 1 from ${t.grants} where id = ${unreadable.grantId} and lease_until > now()`,
-      )
-      assert.deepStrictEqual(leases, [], "an unreadable grant is not held")
       assert.deepStrictEqual(yield* lease(), [])
     }))
 
@@ -236,6 +243,7 @@ await onDatabases("Grants", layer, (it, engine) => {
         ]
       ) {
         yield* setDue(member, -day)
+        yield* age(member, 2)
         yield* claimAll
         yield* redeem
         const { attempt, claimed, due } = yield* timesOf(member)
@@ -274,7 +282,7 @@ await onDatabases("Grants", layer, (it, engine) => {
     Effect.gen(function* () {
       const member = yield* addAccount()
       yield* settle(redeemed((yield* leased(member)).grant))
-      const imap = yield* addImap(member)
+      const imap = yield* addSharer(member, "imap")
       yield* patch(member, { refreshPolicy: "warm" })
       const redeem = (more: Partial<Redeemed>) =>
         Effect.flatMap(leased(member), ({ grant }) => settle(redeemed(grant, more)))
@@ -294,13 +302,36 @@ await onDatabases("Grants", layer, (it, engine) => {
       yield* assertDue(member, 50 * minute)
     }))
 
+  it.effect("a warm grant that nobody uses any more, and that does not rest yet, is due again as if it were used", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const member = yield* addAccount()
+      yield* patch(member, { refreshPolicy: "warm" })
+      const { grant } = yield* leased(member)
+      yield* orDie(sql`update ${t.accounts} set status = 'disabled' where id = ${member.id}`)
+      yield* settle(redeemed(grant))
+      yield* assertDue(member, 50 * minute)
+    }))
+
+  it.effect("a lease tells when the grant would have been due", () =>
+    Effect.gen(function* () {
+      const store = yield* GrantStore
+      const member = yield* addAccount()
+      for (const seconds of [-hour, hour]) {
+        yield* setDue(member, seconds)
+        const { grant } = yield* leased(member)
+        assertSeconds(grant.dueInSeconds ?? null, seconds)
+        yield* store.release(grant)
+      }
+    }))
+
   it.effect("a warm grant with two resources is not due for ever where tokens live shorter than the margin", () =>
     Effect.gen(function* () {
       const script = new Script()
       script.answer = (sent) => Effect.map(rotated(sent), (redemption) => ({ ...redemption, expiresIn: 8 * minute }))
       const tokens = yield* process(script)
       const member = yield* addAccount()
-      yield* addImap(member)
+      yield* addSharer(member, "imap")
       yield* patch(member, { refreshPolicy: "warm" })
       yield* tokens.refresh(member.grantId, "graph")
       yield* tokens.refresh(member.grantId, "outlook-imap")
@@ -397,6 +428,131 @@ await onDatabases("Grants", layer, (it, engine) => {
       assert.isUndefined(yield* lastError)
     }))
 
+  it.effect("a permission that no account reads through may be refused: that stops nobody, and moves no time", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const tokens = yield* process(script)
+      const member = yield* addAccount()
+      yield* tokens.refresh(member.grantId, "graph")
+      yield* setDue(member, hour)
+      for (const failureClass of ["scope", "app"] as const) {
+        script.answer = failing(failureClass, { reach: "tenant" })
+        const error = yield* Effect.flip(tokens.accessToken(member.grantId, "outlook-imap"))
+        assert.strictEqual(error.class, failureClass)
+        assert.deepInclude(yield* grantOf(member), { leased: false, failures: 0, failure_class: null })
+        assert.strictEqual(yield* statusOf(member), "active")
+        yield* assertDue(member, hour)
+      }
+      // A refusal of the grant itself counts, whatever was asked for; and so does one of what an account reads through.
+      const imap = yield* addSharer(member, "imap")
+      script.answer = failing("scope")
+      yield* Effect.flip(tokens.refresh(member.grantId, "outlook-imap"))
+      assert.strictEqual(yield* statusOf(imap), "needs_reauth")
+      script.answer = rotated
+      yield* tokens.refresh(member.grantId, "graph")
+      yield* patch(imap, { status: "disabled" })
+      script.answer = failing("needs_user")
+      yield* Effect.flip(tokens.refresh(member.grantId, "outlook-imap"))
+      assert.strictEqual(yield* statusOf(member), "needs_reauth")
+    }))
+
+  it.effect("a passing fault leaves what is known of a grant, and only puts off the next attempt", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const tokens = yield* process(script)
+      for (const known of ["ambiguous", "needs_user", "blocked", "scope", "unknown"] as const) {
+        const member = yield* addAccount()
+        const fail = (failureClass: FailureClass) => {
+          script.answer = failing(failureClass, { reach: "grant", retryAfterMillis: 1 })
+          return Effect.flip(tokens.refresh(member.grantId, "graph"))
+        }
+        yield* fail(known)
+        yield* fail(known)
+        const { status, statusReason, token: { lastError } } = yield* accountOf(member)
+        for (const passing of ["throttled", "transient", "app"] as const) {
+          yield* setDue(member, -hour)
+          assert.strictEqual((yield* fail(passing)).class, passing)
+          const after = yield* accountOf(member)
+          assert.deepStrictEqual([after.status, after.statusReason], [status, statusReason])
+          assert.deepStrictEqual(after.token.lastError, lastError)
+          const { attempt, due } = yield* timesOf(member)
+          assert.isAtLeast(attempt!, 14 * minute)
+          assertSeconds(due, -hour)
+        }
+        yield* fail(known)
+        assert.strictEqual((yield* grantOf(member)).failures, 3)
+      }
+    }))
+
+  it.effect("a secret that cannot be decrypted is a failure like others: seen on the account, tried ever more rarely", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const script = new Script()
+      const tokens = yield* process(script)
+      const member = yield* addAccount()
+      const check = Effect.fnUntraced(function* (code: string, what: string, count: number) {
+        const error = yield* Effect.flip(tokens.refresh(member.grantId, "graph"))
+        assert.deepInclude({ ...error }, { class: "unknown", code })
+        assert.isUndefined(error.notSent)
+        const { token: { lastError } } = yield* accountOf(member)
+        assert.deepInclude(lastError, { class: "unknown", code, count })
+        assert.include(lastError?.message, `${what} cannot be read`)
+      })
+      yield* orDie(sql`update ${t.apps} set secret = '\\x00' where client_id = ${member.clientId}`)
+      yield* check("app_secret_unreadable", "the secret of the app", 1)
+      yield* orDie(sql`update ${t.apps} set secret = null where client_id = ${member.clientId}`)
+      const [row] = yield* orDie(
+        sql<{ secret: Uint8Array }>`select secret from ${t.grants} where id = ${member.grantId}`,
+      )
+      yield* orDie(sql`update ${t.grants} set secret = '\\x00' where id = ${member.grantId}`)
+      yield* check("secret_unreadable", "the refresh token", 2)
+      assert.isAtLeast((yield* timesOf(member)).attempt!, 2 * hour - 30)
+      assert.strictEqual(script.sent.length, 0)
+      yield* orDie(sql`update ${t.grants} set secret = ${row!.secret} where id = ${member.grantId}`)
+      yield* tokens.refresh(member.grantId, "graph")
+      assert.notProperty((yield* accountOf(member)).token, "lastError")
+    }))
+
+  it.effect("a failure that is stored twice counts once; one of a lost lease does not count", () =>
+    Effect.gen(function* () {
+      const member = yield* addAccount()
+      const { grant } = yield* leased(member)
+      for (let time = 0; time < 2; time++) {
+        assert.isTrue((yield* settle(failed(grant, minute, false)))[0]!.applied)
+        assert.strictEqual((yield* grantOf(member)).failures, 1)
+      }
+      const next = yield* leased(member)
+      assert.isFalse((yield* settle(failed(grant, minute, false)))[0]!.applied, "somebody else asks by now")
+      yield* settle(failed(next.grant, minute, false))
+      assert.isFalse((yield* settle(failed(grant, minute, false)))[0]!.applied)
+      assert.strictEqual((yield* grantOf(member)).failures, 2)
+      const last = yield* leased(member)
+      yield* settle({ ...redeemed(last.grant), refreshToken: undefined })
+      assert.isFalse((yield* settle(failed(next.grant, minute, false)))[0]!.applied)
+      assert.strictEqual((yield* grantOf(member)).failures, 0)
+    }))
+
+  it.effect("a rotated token is kept where the answer that brought it is a failure, even by who lost the lease", () =>
+    Effect.gen(function* () {
+      const member = yield* addAccount()
+      const first = yield* leased(member)
+      const late = failed(first.grant, minute, false, { refreshToken: Redacted.make(`${member.name}.2`) })
+      yield* endLease(member)
+      yield* leased(member)
+      for (let time = 0; time < 2; time++) {
+        yield* settle(late)
+        assert.deepInclude(yield* grantOf(member), {
+          version: 2,
+          refreshToken: `${member.name}.2`,
+          leased: false,
+          failures: 1,
+        })
+      }
+      // The one before is known as a past one.
+      assert.strictEqual((yield* importAgain(member, `${member.name}.1`)).outcome, "skipped")
+      assert.strictEqual((yield* grantOf(member)).refreshToken, `${member.name}.2`)
+    }))
+
   it.effect("what was not sent is put off: its due time stays, its claim ends, and nothing wakes what rests", () =>
     Effect.gen(function* () {
       const store = yield* GrantStore
@@ -432,6 +588,41 @@ await onDatabases("Grants", layer, (it, engine) => {
     }))
 
   if (engine === "postgres") {
+    for (const [name, settlement] of [["a redemption", redeemed], ["a refusal", refused]] as const) {
+      it.effect(`${name} that changes two accounts, and a page of mail of either, do not lock each other out`, () =>
+        Effect.gen(function* () {
+          const { changesLock, sql, tables: t } = yield* Database
+          for (const held of [0, 1]) {
+            const member = yield* addAccount()
+            const ids = [member.id, (yield* addSharer(member, "graph")).id].sort()
+            yield* orDie(sql`update ${t.accounts} set status = 'blocked' where grant_id = ${member.grantId}`)
+            const { grant } = yield* leased(member)
+            const settling = yield* Deferred.make<void>()
+            // As a sync writes a page: it locks the account, then, at the end, the change log.
+            const page = Effect.orDie(sql.withTransaction(Effect.gen(function* () {
+              yield* sql`update ${t.accounts} set messages = 7 where id = ${ids[held]!}`
+              yield* Deferred.succeed(settling, undefined)
+              yield* eventually(
+                "the other one waits",
+                sql`select 1 from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))`,
+                (rows) => rows.length > 0,
+              )
+              yield* sql`select pg_advisory_xact_lock(${changesLock})`
+            })))
+            const settled = Effect.andThen(Deferred.await(settling), settle(settlement(grant)))
+            const [, [answer]] = yield* Effect.all([page, settled], { concurrency: "unbounded" })
+            assert.isTrue(answer?.applied)
+            const status = settlement === redeemed ? "active" : "needs_reauth"
+            for (const [index, id] of ids.entries()) {
+              const account = yield* accountOf({ ...member, id })
+              assert.deepStrictEqual([account.status, account.sync.messages], [status, index === held ? 7 : 0])
+              const entries = (yield* changesOf(id)).map(({ fields }) => fields)
+              assert.deepStrictEqual(entries, [["blocked", status]])
+            }
+          }
+        }))
+    }
+
     it.effect("settling many grants and changing their policy at once does not lock each other out", () =>
       Effect.gen(function* () {
         const { sql, tables: t } = yield* Database

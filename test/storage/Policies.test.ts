@@ -291,7 +291,7 @@ await onDatabases("Policies", layer, (it, engine) => {
       yield* assertDue(member, 20 * hour)
     }))
 
-  it.effect("a tag policy over 1,000 accounts is one statement", () =>
+  it.effect("a tag policy over very many accounts is followed by some at a time", () =>
     Effect.gen(function* () {
       const { schema, sql, tables: t } = yield* Database
       const tag = newId()
@@ -299,26 +299,70 @@ await onDatabases("Policies", layer, (it, engine) => {
       yield* sql`with new as (
           insert into ${t.grants} (id, app_id, secret, token_hash, due_at, attempt_at)
           select gen_random_uuid(), app_id, '', '', now() + interval '1 day', now() + interval '1 day'
-          from ${t.grants}, generate_series(1, 1000) where id = ${grantId} returning id
+          from ${t.grants}, generate_series(1, 2500) where id = ${grantId} returning id
         )
         insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, status, tags)
         select gen_random_uuid(), 'microsoft', id::text, id::text, 'graph', id, 'active', array[${tag}] from new`
       const name = (text: string) => sql(`${schema}.${text}`)
-      yield* sql`create table ${name("statements")} (at timestamptz)`
+      yield* sql`create table ${name("statements")} (transaction xid8)`
       yield* sql`create function ${name("counted")}() returns trigger language plpgsql as ${
-        sql.literal(`$$ begin insert into ${schema}.statements values (now()); return null; end $$`)
+        sql.literal(`$$ begin insert into ${schema}.statements values (pg_current_xact_id()); return null; end $$`)
       }`
       yield* sql`create trigger counted after update on ${t.grants} for each statement execute function ${
         name("counted")
       }()`
-      const counts = sql<{ warm: number; statements: number }>`select
+      const counts = sql<{ warm: number; statements: number; transactions: number }>`select
         (select count(*)::int from ${t.grants} g join ${t.accounts} a on a.grant_id = g.id
           where a.tags @> ${column("text", [tag])} and g.policy = 'warm' and g.due_at <= now()) as warm,
-        (select count(*)::int from ${name("statements")}) as statements`
+        (select count(*)::int from ${name("statements")}) as statements,
+        (select count(distinct transaction)::int from ${name("statements")}) as transactions`
       yield* setTag(tag, "warm")
-      assert.deepStrictEqual(yield* counts, [{ warm: 1_000, statements: 1 }])
+      assert.deepStrictEqual(yield* counts, [{ warm: 2_500, statements: 3, transactions: 3 }])
       yield* unsetTag(tag)
-      assert.deepStrictEqual(yield* counts, [{ warm: 0, statements: 2 }])
+      assert.deepStrictEqual(yield* counts, [{ warm: 0, statements: 6, transactions: 6 }])
+      yield* sql`drop trigger counted on ${t.grants}`
+    }))
+
+  it.effect("a change that was broken off before all had followed is finished later", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const policies = yield* Policies
+      const [set, unset, recent] = [newId(), newId(), newId()]
+      const [one, two, three] = [yield* addAccount([set]), yield* addAccount([unset]), yield* addAccount([recent])]
+      yield* setTag(unset, "warm")
+      // As a process leaves it that ends with the row committed and no grant looked at.
+      yield* sql`insert into ${t.tag_policies} (tag, policy, changed_at)
+        values (${set}, 'warm', now() - interval '1 hour'), (${recent}, 'warm', now())`
+      yield* sql`update ${t.tag_policies} set policy = null, version = 2, changed_at = now() - interval '1 hour'
+        where tag = ${unset}`
+      const shown = Effect.map(
+        Effect.orDie(policies.list({ limit: 500 })),
+        ({ items }) => [set, unset, recent].filter((tag) => items.some((item) => item.tag === tag)),
+      )
+      assert.deepStrictEqual(yield* shown, [set, recent])
+      assert.isFalse(yield* unsetTag(unset))
+
+      yield* policies.followUnfinished
+      assert.strictEqual(yield* policyOf(one), "warm")
+      assert.strictEqual(yield* policyOf(two), "keep-alive")
+      // Whoever made this change is still at it.
+      assert.strictEqual(yield* policyOf(three), "keep-alive")
+      const rows = sql<{ tag: string }>`select tag from ${t.tag_policies}
+        where tag = any(${column("text", [set, unset])}) and followed_version = version`
+      assert.deepStrictEqual(yield* rows, [{ tag: set }])
+    }))
+
+  it.effect("a tag that has no policy any more can have one again, before all have followed", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const tag = newId()
+      const member = yield* addAccount([tag])
+      yield* setTag(tag, "warm")
+      yield* sql`update ${t.tag_policies} set policy = null, version = 2, created_at = now() - interval '1 day'
+        where tag = ${tag}`
+      const again = yield* setTag(tag, "keep-alive")
+      assert.isAbove(again.createdAt.epochMilliseconds, Date.now() - hour * 1_000)
+      assert.strictEqual(yield* policyOf(member), "keep-alive")
     }))
 
   it.effect("the list holds each tag once, over its pages", () =>

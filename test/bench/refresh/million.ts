@@ -47,9 +47,12 @@ const importFleet = (provider: Provider, accounts: number): Effect.Effect<Fleet,
 const lag = Effect.gen(function* () {
   const { sql, tables: t } = yield* Database
   const rows = yield* sql<{ lag: number }>`
-    select extract(epoch from clock_timestamp() - attempt_at)::float8 * 1000 as lag from ${t.grants}
-    where attempt_at <= clock_timestamp() and (claimed_until is null or claimed_until <= now())
-    order by attempt_at limit 1`
+    select extract(epoch from clock_timestamp() - min(oldest.attempt_at))::float8 * 1000 as lag
+    from ${t.apps} p cross join lateral (
+      select attempt_at from ${t.grants} g where g.app_id = p.id and attempt_at <= clock_timestamp()
+        and (claimed_until is null or claimed_until <= now())
+      order by attempt_at limit 1
+    ) oldest having count(*) > 0`
   return rows[0]?.lag ?? 0
 }).pipe(Effect.orDie)
 

@@ -24,15 +24,13 @@ export interface Redemption {
   readonly scope?: string
 }
 
-/** Why a redemption failed. Ids are the provider's own, for its support. */
+/** Why a redemption failed. */
 export interface RedemptionFailure {
   readonly error: ProviderError
   /** What a throttled answer pauses (class `throttled`), or what a fault of the app stops (class `app`). */
   readonly reach?: Reach
   /** The successor of the redeemed token, where one came in spite of the failure: the old one may be void by now. */
   readonly refreshToken?: Redacted.Redacted
-  readonly traceId?: string
-  readonly correlationId?: string
 }
 
 export class OAuthProvider extends Context.Service<OAuthProvider, {

@@ -69,10 +69,6 @@ export const toFailure = (refusal: Refusal, answer: TokenAnswer | undefined): Re
   const { message, providerCode, reach, retryAfterMillis } = refusal
   const traceId = guidIn(answer?.body?.trace_id)
   const correlationId = guidIn(answer?.body?.correlation_id)
-  const ids = {
-    ...(traceId === undefined ? {} : { traceId }),
-    ...(correlationId === undefined ? {} : { correlationId }),
-  }
   return {
     error: new ProviderError({
       class: refusal.class,
@@ -80,23 +76,23 @@ export const toFailure = (refusal: Refusal, answer: TokenAnswer | undefined): Re
       message,
       ...(providerCode === undefined ? {} : { providerCode }),
       ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }),
-      ...ids,
+      ...(traceId === undefined ? {} : { traceId }),
+      ...(correlationId === undefined ? {} : { correlationId }),
     }),
     ...(reach === undefined ? {} : { reach }),
     ...(answer === undefined ? {} : successorOf(answer)),
-    ...ids,
   }
 }
 
 /** For the provider's support; neither codes nor ids are secret. */
 export const reportUnknown = (
-  { correlationId, error, traceId }: RedemptionFailure,
+  { error: { class: failureClass, correlationId, providerCode, traceId } }: RedemptionFailure,
   status: number,
 ): Effect.Effect<void> =>
   Effect.logWarning("a token endpoint gave an answer that is not known here", {
-    class: error.class,
+    class: failureClass,
     status,
-    ...(error.providerCode === undefined ? {} : { providerCode: error.providerCode }),
+    ...(providerCode === undefined ? {} : { providerCode }),
     ...(traceId === undefined ? {} : { traceId }),
     ...(correlationId === undefined ? {} : { correlationId }),
   })

@@ -136,7 +136,7 @@ export class Tokens extends Context.Service<Tokens, {
             },
           } satisfies Settlement
         }
-        const { correlationId, error, refreshToken, traceId } = answer.failure
+        const { error, refreshToken } = answer.failure
         const before = grant.failureClass
         // A fault that passes leaves what is known of the grant: a refusal under confirmation goes on being confirmed.
         const recorded = before === undefined || isPassing(before) || !isPassing(error.class)
@@ -156,8 +156,8 @@ export class Tokens extends Context.Service<Tokens, {
           class: error.class,
           code: error.providerCode ?? error.code,
           message: error.message,
-          traceId,
-          correlationId,
+          traceId: error.traceId,
+          correlationId: error.correlationId,
           refreshToken,
           recorded,
           ...chosen,

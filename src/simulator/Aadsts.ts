@@ -27,8 +27,13 @@ const known: Readonly<Record<number, Known>> = {
   ),
   40010: { error: "temporarily_unavailable", text: "The identity provider returned a retryable error.", status: 503 },
   50000: { error: "server_error", text: "There was an error issuing a token.", status: 500 },
+  // What Entra answers to a replayed assertion is not documented; this is its general word for a bad one.
+  50013: client("The assertion is invalid: it was presented before."),
   50020: grant("User account from identity provider does not exist in tenant.", "message_only"),
+  50027: request("JWT token is invalid or malformed."),
   50034: grant("The user account does not exist in the directory. To sign into this application, it must be added."),
+  50011: request("The redirect URI specified in the request does not match the redirect URIs configured for the app."),
+  50058: { error: "login_required", text: "A silent sign-in request was sent but no user is signed in." },
   50053: grant("The account is locked, you've tried to sign in too many times with an incorrect user ID or password."),
   50055: grant("The password is expired.", "user_password_expired"),
   50057: grant("The user account is disabled."),
@@ -46,10 +51,13 @@ const known: Readonly<Record<number, Known>> = {
   50196: grant("The server terminated an operation because it encountered a client request loop."),
   53003: grant("Access has been blocked by Conditional Access policies.", "message_only"),
   53011: grant("User blocked due to risk on home tenant.", "message_only"),
+  54005: grant("OAuth2 Authorization code was already redeemed, please retry with a new valid code."),
   65001: grant("The user or administrator has not consented to use the application.", "consent_required"),
+  65004: { error: "access_denied", text: "User declined to consent to access the app." },
   70000: grant("The user could not be authenticated or the grant is expired. The user must first sign in."),
   70001: { error: "unauthorized_client", text: "The application is disabled or not known." },
   70003: { error: "unsupported_grant_type", text: "The app requested an unsupported grant type." },
+  70005: { error: "unsupported_response_type", text: "The app returned an unsupported response type." },
   70008: grant("The provided authorization code or refresh token has expired due to inactivity.", "token_expired"),
   70011: { error: "invalid_scope", text: "The provided value for the input parameter 'scope' is not valid." },
   70012: {
@@ -59,12 +67,18 @@ const known: Readonly<Record<number, Known>> = {
   },
   70043: grant("The refresh token has expired or is invalid due to sign-in frequency checks.", "token_expired"),
   90002: request("Tenant not found. Check to make sure you have the correct tenant ID."),
+  90023: request("The value of an authorization request parameter is not supported."),
   90033: { error: "temporarily_unavailable", text: "A transient error has occurred. Please try again.", status: 503 },
   90055: { error: "temporarily_unavailable", text: "The tenant received too many requests.", status: 503 },
   900023: request("Specified tenant identifier is neither a valid DNS name, nor a valid external domain."),
   900144: request("The request body must contain the parameter that is named here."),
+  500112: grant("The reply address does not match the one provided when requesting the authorization code."),
+  501481: grant("The Code_Verifier does not match the code_challenge supplied in the authorization request."),
   500011: { error: "invalid_resource", text: "The resource principal was not found in the tenant." },
   700016: { error: "unauthorized_client", text: "Application was not found in the directory." },
+  700021: client("Client assertion application identifier doesn't match 'client_id' parameter."),
+  700023: client("Client assertion audience claim does not match Realm issuer."),
+  700024: client("Client assertion is not within its valid time range."),
   700025: client("Client is public so neither 'client_assertion' nor 'client_secret' should be presented."),
   700027: client("Client assertion failed signature validation."),
   700082: grant("The refresh token has expired due to inactivity. It was inactive for 90.00:00:00.", "token_expired"),
@@ -92,27 +106,32 @@ export interface AadstsDetails {
 
 let sequence = 0
 
-/** The error answer for a code; codes that the table does not know come as `invalid_grant`. */
-export const aadsts = (code: number, now: number, details: AadstsDetails = {}): Answer => {
-  const entry = known[code] ?? grant("The request was refused.")
+const knownAs = (code: number): Known => known[code] ?? grant("The request was refused.")
+
+/** The fields of an error, which the redirect of a failed sign-in carries too. */
+export const aadstsBody = (code: number, now: number, details: AadstsDetails = {}) => {
+  const entry = knownAs(code)
   const timestamp = `${new Date(now).toISOString().slice(0, 19).replace("T", " ")}Z`
   const trace = guid(code, ++sequence, 1)
   const correlation = guid(code, sequence, 2)
   const text = details.text ?? entry.text
   const suberror = details.suberror ?? entry.suberror
   return {
-    status: details.status ?? entry.status ?? 400,
-    headers: { "content-type": "application/json; charset=utf-8", "cache-control": "no-store, no-cache" },
-    body: JSON.stringify({
-      error: details.error ?? entry.error,
-      error_description: `AADSTS${code}: ${text}${details.detail === undefined ? "" : ` ${details.detail}`} ` +
-        `Trace ID: ${trace} Correlation ID: ${correlation} Timestamp: ${timestamp}`,
-      error_codes: [code],
-      timestamp,
-      trace_id: trace,
-      correlation_id: correlation,
-      error_uri: `https://login.microsoftonline.com/error?code=${code}`,
-      ...(suberror === undefined ? {} : { suberror }),
-    }),
+    error: details.error ?? entry.error,
+    error_description: `AADSTS${code}: ${text}${details.detail === undefined ? "" : ` ${details.detail}`} ` +
+      `Trace ID: ${trace} Correlation ID: ${correlation} Timestamp: ${timestamp}`,
+    error_codes: [code],
+    timestamp,
+    trace_id: trace,
+    correlation_id: correlation,
+    error_uri: `https://login.microsoftonline.com/error?code=${code}`,
+    ...(suberror === undefined ? {} : { suberror }),
   }
 }
+
+/** The error answer for a code; codes that the table does not know come as `invalid_grant`. */
+export const aadsts = (code: number, now: number, details: AadstsDetails = {}): Answer => ({
+  status: details.status ?? knownAs(code).status ?? 400,
+  headers: { "content-type": "application/json; charset=utf-8", "cache-control": "no-store, no-cache" },
+  body: JSON.stringify(aadstsBody(code, now, details)),
+})

@@ -1,13 +1,14 @@
 /** What a test does to the provider, and what it reads off it. */
 import { Duration, Schema } from "effect"
-import type { Configuration, NewFolder, NewMessages, Script } from "./ControlPayloads.ts"
+import { X509Certificate } from "node:crypto"
+import type { Configuration, NewApp, NewFolder, NewMessages, Script } from "./ControlPayloads.ts"
 import { type Folder, root } from "./Folders.ts"
 import type { Counter } from "./Counters.ts"
 import type { Grant } from "./Grants.ts"
 import { newestRefreshToken } from "./ImportFile.ts"
 import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
 import type { Settings } from "./Options.ts"
-import type { App, Provider } from "./Population.ts"
+import type { App, Provider, Registration } from "./Population.ts"
 import type { Reason } from "./Refusals.ts"
 import { maskOf, namesOf } from "./Scopes.ts"
 import type { World } from "./World.ts"
@@ -98,7 +99,7 @@ export class Control {
 
   account(email: string) {
     const index = this.indexOf(email)
-    const { clientId, provider, secret } = this.world.population.appOf(index)
+    const { clientId, provider, secret } = this.world.grants.appOf(index)
     return {
       ...this.grantState(index, this.world.grants.get(index)),
       provider,
@@ -133,14 +134,9 @@ export class Control {
 
   /** The user signs in anew: the tokens of before are dead, and a new refresh token is handed out. */
   signIn(email: string): string {
-    const grant = this.grant(email)
-    grant.family++
-    grant.generation = 0
-    grant.presented = -1
-    grant.revoked = undefined
-    grant.reused = false
-    grant.delivery = "none"
-    return newestRefreshToken(this.world, this.indexOf(email))
+    const index = this.indexOf(email)
+    this.world.grants.signIn(index)
+    return newestRefreshToken(this.world, index)
   }
 
   consent(email: string, scopes: ReadonlyArray<string> | null): void {
@@ -152,6 +148,13 @@ export class Control {
     this.grant(email).accessNotBefore = this.world.now() + 1
   }
 
+  /** The owner of a mailbox lets another user read it, by a token with a `.Shared` permission; or no longer. */
+  share(email: string, reader: string, isShared: boolean): void {
+    const { sharedWith } = this.mailboxOf(email)
+    if (isShared) sharedWith.add(this.indexOf(reader))
+    else sharedWith.delete(this.indexOf(reader))
+  }
+
   /** Graph answers everything about this mailbox with an error, e.g. 404 `MailboxNotEnabledForRESTAPI`. */
   refuseMailbox(email: string, refusal: { readonly status: number; readonly code: string } | null): void {
     this.mailboxOf(email).refusal = refusal ?? undefined
@@ -160,12 +163,19 @@ export class Control {
   // Apps, faults and options
 
   apps() {
-    return this.world.population.apps.map(({ clientId, fault, provider, secret }) => ({
-      provider,
-      clientId,
-      clientSecret: secret ?? null,
-      fault: fault ?? null,
-    }))
+    return this.world.population.apps.map(appState)
+  }
+
+  /** Registers an app at Microsoft, or changes one; of an app with redirect URIs, no others are served. */
+  registerApp({ certificates, ...rest }: NewApp) {
+    const registration: Registration = {
+      ...rest,
+      ...(certificates === undefined ? {} : { certificates: certificates.map(readCertificate) }),
+    }
+
+    const known = this.world.population.app(registration.clientId ?? "")
+    if (known?.provider === "google") throw new Unfit({ message: `${known.clientId} is an app of Google's` })
+    return appState(this.world.population.register(registration))
   }
 
   /** Every token request of an app is refused, e.g. with 7000222 or `deleted_client`; `null` ends it. */
@@ -287,7 +297,7 @@ export class Control {
   /** As if the account's app had sent that many more requests to its mailbox in this 10-minute window. */
   spendRequests(email: string, requests: number): void {
     const index = this.indexOf(email)
-    this.world.uses.get(index, this.world.population.appOf(index).index).spend(requests, this.world.now())
+    this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
   }
 
   private indexOf(email: string): number {
@@ -348,6 +358,28 @@ const fit = (provider: Provider, reason: Reason): Reason => {
   if ((typeof reason === "number") === (provider === "microsoft")) return reason
   throw new Unfit({ message: `${reason} is no error of ${provider === "google" ? "Google's" : "Microsoft's"}` })
 }
+
+const readCertificate = (pem: string): X509Certificate => {
+  try {
+    return new X509Certificate(pem)
+  } catch {
+    throw new Unfit({ message: "a certificate is one in PEM form" })
+  }
+}
+
+const appState = (
+  { certificates, clientId, consentedTenants, fault, provider, redirectUris, secret, tenant }: App,
+) => ({
+  provider,
+  clientId,
+  clientSecret: secret ?? null,
+  fault: fault ?? null,
+  redirectUris: redirectUris ?? null,
+  tenant: tenant ?? null,
+  consentedTenants: consentedTenants ?? null,
+  /** Colon-separated SHA-256 thumbprints. */
+  certificates: certificates.map(({ fingerprint256 }) => fingerprint256),
+})
 
 const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({
   id: mailbox.folderIdOf(ordinal),

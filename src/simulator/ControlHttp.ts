@@ -65,6 +65,7 @@ const routes: ReadonlyArray<Route> = [
     (sim, { query }) => sim.grants(query.has("revoked") ? { revoked: query.get("revoked") === "true" } : {}),
   ),
   get("apps", (sim) => sim.apps()),
+  send("POST", "apps", Payload.NewApp, (sim, registration) => sim.registerApp(registration)),
   send(
     "POST",
     "apps/:clientId/fault",
@@ -92,6 +93,8 @@ const routes: ReadonlyArray<Route> = [
   ),
   get("accounts/:email/withdraw-access-tokens", (sim, { at }) => sim.withdrawAccessTokens(at("email")), "POST"),
   get("mailboxes/:email", (sim, { at }) => sim.mailbox(at("email"))),
+  get("mailboxes/:email/readers/:reader", (sim, { at }) => sim.share(at("email"), at("reader"), true), "PUT"),
+  get("mailboxes/:email/readers/:reader", (sim, { at }) => sim.share(at("email"), at("reader"), false), "DELETE"),
   send(
     "POST",
     "mailboxes/:email/refusal",

@@ -79,6 +79,19 @@ const Reason = Schema.Union([Schema.Number, Schema.Literals(googleErrors)])
 export const Code = Schema.Struct({ code: optional(Reason) })
 /** `null` to end it. */
 export const CodeOrNull = Schema.Struct({ code: Schema.NullOr(Reason) })
+/** An app at Microsoft; what is left out keeps its value. */
+export const NewApp = Schema.Struct({
+  clientId: optional(Schema.String),
+  secret: optional(Schema.String),
+  /** In PEM form. */
+  certificates: optional(Schema.Array(Schema.String)),
+  redirectUris: optional(Schema.Array(Schema.String)),
+  tenant: optional(Schema.String),
+  /** Empty for an app that no administrator has consented to yet. */
+  consentedTenants: optional(Schema.Array(Schema.String)),
+})
+export type NewApp = typeof NewApp.Type
+
 /** A new client secret; made up if left out. */
 export const Secret = Schema.Struct({ secret: optional(Schema.String) })
 /** Whose answers to count; Microsoft's token endpoint if left out. */

@@ -3,10 +3,10 @@
  * stored per account is the number of its newest refresh token and what became of it.
  */
 import type { Settings } from "./Options.ts"
-import type { Population } from "./Population.ts"
-import { fromDigits, hash, seal, toDigits } from "./Random.ts"
+import type { App, Population } from "./Population.ts"
+import { fromDigits, guid, hash, seal, toDigits } from "./Random.ts"
 import type { Reason } from "./Refusals.ts"
-import type { Asked, Refused, Resource } from "./Scopes.ts"
+import { type Asked, maskOf, type Refused, type Resource } from "./Scopes.ts"
 
 /** What became of the answer that carried an account's newest refresh token. */
 export type Delivery = "none" | "pending" | "delivered" | "lost"
@@ -27,6 +27,8 @@ export class Grant {
   lock: Reason | undefined = undefined
   /** Permissions consented to, as a bit mask, where they differ from the simulator's. */
   consent: number | undefined = undefined
+  /** The app that the user signed in to last, where it is not the one of the import file. */
+  app: App | undefined = undefined
   /** Access tokens issued before this time (epoch ms) are refused. */
   accessNotBefore = 0
   /** Arrival of the request that made the newest token, epoch ms. */
@@ -78,6 +80,36 @@ export class Grants {
   /** A grant that somebody touched; unlike {@link get} this makes none. */
   peek(index: number): Grant | undefined {
     return this.grants.get(index)
+  }
+
+  /** The app that an account is signed in to. */
+  appOf(index: number): App {
+    return this.peek(index)?.app ?? this.population.appOf(index)
+  }
+
+  /** What a user consented to for an app, as a bit mask. */
+  consented(index: number, app: App): number {
+    if (this.appOf(index) !== app) return 0
+    return this.peek(index)?.consent ?? maskOf(this.settings.consented)
+  }
+
+  /** Whom an ID token is about: one user, one app, one identifier. */
+  subject(index: number, app: number): string {
+    return guid(this.settings.seed, 0x5b, index * 1000 + app).replaceAll("-", "")
+  }
+
+  /** The user signs in anew: the tokens of before are dead, and the first of a new family is alive. */
+  signIn(index: number, app = this.appOf(index), consent = this.peek(index)?.consent): Grant {
+    const grant = this.get(index)
+    grant.app = app
+    grant.consent = consent
+    grant.family++
+    grant.generation = 0
+    grant.presented = -1
+    grant.revoked = undefined
+    grant.reused = false
+    grant.delivery = "none"
+    return grant
   }
 
   /** Grants that anybody touched, by account number. */

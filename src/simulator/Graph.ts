@@ -6,10 +6,11 @@ import { type GraphCall, type GraphRequest, readPath, readPrefer } from "./Graph
 import { accessDenied, graphError, invalidToken } from "./GraphErrors.ts"
 import { routeMail } from "./GraphMail.ts"
 import type { AccessToken } from "./Grants.ts"
+import { userList } from "./GraphUsers.ts"
 import { mailboxConcurrency, type MailboxUse } from "./Limits.ts"
 import { unhurried } from "./Pieces.ts"
 import { retryAfter, waitOf } from "./RetryAfter.ts"
-import { graphRead, graphWrite } from "./Scopes.ts"
+import { graphRead, graphWrite, profileRead, sharedRead, sharedWrite } from "./Scopes.ts"
 import type { World } from "./World.ts"
 
 /** What was decided about a request, and how long it occupies which mailbox. */
@@ -88,13 +89,23 @@ export class Graph {
     const answer = runBatch(parts, settings.seed, use.attempts, now, (part, position) => {
       const call = this.resolve(token, base, part, now)
       if ("status" in call) return call
-      const own = token.index < 0 ? uses.get(call.mailbox.index, token.app) : use
+      const own = call.mailbox.index !== token.index ? uses.get(call.mailbox.index, token.app) : use
       const throttled = this.admit(own, call, now, position % slots >= free)
       const wait = throttled === undefined ? undefined : waitOf(settings, throttled.headers, now)
       if (wait !== undefined) own.pause.ask(now + settings.latency, wait)
       return throttled ?? this.perform(own, call)
     })
     return { answer, use, slots }
+  }
+
+  /** OpenID Connect's userinfo endpoint, which is Graph's too. */
+  userinfo(request: Request): Response {
+    const { grants, now, population } = this.world
+    const token = this.authenticate(request, now())
+    if ("status" in token) return toResponse(token)
+    if (token.index < 0) return toResponse(accessDenied(now()))
+    const email = population.email(token.index)
+    return Response.json({ sub: grants.subject(token.index, token.app), name: `Sim ${token.index + 1}`, email })
   }
 
   /** The token as the resource sees it: unknown, foreign, expired and withdrawn ones are all 401. */
@@ -108,7 +119,7 @@ export class Graph {
     if (token.index >= 0 && token.issuedAt < this.world.grants.get(token.index).accessNotBefore) {
       return invalidToken(now, "Continuous access evaluation resulted in challenge.")
     }
-    return (token.mask & graphRead) === 0 ? accessDenied(now) : token
+    return token
   }
 
   private resolve(token: AccessToken, base: string, asked: GraphRequest, now: number): GraphCall | Answer {
@@ -124,20 +135,27 @@ export class Graph {
     if (isMe && token.index < 0) {
       return graphError(400, "BadRequest", "/me request is only valid with delegated authentication flow.", now)
     }
+    const query = new URLSearchParams(question < 0 ? "" : asked.url.slice(question + 1))
+    if (!isMe && second === "") return token.index < 0 ? userList(this.world, base, query) : accessDenied(now)
     const index = isMe ? token.index : this.world.population.indexOf(second)
     if (index < 0) return graphError(404, "ErrorInvalidUser", `The requested user '${second}' is invalid.`, now)
-    if (token.index >= 0 && index !== token.index) return accessDenied(now)
+    const segments = all.slice(isMe ? 1 : 2)
+    const mailbox = this.world.mailboxes.get(index)
+    const isForeign = token.index >= 0 && index !== token.index
+    const needed = isForeign ? sharedRead : segments.length === 0 ? profileRead : graphRead
+    const isWithheld = isForeign && !mailbox.sharedWith.has(token.index)
+    if ((token.mask & needed) === 0 || isWithheld) return accessDenied(now)
     return {
-      mailbox: this.world.mailboxes.get(index),
+      mailbox,
       method: asked.method,
-      segments: all.slice(isMe ? 1 : 2),
+      segments,
       owner: isMe ? "me" : `users('${second}')`,
-      query: new URLSearchParams(question < 0 ? "" : asked.url.slice(question + 1)),
+      query,
       prefer: readPrefer(asked.prefer),
       target: `/v1.0${asked.url}`,
       base,
       body: asked.body,
-      mayWrite: (token.mask & graphWrite) !== 0,
+      mayWrite: (token.mask & (isForeign ? sharedWrite : graphWrite)) !== 0,
       now,
     }
   }

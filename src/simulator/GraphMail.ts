@@ -5,10 +5,9 @@ import { type Folder, root } from "./Folders.ts"
 import { type GraphCall, readSelect } from "./GraphCall.ts"
 import { messagesDelta } from "./GraphDelta.ts"
 import { accessDenied, graphError, itemNotFound, jsonHeaders, malformedId } from "./GraphErrors.ts"
-import { defaultId, immutableId, placeOf } from "./Ids.ts"
+import { defaultId, immutableId, placeOf, userId } from "./Ids.ts"
 import type { Mailbox, Message } from "./Mailbox.ts"
 import { messageId, messageResource, mimeOf } from "./MessageResource.ts"
-import { guid } from "./Random.ts"
 import type { World } from "./World.ts"
 
 /** An answer and the name that its endpoint is counted under. */
@@ -83,12 +82,16 @@ const me = (call: GraphCall): Answer => {
   const { email, index } = call.mailbox
   return json({
     "@odata.context": `${call.base}/$metadata#users/$entity`,
-    id: guid(0x3e, index),
-    displayName: `Sim ${index + 1}`,
-    mail: email,
-    userPrincipalName: email,
+    ...userResource(index, email),
   })
 }
+
+export const userResource = (index: number, email: string) => ({
+  id: userId(index),
+  displayName: `Sim ${index + 1}`,
+  mail: email,
+  userPrincipalName: email,
+})
 
 // Folders
 

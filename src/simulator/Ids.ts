@@ -2,12 +2,15 @@
  * Ids of messages and folders, which say in themselves what they stand for. They are case-sensitive, and some pairs
  * differ by nothing else. Immutable ids survive a move, default ids do not (Graph documentation, Outlook immutable ids).
  */
-import { fromDigits, toDigits } from "./Random.ts"
+import { fromDigits, guid, toDigits } from "./Random.ts"
 
 const immutable = "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A"
 const byDefault = "AAMkADQ2ZTk4LWE1"
 const folder = "AQMkADAwATMwMAItZDk"
 const tail = "AAA="
+
+/** The object id of a user, in Graph and in ID tokens. */
+export const userId = (index: number): string => guid(0x3e, index)
 
 /** What a message id stands for; `place` tells a default id of before a move from one of after it. */
 export interface MessageId {

@@ -23,7 +23,7 @@ export function* importLines(world: World, options: ImportOptions = {}): Generat
   if (format === "csv") yield `email,client_id,refresh_token${isMixed ? ",provider" : ""}\n`
   for (let index = from; index < end; index++) {
     const email = world.population.email(index)
-    const { clientId, provider } = world.population.appOf(index)
+    const { clientId, provider } = world.grants.appOf(index)
     if (format === "lines" && provider === "google") continue
     const refreshToken = newestRefreshToken(world, index)
     if (format === "csv") yield `${email},${clientId},${refreshToken}${isMixed ? `,${provider}` : ""}\n`

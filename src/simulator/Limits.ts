@@ -74,13 +74,14 @@ export class MailboxUse {
   }
 }
 
+/** More than there ever are; registrations come while the simulator runs. */
+const appsAtMost = 1_000_000
+
 export class MailboxUses {
   private readonly uses = new Map<number, MailboxUse>()
 
-  constructor(private readonly apps: number) {}
-
   get(index: number, app: number): MailboxUse {
-    const key = index * this.apps + app
+    const key = index * appsAtMost + app
     let use = this.uses.get(key)
     if (use === undefined) this.uses.set(key, use = new MailboxUse(index, app))
     return use

@@ -75,6 +75,8 @@ export class Mailbox {
   deltaEpoch = 0
   /** How the loss of delta state is told: in the `Location` form, or as a coded error. */
   lostAs: "410" | "code" | undefined = undefined
+  /** Numbers of the accounts whose users may read it too. */
+  readonly sharedWith = new Set<number>()
   /** Error that every Graph request meets, e.g. 404 `MailboxNotEnabledForRESTAPI`. */
   refusal: { readonly status: number; readonly code: string } | undefined = undefined
 

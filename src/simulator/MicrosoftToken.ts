@@ -1,16 +1,18 @@
 /** Microsoft's token endpoint (Microsoft identity platform, OAuth 2.0 authorization code flow: refresh the access token). */
+import { createHash } from "node:crypto"
 import { aadsts, type AadstsDetails } from "./Aadsts.ts"
 import type { Answer } from "./Answer.ts"
 import { loopLength, loopWindow } from "./Limits.ts"
-import { type App, personalTenant } from "./Population.ts"
-import { guid } from "./Random.ts"
+import { codeLifetime } from "./Codes.ts"
+import type { App } from "./Population.ts"
+import { userId } from "./Ids.ts"
 import { type Reason, refusal } from "./Refusals.ts"
 import { ask, type Asked, maskOf, namesOf, ofResource, type Refused } from "./Scopes.ts"
 import { type Authority, basicSecret, type Call, type Held } from "./TokenEndpoint.ts"
 import type { World } from "./World.ts"
 
 /** A tenant is one of three words, a GUID or a domain name. */
-const tenants =
+export const tenants =
   /^(common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9-]+(\.[a-z0-9-]+)+)$/i
 
 export class MicrosoftToken implements Authority {
@@ -33,6 +35,7 @@ export class MicrosoftToken implements Authority {
     const refused = this.checkClient(call)
     if (refused !== undefined) return refused
     if (call.form.get("grant_type") === "client_credentials") return this.clientCredentials(call)
+    if (call.form.get("grant_type") === "authorization_code") return this.redeemCode(call)
     return call.held === undefined ? aadsts(9002313, call.shown) : this.redeem(call, call.held)
   }
 
@@ -42,25 +45,31 @@ export class MicrosoftToken implements Authority {
     const isKnown = call.tenant === "common" || tenants.test(call.tenant)
     if (!isKnown) return aadsts(900023, shown, { detail: call.tenant })
     const grantType = form.get("grant_type")
-    const required = grantType === "refresh_token" ? redemptionFields : requestFields
-    const missing = required.find((name) => !form.get(name))
+    const missing = (requiredFields.get(grantType ?? "") ?? requestFields).find((name) => !form.get(name))
     if (missing !== undefined) return aadsts(900144, shown, { detail: `Parameter: '${missing}'.` })
-    if (grantType !== "refresh_token" && grantType !== "client_credentials") return aadsts(70003, shown)
+    if (grantType === undefined || !requiredFields.has(grantType)) return aadsts(70003, shown)
     if (app?.provider !== "microsoft") {
       return aadsts(700016, shown, { detail: `Identifier: '${form.get("client_id")}'.` })
     }
     if (app.fault !== undefined) return refusal(app.fault, shown)
+    if (app.tenant !== undefined && app.tenant !== call.tenant) return aadsts(50194, shown)
     const presented = presentsCredentials(form, headers)
     if (presented && headers.has("origin")) return aadsts(9002326, shown)
-    if (app.secret === undefined) {
+    if (app.secret === undefined && app.certificates.length === 0) {
       if (!presented) return grantType === "client_credentials" ? aadsts(7000218, shown) : undefined
       this.world.violations.add({ kind: "secret-from-public-client", at: now })
       return aadsts(700025, shown)
     }
     if (!presented) return aadsts(7000218, shown)
     const assertion = form.get("client_assertion")
-    if (assertion !== undefined) return assertion.split(".").length === 3 ? undefined : aadsts(700027, shown)
-    return (form.get("client_secret") ?? basicSecret(headers)) === app.secret ? undefined : aadsts(7000215, shown)
+    if (assertion !== undefined) {
+      if (form.get("client_assertion_type") !== assertionType) return aadsts(50027, shown)
+      const wrong = this.world.assertions.check(app, assertion, call.url.replace(/\?.*$/, ""), now)
+      return wrong === undefined ? undefined : aadsts(wrong, shown)
+    }
+    return app.secret !== undefined && (form.get("client_secret") ?? basicSecret(headers)) === app.secret
+      ? undefined
+      : aadsts(7000215, shown)
   }
 
   private clientCredentials(call: Call): Answer {
@@ -68,6 +77,8 @@ export class MicrosoftToken implements Authority {
     const scope = form.get("scope") ?? ""
     if (app === undefined || !scope.endsWith("/.default")) return aadsts(70011, shown, { detail: scope })
     const all = maskOf(this.world.settings.consented)
+    // In a tenant that no administrator let it into, an app is unknown.
+    if (app.consentedTenants?.includes(call.tenant) === false) return aadsts(700016, shown)
     const asked = this.ask(scope, all)
     if ("code" in asked) return aadsts(asked.code, shown, { detail: asked.detail })
     const expiresIn = 3599
@@ -84,10 +95,10 @@ export class MicrosoftToken implements Authority {
   }
 
   private redeem(call: Call, held: Held): Answer {
-    const { app, exchange, form, now, shown } = call
-    const { counters, grants, population, settings, violations } = this.world
+    const { app, form, now, shown } = call
+    const { grants, population, settings, violations } = this.world
     const { grant, index } = held
-    if (app === undefined || population.appOf(index) !== app) {
+    if (app === undefined || grants.appOf(index) !== app) {
       return aadsts(70000, shown, { suberror: "client_mismatch" })
     }
     const consented = grant.consent ?? maskOf(settings.consented)
@@ -120,6 +131,45 @@ export class MicrosoftToken implements Authority {
     }
     if ((asked.mask & ~consented) !== 0) return this.notConsented(index, shown)
 
+    if (asked.offline) grant.generation++
+    return this.issue(call, app, held, asked, consented)
+  }
+
+  private redeemCode(call: Call): Answer {
+    const { app, form, now, shown } = call
+    const { codes, grants } = this.world
+    const code = codes.get(form.get("code") ?? "")
+    if (code === undefined || app === undefined) return aadsts(9002313, shown)
+    if (code.app !== app) return aadsts(70000, shown, { suberror: "client_mismatch" })
+    if (code.isRedeemed) return aadsts(54005, shown)
+    if (now - code.issuedAt >= codeLifetime) return aadsts(70008, shown)
+    if (form.get("redirect_uri") !== code.redirectUri) return aadsts(500112, shown)
+    if (code.challenge !== undefined && code.challenge !== challengeOf(form.get("code_verifier") ?? "")) {
+      return aadsts(501481, shown)
+    }
+    const asked = this.ask(form.get("scope") || code.scope, code.consent)
+    if ("code" in asked) return aadsts(asked.code, shown, { detail: asked.detail })
+    if ((asked.mask & ~code.consent) !== 0) return this.notConsented(code.index, shown)
+    const { lock } = grants.get(code.index)
+    if (lock !== undefined) return refusal(lock, shown, lockDetails(lock))
+    code.isRedeemed = true
+    const wanted = new Set(code.scope.split(" "))
+    const offline = wanted.has("offline_access")
+    const grant = offline ? grants.signIn(code.index, app, code.consent) : grants.get(code.index)
+    const granted = { ...asked, offline, openid: wanted.has("openid") }
+    return this.issue(call, app, { index: code.index, grant }, granted, code.consent, code.nonce)
+  }
+
+  private issue(
+    call: Call,
+    app: App,
+    { grant, index }: Pick<Held, "grant" | "index">,
+    asked: Asked,
+    consented: number,
+    nonce?: string,
+  ): Answer {
+    const { exchange, now } = call
+    const { counters, grants, population } = this.world
     const lifetime = grants.lifetime(index, grant.generation)
     const accessToken = grants.accessToken({
       index,
@@ -130,15 +180,12 @@ export class MicrosoftToken implements Authority {
       mask: asked.mask,
     })
     counters.redemptions++
-    if (asked.offline) {
-      grant.generation++
-      exchange.issued(grant, index, now)
-    }
+    if (asked.offline) exchange.issued(grant, index, now)
     return this.success(Math.floor(lifetime / 1000), {
       scope: this.scopeText(population.isPersonal(index), asked, consented),
       access_token: accessToken,
       refresh_token: asked.offline ? grants.refreshToken(index, grant.family, grant.generation) : undefined,
-      id_token: asked.openid ? this.idToken(index, app, shown) : undefined,
+      id_token: asked.openid ? this.idToken(call, index, app, nonce) : undefined,
       client_info: "eyJ2ZXIiOiIxLjAifQ",
     })
   }
@@ -198,20 +245,40 @@ export class MicrosoftToken implements Authority {
     }
   }
 
-  private idToken(index: number, app: App, shown: number): string {
-    const { population, settings } = this.world
-    const tid = population.isPersonal(index) ? personalTenant : guid(settings.seed, 0x7e4)
-    const part = (value: unknown) => btoa(JSON.stringify(value)).replaceAll("=", "")
+  private idToken({ shown, url }: Call, index: number, app: App, nonce: string | undefined): string {
+    const { grants, population, signingKey } = this.world
+    const tid = population.tenantOf(index)
     const email = population.email(index)
     const seconds = Math.floor(shown / 1000)
-    return `${part({ typ: "JWT", alg: "RS256", kid: "simulated" })}.${
-      part({ aud: app.clientId, tid, email, preferred_username: email, iat: seconds, exp: seconds + 3600, ver: "2.0" })
-    }.c2ltdWxhdGVk`
+    return signingKey.sign({
+      iss: `${new URL(url).origin}/${tid}/v2.0`,
+      aud: app.clientId,
+      sub: grants.subject(index, app.index),
+      oid: userId(index),
+      tid,
+      email,
+      preferred_username: email,
+      nonce,
+      iat: seconds,
+      nbf: seconds,
+      exp: seconds + 3600,
+      ver: "2.0",
+    })
   }
 }
 
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 const requestFields = ["grant_type", "client_id"]
-const redemptionFields = [...requestFields, "refresh_token"]
+/** The grant types that there are, and what each must come with. */
+const requiredFields: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["refresh_token", [...requestFields, "refresh_token"]],
+  ["authorization_code", [...requestFields, "code", "redirect_uri"]],
+  ["client_credentials", requestFields],
+])
+
+/** S256 of RFC 7636 §4.2. */
+const challengeOf = (verifier: string): string => createHash("sha256").update(verifier).digest("base64url")
 
 const presentsCredentials = (form: Call["form"], headers: Headers): boolean =>
   form.has("client_secret") || form.has("client_assertion") ||

@@ -1,4 +1,5 @@
 /** Who exists: accounts by number, and the app registrations that they signed in to. */
+import type { X509Certificate } from "node:crypto"
 import type { Settings } from "./Options.ts"
 import { guid, hash, seal, share } from "./Random.ts"
 import type { Reason } from "./Refusals.ts"
@@ -10,43 +11,66 @@ export interface App {
   readonly provider: Provider
   readonly index: number
   readonly clientId: string
+  /** What its client assertions are signed with. An app with a secret or a certificate is a confidential client. */
+  certificates: ReadonlyArray<X509Certificate>
   /** Set for a confidential client. Microsoft's hold characters that need URL encoding, as Entra's do. */
   secret: string | undefined
   /** What every request of this app is refused with, e.g. 7000222 for an expired secret, or `deleted_client`. */
   fault: Reason | undefined
+  /** Where authorization codes may be sent; anywhere while this is `undefined`. */
+  redirectUris: ReadonlyArray<string> | undefined
+  /** The only tenant that it serves; `undefined` for a multi-tenant app. */
+  tenant: string | undefined
+  /** Tenants whose administrator consented to its application permissions; every tenant while this is `undefined`. */
+  consentedTenants: ReadonlyArray<string> | undefined
+}
+
+/** What can be said of an app when it is registered; what is left out keeps its value. */
+export interface Registration {
+  /** Made up if left out. */
+  readonly clientId?: string
+  readonly secret?: string
+  readonly certificates?: ReadonlyArray<X509Certificate>
+  readonly redirectUris?: ReadonlyArray<string>
+  readonly tenant?: string
+  readonly consentedTenants?: ReadonlyArray<string>
 }
 
 /** Tenant that all personal Microsoft accounts live in. */
 export const personalTenant = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
 export class Population {
-  /** Microsoft's, then Google's. */
-  readonly apps: ReadonlyArray<App>
+  /** Microsoft's, then Google's, then those that were registered later. */
+  private readonly all: Array<App>
   /** Number of the first Google account. */
   private readonly firstGoogle: number
-  private readonly appsById: ReadonlyMap<string, App>
+  private readonly appsById: Map<string, App>
   private readonly pattern: RegExp
 
   constructor(private readonly settings: Settings) {
     const { accounts, apps, confidentialApps, domain, googleAccounts, googleApps, seed } = settings
     this.firstGoogle = accounts - googleAccounts
     const microsoft = Array.from({ length: apps }, (_, index): App => ({
+      ...unset,
       provider: "microsoft",
       index,
       clientId: guid(seed, 0xa99, index),
       secret: index >= apps - confidentialApps ? microsoftSecret(seed, `secret ${index}`) : undefined,
-      fault: undefined,
     }))
     const google = Array.from({ length: googleAccounts === 0 ? 0 : googleApps }, (_, n): App => ({
+      ...unset,
       provider: "google",
       index: apps + n,
       clientId: googleClientId(seed, n),
       secret: googleSecret(seed, `google secret ${n}`),
-      fault: undefined,
     }))
-    this.apps = [...microsoft, ...google]
-    this.appsById = new Map(this.apps.map((app) => [app.clientId, app]))
+    this.all = [...microsoft, ...google]
+    this.appsById = new Map(this.all.map((app) => [app.clientId, app]))
     this.pattern = new RegExp(`^sim(\\d{5,9})@(?:gmail\\.)?${domain.replaceAll(".", "\\.")}$`, "i")
+  }
+
+  get apps(): ReadonlyArray<App> {
+    return this.all
   }
 
   get size(): number {
@@ -81,6 +105,27 @@ export class Population {
     return this.appsById.get(clientId)
   }
 
+  /** Registers an app at Microsoft, or changes one. */
+  register({ clientId = guid(this.settings.seed, 0xa9c, this.all.length), ...registration }: Registration): App {
+    let app = this.appsById.get(clientId)
+    if (app === undefined) {
+      app = { provider: "microsoft", index: this.all.length, clientId, ...unset }
+      this.all.push(app)
+      this.appsById.set(clientId, app)
+    }
+    return Object.assign(app, registration)
+  }
+
+  /** The tenant that an account lives in. */
+  tenantOf(index: number): string {
+    return this.isPersonal(index) ? personalTenant : this.workTenant
+  }
+
+  /** The tenant of all work accounts. */
+  get workTenant(): string {
+    return guid(this.settings.seed, 0x7e4)
+  }
+
   isPersonal(index: number): boolean {
     return this.providerOf(index) === "microsoft" && share(this.settings.seed, 0x9e5, index) < this.settings.personal
   }
@@ -94,6 +139,15 @@ export class Population {
     const text = `${clientId} ${secret}`
     return provider === "google" ? googleSecret(this.settings.seed, text) : microsoftSecret(this.settings.seed, text)
   }
+}
+
+const unset = {
+  certificates: [],
+  secret: undefined,
+  fault: undefined,
+  redirectUris: undefined,
+  tenant: undefined,
+  consentedTenants: undefined,
 }
 
 const microsoftSecret = (seed: number, text: string): string => `s8Q~${seal(seed, text)}~+._-%`

@@ -85,7 +85,12 @@ const locate = (scope: string): { resource: Resource; bit: number } | undefined 
   return { resource, bit }
 }
 
+/** What `/me` itself asks for; a mail permission is enough here. */
+export const profileRead = maskOf(["User.Read", "Mail.Read", "Mail.ReadWrite"])
 export const graphRead = maskOf(["Mail.Read", "Mail.ReadWrite"])
+/** For mailboxes that others share with the user. */
+export const sharedRead = maskOf(["Mail.Read.Shared", "Mail.ReadWrite.Shared"])
+export const sharedWrite = maskOf(["Mail.ReadWrite.Shared"])
 export const graphWrite = maskOf(["Mail.ReadWrite"])
 
 /**

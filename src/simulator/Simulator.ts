@@ -13,7 +13,9 @@
  * })
  * ```
  *
- * Paths: `POST /{tenant}/oauth2/v2.0/token`, `POST /google/token`, `/v1.0/…` for Graph, `/_simulator/…` for control.
+ * Paths: `/{tenant}/oauth2/v2.0/authorize`, `POST /{tenant}/oauth2/v2.0/token`, `/{tenant}/discovery/v2.0/keys`,
+ * `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/v2.0/adminconsent`, `/oidc/userinfo`,
+ * `POST /google/token`, `/v1.0/…` for Graph, `/_simulator/…` for control.
  */
 import { Clock, Effect, type Scope } from "effect"
 import { Control } from "./Control.ts"
@@ -23,6 +25,7 @@ import { Graph } from "./Graph.ts"
 import { importLines, type ImportOptions, importStream } from "./ImportFile.ts"
 import { MicrosoftToken } from "./MicrosoftToken.ts"
 import { settings, type SimulatorOptions } from "./Options.ts"
+import { SignIn } from "./SignIn.ts"
 import { TokenEndpoint } from "./TokenEndpoint.ts"
 import type { ConnectionInfo } from "./Wire.ts"
 import { World } from "./World.ts"
@@ -37,12 +40,14 @@ export class Simulator extends Control {
   private readonly microsoft: TokenEndpoint
   private readonly google: TokenEndpoint
   private readonly graph: Graph
+  private readonly signInPage: SignIn
 
   constructor(world: World) {
     super(world)
     this.microsoft = new TokenEndpoint(world, "token", world.counters.token, new MicrosoftToken(world))
     this.google = new TokenEndpoint(world, "google-token", world.counters.googleToken, new GoogleToken(world))
     this.graph = new Graph(world)
+    this.signInPage = new SignIn(world)
   }
 
   /**
@@ -60,7 +65,8 @@ export class Simulator extends Control {
     if (tenant !== undefined && request.method === "POST") return this.microsoft.handle(request, tenant, info)
     if (target === "/google/token" && request.method === "POST") return this.google.handle(request, "", info)
     if (target.startsWith("/_simulator/")) return control(this, request)
-    return Promise.resolve(new Response("Not Found", { status: 404 }))
+    if (target === "/oidc/userinfo") return Promise.resolve(this.graph.userinfo(request))
+    return this.signInPage.handle(request)
   }
 
   /** The accounts as the rows of an import file, each with its line end; the CSV form begins with a header. */

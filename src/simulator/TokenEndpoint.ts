@@ -27,6 +27,7 @@ export interface Held {
 /** One token request. */
 export interface Call {
   readonly tenant: string
+  readonly url: string
   readonly headers: Headers
   readonly form: ReadonlyMap<string, string>
   /** Arrival, epoch milliseconds. */
@@ -106,6 +107,7 @@ export class TokenEndpoint {
     const held = token === undefined ? undefined : grants.readRefreshToken(token)
     return {
       tenant,
+      url: request.url,
       headers: request.headers,
       form,
       now,

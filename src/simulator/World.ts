@@ -1,4 +1,6 @@
 /** What the endpoints of one simulator share. */
+import { Assertions } from "./Assertions.ts"
+import { Codes } from "./Codes.ts"
 import { Counters } from "./Counters.ts"
 import { DelayLine } from "./DelayLine.ts"
 import { Faults } from "./Faults.ts"
@@ -7,6 +9,7 @@ import { MailboxUses, Pause } from "./Limits.ts"
 import { Mailboxes } from "./Mailboxes.ts"
 import type { Settings } from "./Options.ts"
 import { Population } from "./Population.ts"
+import { SigningKey } from "./SigningKey.ts"
 import { Violations } from "./Violations.ts"
 import { Wire } from "./Wire.ts"
 
@@ -19,6 +22,9 @@ export class World {
   readonly wire: Wire
   readonly counters: Counters
   readonly violations = new Violations()
+  readonly assertions = new Assertions()
+  readonly codes = new Codes()
+  readonly signingKey = new SigningKey()
   readonly delay = new DelayLine()
   /** Waits that the token endpoints asked for, by app number. */
   private readonly pauses = new Map<number, Pause>()
@@ -29,7 +35,7 @@ export class World {
     this.counters = new Counters(now())
     this.grants = new Grants(settings, this.population)
     this.mailboxes = new Mailboxes(settings, this.population, now)
-    this.uses = new MailboxUses(this.population.apps.length)
+    this.uses = new MailboxUses()
     this.faults = new Faults(settings)
     this.wire = new Wire(this.grants, this.population)
   }

@@ -386,8 +386,8 @@ describe("Microsoft", () => {
       const endpoint = yield* makeEndpoint()
       const failure = yield* refused(endpoint, () =>
         json(aadsts([700082], "invalid_grant", { trace_id: `${traceId}\nforged`, correlation_id: 5 }), 400))
-      assert.notProperty(failure, "traceId")
-      assert.notProperty(failure, "correlationId")
+      assert.notProperty(failure.error, "traceId")
+      assert.notProperty(failure.error, "correlationId")
     }))
 
   it.effect("sends nothing that can only be refused", () =>

@@ -391,9 +391,14 @@ await onDatabases("Grants", layer, (it, engine) => {
       const member = yield* addAccount()
       const failure = (code: string, traceId?: string, correlationId?: string) => () =>
         Effect.fail({
-          error: new ProviderError({ class: "unknown", code: "provider_unknown", message: code, providerCode: code }),
-          ...(traceId === undefined ? {} : { traceId }),
-          ...(correlationId === undefined ? {} : { correlationId }),
+          error: new ProviderError({
+            class: "unknown",
+            code: "provider_unknown",
+            message: code,
+            providerCode: code,
+            ...(traceId === undefined ? {} : { traceId }),
+            ...(correlationId === undefined ? {} : { correlationId }),
+          }),
         })
       const refresh = Effect.exit(tokens.refresh(member.grantId, "graph"))
       const lastError = Effect.map(accountOf(member), ({ token }) => token.lastError)

@@ -4,6 +4,7 @@ import type { SqlClient, SqlError } from "effect/sql"
 import fleet from "./0001_fleet.ts"
 import refresh from "./0002_refresh.ts"
 import fairClaims from "./0003_fair_claims.ts"
+import signIn from "./0004_sign_in.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
@@ -11,4 +12,5 @@ export const migrations: Readonly<
   "0001_fleet": fleet,
   "0002_refresh": refresh,
   "0003_fair_claims": fairClaims,
+  "0004_sign_in": signIn,
 }

@@ -19,8 +19,7 @@ export {
 export type { MailfleetOptions } from "./schedules/MailfleetOptions.ts"
 export type { AccessToken } from "./oauth/Tokens.ts"
 export type { AccessTokenOptions } from "./programs/AccessTokens.ts"
-export type { AccountFilter, AccountPatch } from "./storage/Accounts.ts"
-export type { AppPatch } from "./storage/Apps.ts"
+export type { AccountFilter, AccountListOptions, AccountPatch } from "./storage/Accounts.ts"
 export type { MessageFilter } from "./storage/Messages.ts"
 export type { AppLag, Lag, RefreshLag } from "./storage/RefreshLag.ts"
 export type { FleetStats } from "./storage/Stats.ts"
@@ -40,9 +39,19 @@ export { DatabaseError } from "./storage/Database.ts"
 export { IdempotencyConflict } from "./storage/Runs.ts"
 
 // The words of the domain
-export { Account, AccountStatus, Channel, Failure, Provider, RefreshPolicy, Resource } from "./domain/Account.ts"
-export { App, InvalidApp, type NewApp } from "./domain/App.ts"
+export {
+  Access,
+  Account,
+  AccountStatus,
+  Channel,
+  Failure,
+  Provider,
+  RefreshPolicy,
+  Resource,
+} from "./domain/Account.ts"
+export { App, type AppPatch, AppScopes, InvalidApp, type NewApp, Registration } from "./domain/App.ts"
 export { AuditEntry } from "./domain/AuditEntry.ts"
+export { ConnectKind, ConnectSession, ConnectState, RefusalCode } from "./domain/ConnectSession.ts"
 export { Event, EventKind } from "./domain/Event.ts"
 export { AccountId, FolderId, GrantId, MessageId, RunId } from "./domain/Ids.ts"
 export type { ImportFormat } from "./domain/ImportFile.ts"

@@ -1,5 +1,5 @@
 /** Accounts, and the access tokens they give. */
-import { Duration, Effect, Option, Schema, SchemaGetter, SchemaIssue } from "effect"
+import { DateTime, Duration, Effect, Option, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { AccountStatus, Channel, Provider, RefreshPolicy, Resource } from "../domain/Account.ts"
 import { parseDuration } from "../domain/Settings.ts"
@@ -68,6 +68,12 @@ const MinValidity = Schema.String.pipe(
   }),
 )
 
+/** Within what a database can hold as a time. */
+const EndsBefore = Schema.DateTimeUtcFromString.check(Schema.makeFilter((time) => {
+  const year = DateTime.getPartUtc(time, "year")
+  return year >= 1 && year <= 9_999
+}, { expected: "a time such as 2026-12-31T00:00:00Z" }))
+
 const params = { id: Id }
 
 export class Accounts extends HttpApiGroup.make("accounts")
@@ -79,12 +85,16 @@ export class Accounts extends HttpApiGroup.make("accounts")
         tag: Schema.optionalKey(Text),
         search: Schema.optionalKey(Text),
         provider: Schema.optionalKey(Provider),
+        endsBefore: Schema.optionalKey(EndsBefore),
       },
       success: pageOf(Account),
       error: InvalidCursor,
     }).annotateMerge(OpenApi.annotations({
       summary: "List accounts",
-      description: "Oldest first. `search` is a case-insensitive substring of the address.",
+      description: [
+        "Oldest first. `search` is a case-insensitive substring of the address. `endsBefore` finds those whose refresh token",
+        "ends before a time unless it is used, or somebody signs in again, before (`token.endsAt`).",
+      ].join(" "),
     })),
     HttpApiEndpoint.post("create", "/v1/accounts", {
       payload: NewAccount,

@@ -3,6 +3,7 @@ import { HttpApi, OpenApi } from "effect/http-api"
 import { Accounts } from "./Accounts.ts"
 import { Apps } from "./Apps.ts"
 import { Audit } from "./Audit.ts"
+import { ConnectSessions } from "./ConnectSessions.ts"
 import { documented } from "./Documentation.ts"
 import { Events } from "./Events.ts"
 import { Imports } from "./Imports.ts"
@@ -14,7 +15,7 @@ import { version } from "./Version.ts"
 import { Work } from "./Work.ts"
 
 export class Api extends HttpApi.make("mailfleet")
-  .add(Imports, Work, Runs, Accounts, Apps, Policies, Mail, Events, Audit, Operations, Health)
+  .add(Imports, Work, Runs, Accounts, Apps, ConnectSessions, Policies, Mail, Events, Audit, Operations, Health)
   // All issues at once. A misspelt field in a body is refused: a filter without it would select more than was meant.
   .annotate(HttpApi.QueryParseOptions, { errors: "all" })
   .annotate(HttpApi.HeadersParseOptions, { errors: "all" })

@@ -5,20 +5,23 @@ import { EventKind } from "../domain/Event.ts"
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
 import { Event } from "./Models.ts"
-import { page, pageOf } from "./Parameters.ts"
+import { page, pageOf, Text } from "./Parameters.ts"
 import { InvalidCursor } from "./Problems.ts"
 
 export class Events extends HttpApiGroup.make("events")
   .add(
     HttpApiEndpoint.get("list", "/v1/events", {
-      query: { ...page, kind: Schema.optionalKey(EventKind) },
+      query: { ...page, kind: Schema.optionalKey(EventKind), subject: Schema.optionalKey(Text) },
       success: pageOf(Event),
       error: InvalidCursor,
     }).annotateMerge(OpenApi.annotations({
       summary: "List operator events",
       description: [
-        "What concerns more than one account, newest first: an app that the provider refuses (`app.faulted`,",
-        "`app.recovered`), and more users than usual who would have to sign in again (`reauth.spike`, `reauth.spike_ended`).",
+        "Newest first. Of apps: one that the provider refuses (`app.faulted`, `app.recovered`), and secrets that end",
+        "(`app.secret_expiring`). Of the fleet: more users than usual who would have to sign in again (`reauth.spike`,",
+        "`reauth.spike_ended`). Of accounts: `account.needs_reauth` with the link where the user signs in again,",
+        "`account.blocked` and `account.recovered`, once for each change of their status; `subject` is the account's id.",
+        "`grant.ending`: a refresh token that ends soon; `subject` is the grant's id, `code` how long before it is told.",
       ].join(" "),
     })),
   )

@@ -1,6 +1,7 @@
 /** The nouns of the domain under the names that the OpenAPI document gives them. */
 import * as AccountModel from "../domain/Account.ts"
 import * as AuditModel from "../domain/AuditEntry.ts"
+import * as ConnectSessionModel from "../domain/ConnectSession.ts"
 import * as EventModel from "../domain/Event.ts"
 import * as AppModel from "../domain/App.ts"
 import * as MailModel from "../domain/Mail.ts"
@@ -17,4 +18,5 @@ export const MessageWithBody = MailModel.MessageWithBody.annotate({ identifier: 
 export const Event = EventModel.Event.annotate({ identifier: "Event" })
 export const AuditEntry = AuditModel.AuditEntry.annotate({ identifier: "AuditEntry" })
 export const Change = MailModel.Change.annotate({ identifier: "Change" })
+export const ConnectSession = ConnectSessionModel.ConnectSession.annotate({ identifier: "ConnectSession" })
 export const TagPolicy = TagPolicyModel.TagPolicy.annotate({ identifier: "TagPolicy" })

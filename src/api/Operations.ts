@@ -30,6 +30,8 @@ const Refresh = Schema.Struct({
   others: Schema.Record(RefreshPolicy, Lag),
   /** Grants whose last redemption failed. */
   failing: Schema.Record(FailureClass, Schema.Int),
+  /** Grants whose refresh token ends soon unless it is used, or somebody signs in again. */
+  ending: Schema.Struct({ withinDay: Schema.Int, withinWeek: Schema.Int }),
 })
 
 export const Stats = Schema.Struct({

@@ -1,9 +1,10 @@
-/** `apps`: OAuth clients, and the secrets of those that have one. */
-import { Config, Console, DateTime, Effect, Option, Redacted, Schema } from "effect"
+/** `apps`: OAuth clients, their secrets and keys. */
+import { Console, DateTime, Effect, Option, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { DuplicateApp } from "../api/Problems.ts"
 import { Provider } from "../domain/Account.ts"
 import { App } from "../domain/App.ts"
+import { appFlags, fieldsOf, readSecret, secretExpires } from "./AppFlags.ts"
 import { Connection, firstOf } from "./Connection.ts"
 import { CommandError } from "./ExitCode.ts"
 import { given, json, limit } from "./Flags.ts"
@@ -12,50 +13,31 @@ import { relative, table } from "./Text.ts"
 
 const AppPage = Schema.Struct({ items: Schema.Array(App), nextCursor: Schema.NullOr(Schema.String) })
 
-const header = ["PROVIDER", "CLIENT ID", "TENANT", "SECRET", "ID", "CREATED"]
+const header = ["PROVIDER", "CLIENT ID", "TENANT", "SECRET", "EXPIRES", "ID", "CREATED"]
+
+const proofOf = (app: App): string =>
+  app.hasSecret
+    ? "yes"
+    : app.certificate !== undefined
+    ? "certificate"
+    : app.serviceAccount !== undefined
+    ? "key"
+    : "no"
+
+const expiryOf = ({ certificate, secretExpiresAt }: App, now: DateTime.DateTime): string => {
+  const end = certificate?.expiresAt ?? secretExpiresAt
+  return end === undefined ? "-" : relative(end, now)
+}
 
 const row = (app: App, now: DateTime.DateTime): ReadonlyArray<string> => [
   app.provider,
   app.clientId,
   app.tenant || "-",
-  app.hasSecret ? "yes" : "no",
+  proofOf(app),
+  expiryOf(app, now),
   app.id,
   relative(app.createdAt, now),
 ]
-
-/** Longer than any secret: what follows is not read. */
-const mostRead = 10_000
-
-const fromStandardInput = Effect.tryPromise({
-  try: async () => {
-    let text = ""
-    for await (const piece of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-      text += piece
-      if (text.length > mostRead) break
-    }
-    return text
-  },
-  catch: () => new CommandError({ message: "standard input cannot be read" }),
-})
-
-const noSecret = new CommandError({
-  message: "give the secret in MAILFLEET_APP_SECRET or on standard input, such as: < secret.txt",
-})
-
-const fromEnvironment = Config.String("MAILFLEET_APP_SECRET").pipe(
-  Config.option,
-  Effect.map(Option.filter((text) => text.trim() !== "")),
-  Effect.mapError(() => new CommandError({ message: "MAILFLEET_APP_SECRET cannot be read" })),
-)
-
-/** From the environment, else from standard input: arguments are seen by whoever lists processes. */
-const readSecret = Effect.gen(function* () {
-  const environment = yield* fromEnvironment
-  if (Option.isSome(environment)) return Redacted.make(environment.value)
-  if (Deno.stdin.isTerminal()) return yield* noSecret
-  const text = yield* fromStandardInput
-  return text.trim() === "" ? yield* noSecret : Redacted.make(text)
-})
 
 const listApps = Effect.fnUntraced(function* (flags: { readonly limit: number; readonly json: boolean }) {
   const { ask, client: { api } } = yield* Connection
@@ -107,6 +89,7 @@ const add = Command.make(
       Flag.withoutNegation,
       Flag.withDefault(false),
     ),
+    ...appFlags,
     json,
   },
   Effect.fnUntraced(function* (flags) {
@@ -115,6 +98,7 @@ const add = Command.make(
       provider: flags.provider,
       clientId: flags.clientId,
       ...given("tenant", flags.tenant),
+      ...yield* fieldsOf(flags),
       ...(flags.confidential ? { secret: yield* readSecret } : {}),
     }
     const { body } = yield* api.apps.create({ payload }).pipe(
@@ -123,7 +107,8 @@ const add = Command.make(
         ({ appId }) =>
           Effect.fail(
             new CommandError({
-              message: `the app is there already; to give it a secret: mailfleet apps set-secret ${appId}`,
+              message:
+                `the app is there already; to give it a secret: mailfleet apps set-secret ${appId}; to change it: mailfleet apps update ${appId}`,
             }),
           ),
       ),
@@ -133,8 +118,8 @@ const add = Command.make(
   }),
 ).pipe(
   Command.withDescription(
-    "Add an app. Rows of imports that name it use its secret. A public app needs no adding: an import makes one of any that " +
-      "it names.",
+    "Add an app. Rows of imports that name it use its secret or certificate. A public app needs no adding: an import makes " +
+      "one of any that it names.",
   ),
   Command.withShortDescription("Add an app"),
   Command.withExamples([
@@ -145,6 +130,10 @@ const add = Command.make(
     {
       command: "mailfleet apps add microsoft 11111111-2222-3333-4444-555555555555 --tenant contoso.example",
       description: "A public client of one tenant",
+    },
+    {
+      command: "mailfleet apps add microsoft 11111111-2222-3333-4444-555555555555 --certificate app.pem",
+      description: "With a certificate and its key, from a file",
     },
   ]),
 )
@@ -158,13 +147,17 @@ const setSecret = Command.make(
       Flag.withoutNegation,
       Flag.withDefault(false),
     ),
+    secretExpires,
     json,
   },
-  Effect.fnUntraced(function* ({ which, remove, json }) {
+  Effect.fnUntraced(function* ({ json, remove, secretExpires, which }) {
     const { ask, client: { api } } = yield* Connection
     const { id } = yield* findApp(which)
-    const secret = remove ? null : yield* readSecret
-    yield* show(yield* ask(api.apps.update({ params: { id }, payload: { secret } })), json)
+    const payload = {
+      secret: remove ? null : yield* readSecret,
+      ...given("secretExpiresAt", Option.map(secretExpires, DateTime.fromDateUnsafe)),
+    }
+    yield* show(yield* ask(api.apps.update({ params: { id }, payload })), json)
   }),
 ).pipe(
   Command.withDescription(
@@ -178,10 +171,70 @@ const setSecret = Command.make(
   ]),
 )
 
+/** Fields that can be taken away, by the names of their flags. */
+const removable = {
+  authority: "authority",
+  "redirect-uri": "redirectUri",
+  scopes: "scopes",
+  secret: "secret",
+  "secret-expires": "secretExpiresAt",
+  certificate: "certificate",
+  "service-account-key": "serviceAccountKey",
+} as const
+
+type Removable = keyof typeof removable
+
+const update = Command.make(
+  "update",
+  {
+    which: Argument.String("app").pipe(Argument.withDescription("Its id or its client id")),
+    ...appFlags,
+    secret: Flag.Boolean("secret").pipe(
+      Flag.withDescription("It gets another secret, which comes in MAILFLEET_APP_SECRET or on standard input"),
+      Flag.withoutNegation,
+      Flag.withDefault(false),
+    ),
+    remove: Flag.Literals("remove", Object.keys(removable) as Array<Removable>).pipe(
+      Flag.withDescription("Take this away; may be repeated"),
+      Flag.atLeast(0),
+    ),
+    json,
+  },
+  Effect.fnUntraced(function* (flags) {
+    const { ask, client: { api } } = yield* Connection
+    const fields = {
+      ...Object.fromEntries(flags.remove.map((flag) => [removable[flag], null])),
+      ...yield* fieldsOf(flags),
+    }
+    if (Object.keys(fields).length === 0 && !flags.secret) {
+      return yield* new CommandError({ message: "say what to change: see mailfleet apps update --help" })
+    }
+    const { id } = yield* findApp(flags.which)
+    const payload = { ...fields, ...(flags.secret ? { secret: yield* readSecret } : {}) }
+    yield* show(yield* ask(api.apps.update({ params: { id }, payload })), flags.json)
+  }),
+).pipe(
+  Command.withDescription(
+    "Change an app: only what is given. The next redemption uses it; where the provider has refused the app, it is tried " +
+      "again at once.",
+  ),
+  Command.withShortDescription("Change an app"),
+  Command.withExamples([
+    {
+      command: "mailfleet apps update 11111111-2222-3333-4444-555555555555 --certificate app.pem --remove secret",
+      description: "A certificate in place of the secret",
+    },
+    {
+      command: 'mailfleet apps update 11111111-2222-3333-4444-555555555555 --scopes graph="Mail.Read User.Read"',
+      description: "Other scopes of Microsoft Graph",
+    },
+  ]),
+)
+
 export const apps = Command.make("apps", { limit, json }, listApps).pipe(
-  Command.withDescription("List OAuth apps, oldest first. Their secrets are never shown."),
-  Command.withShortDescription("List OAuth apps; add one, or set its secret"),
+  Command.withDescription("List OAuth apps, oldest first. Their secrets and keys are never shown."),
+  Command.withShortDescription("List OAuth apps; add one, or change it"),
   Command.withExamples([{ command: "mailfleet apps" }]),
-  Command.withSubcommands([list, add, setSecret]),
+  Command.withSubcommands([list, add, update, setSecret]),
   Command.provide(Connection.layer),
 )

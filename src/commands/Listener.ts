@@ -1,5 +1,6 @@
 /** The HTTP port of a process: opened with a scope, closed with it in the order that clients need. */
 import { Deferred, Effect, type Scope } from "effect"
+import { PublicUrl } from "../programs/PublicUrl.ts"
 import { makeHandler } from "../server/Http.ts"
 import { Shutdown } from "../server/Shutdown.ts"
 import { CommandError } from "./ExitCode.ts"
@@ -11,8 +12,10 @@ const drain = "5 seconds"
 export const listen = Effect.fn("Listener.listen")(
   function* (options: { readonly host: string; readonly port: number }) {
     const shutdown = yield* Shutdown
+    const publicUrl = yield* PublicUrl
     const handler = yield* makeHandler
     const server = yield* serve(options, (request) => handler(request))
+    yield* publicUrl.listening(server.url)
     yield* Effect.addFinalizer(() => shutdown.begin)
     return server
   },

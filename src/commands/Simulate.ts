@@ -139,6 +139,9 @@ const flags = {
   googleApps: whole("google-apps", 1, 100_000, "How many OAuth clients Google's accounts are spread over").pipe(
     Flag.withDefault(1),
   ),
+  tenants: whole("tenants", 1, 1_000, "How many tenants Microsoft's work accounts are spread over").pipe(
+    Flag.withDefault(1),
+  ),
   seed: whole("seed", 0, 2_147_483_647, "Everything invented is a function of it").pipe(Flag.withDefault(1)),
   host: Flag.String("host").pipe(Flag.withDescription("Address to listen on"), Flag.withDefault("127.0.0.1")),
   port: whole("port", 0, 65_535, "Port to listen on; 0 = any free one").pipe(Flag.withDefault(0)),
@@ -224,7 +227,9 @@ export const simulate = Command.make(
           `simulator listening on ${url}`,
           `MAILFLEET_MICROSOFT_AUTHORITY=${url}`,
           `MAILFLEET_GRAPH_URL=${url}/v1.0`,
-          ...(options.googleAccounts > 0 ? [`MAILFLEET_GOOGLE_TOKEN_URL=${url}/google/token`] : []),
+          ...(options.googleAccounts > 0
+            ? [`MAILFLEET_GOOGLE_TOKEN_URL=${url}/google/token`, `MAILFLEET_GOOGLE_AUTHORITY=${url}/google`]
+            : []),
           ...simulator.apps().flatMap(({ clientId, clientSecret }) =>
             clientSecret === null ? [] : [`app ${clientId} has the secret ${clientSecret}`]
           ),
@@ -237,9 +242,9 @@ export const simulate = Command.make(
   ),
 ).pipe(
   Command.withDescription(
-    "Run a simulated provider: Microsoft's token endpoint and Graph mail, and Google's token endpoint, with faults on " +
+    "Run a simulated provider: sign-in and tokens of Microsoft and Google, and Graph mail, with faults on " +
       "demand. It prints the settings that point Mailfleet at it, and runs until it is interrupted. Its control calls " +
-      "are under /_simulator/: GET options, counters, answers-per-second, violations, apps, grants, accounts/EMAIL; PATCH " +
+      "are under /_simulator/: GET options, counters, answers-per-second, violations, apps, service-accounts, grants, accounts/EMAIL; PATCH " +
       "options changes most of these flags while it runs.",
   ),
   Command.withShortDescription("Run a simulated provider"),

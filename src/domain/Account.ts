@@ -33,6 +33,17 @@ export type AccountStatus = typeof AccountStatus.Type
 export const RefreshPolicy = Schema.Literals(["keep-alive", "warm"])
 export type RefreshPolicy = typeof RefreshPolicy.Type
 
+/**
+ * By whose right a mailbox is read.
+ *
+ * - `own`: that of its user, who signed in
+ * - `shared`: that of another user, who may open it
+ * - `app-only`: that of the app, which an administrator gave it for the whole tenant (Microsoft)
+ * - `service-account`: that of a service account with domain-wide delegation (Google)
+ */
+export const Access = Schema.Literals(["own", "shared", "app-only", "service-account"])
+export type Access = typeof Access.Type
+
 /** The resource that a channel reads through. */
 export const resourceOf = (provider: Provider, channel: Channel): Resource =>
   provider === "google" ? "gmail" : channel === "imap" ? "outlook-imap" : "graph"
@@ -66,9 +77,15 @@ export const Account = Schema.Struct({
   grantId: GrantId,
   clientId: Schema.String,
   tenant: Schema.String,
+  /** By whose right it is read. */
+  access: Access,
   status: AccountStatus,
+  /** When the status last changed. */
+  statusSince: Schema.DateTimeUtcFromString,
   /** Why the status is what it is; absent while all is well. */
   statusReason: Schema.optionalKey(Schema.String),
+  /** In `needs_reauth` only: where the user, or the administrator, signs in again. The same for as long as the account is there. */
+  reconnectUrl: Schema.optionalKey(Schema.String),
   tags: Schema.Array(Schema.String),
   /** The account's own choice; absent = that of its tags, else `keep-alive`. */
   refreshPolicy: Schema.optionalKey(RefreshPolicy),
@@ -84,6 +101,8 @@ export const Account = Schema.Struct({
     policy: RefreshPolicy,
     /** When it is tried next; null = not by itself. */
     nextRefreshAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+    /** When the refresh token ends unless it is used, or somebody signs in again, before; absent = it does not, or has ended. */
+    endsAt: Schema.optionalKey(Schema.DateTimeUtcFromString),
     lastError: Schema.optionalKey(TokenFailure),
   }),
   sync: Schema.Struct({

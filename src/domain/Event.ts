@@ -1,24 +1,41 @@
-/** What operators are told of the fleet as a whole. */
+/** What operators are told. */
 import { Schema } from "effect"
 
 /**
  * - `app.faulted`: the provider refuses an app; nothing is sent for it, its accounts are left as they are
  * - `app.recovered`: its requests are sent again
+ * - `app.secret_expiring`: its secret or certificate ends soon, or has ended
  * - `reauth.spike`: so many users would have to sign in again at once that it is not believed without confirmation
  * - `reauth.spike_ended`: refusals are believed at once again
+ * - `account.needs_reauth`: somebody must sign in again
+ * - `account.blocked`: an administrator must act, or the provider locked it
+ * - `account.recovered`: an account that was told of by one of these two is active again
+ * - `grant.ending`: a refresh token ends soon unless it is used, or somebody signs in again
  */
-export const EventKind = Schema.Literals(["app.faulted", "app.recovered", "reauth.spike", "reauth.spike_ended"])
+export const EventKind = Schema.Literals([
+  "app.faulted",
+  "app.recovered",
+  "app.secret_expiring",
+  "reauth.spike",
+  "reauth.spike_ended",
+  "account.needs_reauth",
+  "account.blocked",
+  "account.recovered",
+  "grant.ending",
+])
 export type EventKind = typeof EventKind.Type
 
 export const Event = Schema.Struct({
   id: Schema.String,
   at: Schema.DateTimeUtcFromString,
   kind: EventKind,
-  /** `provider:clientId`, `provider:clientId:tenant:resource`, or `fleet`. */
+  /** `provider:clientId`, `provider:clientId:tenant`, `provider:clientId:tenant:resource`, `fleet`, the id of an account or of a grant. */
   subject: Schema.String,
-  /** The provider's own code, such as `AADSTS7000222`. */
+  /** The provider's own code, such as `AADSTS7000222`; of `grant.ending` how long before it is told. */
   code: Schema.optionalKey(Schema.String),
   /** What happened, and what to do. */
   message: Schema.String,
+  /** Of `account.needs_reauth`: where the user, or the administrator, signs in again. */
+  reconnectUrl: Schema.optionalKey(Schema.String),
 })
 export type Event = typeof Event.Type

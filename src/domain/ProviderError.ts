@@ -22,17 +22,8 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
 }) {
   /** The same error with the time to wait. */
   retryAfter(millis: number): ProviderError {
-    const { class: failureClass, code, correlationId, message, notSent, providerCode, traceId } = this
-    return new ProviderError({
-      class: failureClass,
-      code,
-      message,
-      retryAfterMillis: millis,
-      ...(providerCode === undefined ? {} : { providerCode }),
-      ...(notSent === undefined ? {} : { notSent }),
-      ...(traceId === undefined ? {} : { traceId }),
-      ...(correlationId === undefined ? {} : { correlationId }),
-    })
+    // The message of an error is no property that can be spread.
+    return new ProviderError({ ...this, message: this.message, retryAfterMillis: millis })
   }
 
   get retryable(): boolean {

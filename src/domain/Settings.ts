@@ -22,6 +22,12 @@ export interface SettingsValues {
   readonly host: string
   /** 0 = any free port. */
   readonly port: number
+  /** Where browsers reach this server; none = where it listens. */
+  readonly publicUrl: Option.Option<string>
+  /** How long a link to sign in can be opened, and then the time to sign in. */
+  readonly connectTtl: Duration.Duration
+  /** Where browsers may be sent after a sign-in; none = to any http or https URL that the caller of the API names. */
+  readonly returnOrigins: Option.Option<ReadonlyArray<string>>
   /** `id:base64-of-32-bytes,…`; the first encrypts, all decrypt. */
   readonly encryptionKeys: Option.Option<Redacted.Redacted>
   readonly adminKey: Option.Option<Redacted.Redacted>
@@ -29,8 +35,11 @@ export interface SettingsValues {
   readonly microsoftTenant: string
   readonly microsoftGraphScope: string
   readonly microsoftImapScope: string
+  /** What an app asks for by its own right, for a whole tenant. */
+  readonly microsoftAppScope: string
   readonly graphUrl: string
   readonly outlookImap: string
+  readonly googleAuthority: string
   readonly googleTokenUrl: string
   readonly gmailUrl: string
   readonly gmailImap: string
@@ -127,6 +136,27 @@ const url = (variable: string, fallback: string) =>
     Effect.map((value) => value.replace(/\/+$/, "")),
   )
 
+const optionalUrl = (variable: string) =>
+  Effect.flatMap(
+    optional(variable),
+    (value) => value === undefined ? Effect.succeedNone : Effect.asSome(url(variable, value)),
+  )
+
+/** Origins separated by commas, in the form that browsers write them. */
+const optionalOrigins = (variable: string) =>
+  Effect.gen(function* () {
+    const value = yield* optional(variable)
+    if (value === undefined) return Option.none<ReadonlyArray<string>>()
+    const origins = value.split(",").map((origin) => origin.trim()).filter((origin) => origin !== "")
+    if (
+      origins.length === 0 ||
+      !origins.every((origin) => /^https?:\/\/[^/?#@\\]+\/?$/i.test(origin) && URL.canParse(origin))
+    ) {
+      return yield* wrong(variable, 'origins such as "https://app.example.com", separated by commas')
+    }
+    return Option.some(origins.map((origin) => new URL(origin).origin))
+  })
+
 const imap = (variable: string, fallback: string) =>
   text(variable, fallback, isUrl("imap:", "imaps:"), "an imaps://host:port URL")
 
@@ -153,6 +183,9 @@ const fromEnvironment = Effect.gen(function* () {
     dataDir: yield* text("MAILFLEET_DATA_DIR", ".mailfleet", (value) => !value.includes("\0"), "a folder"),
     host: yield* text("MAILFLEET_HOST", "127.0.0.1", (value) => /^[\w.:-]+$/.test(value), "a host name or address"),
     port: yield* integer("MAILFLEET_PORT", 8080, 0, 65_535),
+    publicUrl: yield* optionalUrl("MAILFLEET_PUBLIC_URL"),
+    connectTtl: yield* duration("MAILFLEET_CONNECT_TTL", "15 minutes", Duration.minutes(1)),
+    returnOrigins: yield* optionalOrigins("MAILFLEET_RETURN_ORIGINS"),
     encryptionKeys: yield* secret("MAILFLEET_ENCRYPTION_KEYS"),
     adminKey: yield* secret("MAILFLEET_ADMIN_KEY"),
     microsoftAuthority: yield* url("MAILFLEET_MICROSOFT_AUTHORITY", "https://login.microsoftonline.com"),
@@ -174,8 +207,15 @@ const fromEnvironment = Effect.gen(function* () {
       (value) => value.length <= 2_000,
       "scopes of Outlook, separated by blanks",
     ),
+    microsoftAppScope: yield* text(
+      "MAILFLEET_MICROSOFT_APP_SCOPE",
+      "https://graph.microsoft.com/.default",
+      (value) => value.length <= 2_000,
+      "the .default scope of Microsoft Graph",
+    ),
     graphUrl: yield* url("MAILFLEET_GRAPH_URL", "https://graph.microsoft.com/v1.0"),
     outlookImap: yield* imap("MAILFLEET_OUTLOOK_IMAP", "imaps://outlook.office365.com:993"),
+    googleAuthority: yield* url("MAILFLEET_GOOGLE_AUTHORITY", "https://accounts.google.com"),
     googleTokenUrl: yield* url("MAILFLEET_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
     gmailUrl: yield* url("MAILFLEET_GMAIL_URL", "https://gmail.googleapis.com/gmail/v1"),
     gmailImap: yield* imap("MAILFLEET_GMAIL_IMAP", "imaps://imap.gmail.com:993"),

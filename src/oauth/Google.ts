@@ -3,6 +3,7 @@ import { type Duration, Effect, Redacted } from "effect"
 import type { HttpClient } from "effect/http"
 import type { FailureClass, Reach } from "../domain/FailureClass.ts"
 import { Settings } from "../domain/Settings.ts"
+import { clientAuthentication } from "./ClientAuthentication.ts"
 import { errorName, faultOf, noToken, type Refusal, reportUnknown, slowDownOf, toFailure } from "./Refusal.ts"
 import { makeTokenEndpoint, type Redeem, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
@@ -62,7 +63,8 @@ const errors: ReadonlyMap<string, readonly [FailureClass, string, Reach?]> = new
   ],
 }))
 
-const refusalOf = (answer: TokenAnswer): Refusal => {
+/** What an answer without an access token means, whatever was to be redeemed. */
+export const googleRefusal = (answer: TokenAnswer): Refusal => {
   const error = errorName(answer.body)
   const slowDown = slowDownOf(answer, error)
   if (slowDown !== undefined) return slowDown
@@ -85,20 +87,19 @@ export const makeGoogle = (
 
     const redeem: Redeem = Effect.fnUntraced(function* ({ app, refreshToken, resource }) {
       const token = Redacted.value(refreshToken).trim()
-      const secret = app.secret === undefined ? "" : Redacted.value(app.secret).trim()
       const amiss = resource !== "gmail" ? wrongResource : token === "" ? noToken : undefined
       if (amiss !== undefined) return yield* Effect.fail(toFailure(amiss, undefined))
 
       const answer = yield* post(googleTokenUrl, {
         client_id: app.clientId.trim(),
-        ...(secret === "" ? {} : { client_secret: secret }),
+        ...yield* clientAuthentication(app, googleTokenUrl),
         grant_type: "refresh_token",
         refresh_token: token,
       })
       // Google does not rotate: a refresh token is there only if, against its documentation, one was sent.
       const redemption = redemptionOf(answer)
       if (redemption !== undefined) return redemption
-      const failure = toFailure(refusalOf(answer), answer)
+      const failure = toFailure(googleRefusal(answer), answer)
       if (failure.error.class === "unknown") yield* reportUnknown(failure, answer.status)
       return yield* Effect.fail(failure)
     })

@@ -1,11 +1,12 @@
 /** Refresh tokens of Microsoft 365 and Outlook.com (Microsoft identity platform, OAuth 2.0 authorization code flow). */
 import { type Duration, Effect, Redacted } from "effect"
 import type { HttpClient } from "effect/http"
-import type { Resource } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import { Settings } from "../domain/Settings.ts"
+import { clientAuthentication } from "./ClientAuthentication.ts"
 import { loopPauseMillis, meaningOf70000, type MicrosoftCode, microsoftCodes } from "./MicrosoftCodes.ts"
 import { errorName, faultOf, noToken, type Refusal, reportUnknown, slowDownOf, toFailure } from "./Refusal.ts"
+import { scopesOf } from "./Scopes.ts"
 import {
   makeTokenEndpoint,
   type Redeem,
@@ -19,7 +20,7 @@ import {
 const messages: Readonly<Record<FailureClass, string>> = {
   throttled: "Microsoft asks to slow down; it is tried again after the pause",
   transient: "Microsoft's sign-in service has a passing fault; it is tried again by itself",
-  app: "Microsoft refuses the app; check its registration, client id, tenant and secret",
+  app: "Microsoft refuses the app; check its registration, client id, tenant, and secret or certificate",
   scope: "the permission that is asked for is not granted; have the user, or an administrator, consent again",
   blocked: "Microsoft blocks the account; an administrator of the tenant must act",
   needs_user: "Microsoft does not accept the refresh token any more; the user must sign in again",
@@ -32,21 +33,14 @@ export const makeMicrosoft = (
   options: { readonly timeout?: Duration.Input } = {},
 ): Effect.Effect<Redeem, never, HttpClient.HttpClient | Settings> =>
   Effect.gen(function* () {
-    const { microsoftAuthority, microsoftGraphScope, microsoftImapScope } = yield* Settings
+    const settings = yield* Settings
     const post = yield* makeTokenEndpoint(options.timeout ?? tokenTimeout)
-    // One access token, one resource: a scope is always sent, and never one of two resources.
-    const scopes: Readonly<Partial<Record<Resource, string>>> = {
-      graph: microsoftGraphScope.trim(),
-      "outlook-imap": microsoftImapScope.trim(),
-    }
 
     const redeem: Redeem = Effect.fnUntraced(function* ({ app, refreshToken, resource }) {
-      const scope = scopes[resource]
       const tenant = app.tenant.trim().toWellFormed()
       // Values are not trimmed over there: a stray blank or line break makes them wrong (breaking changes, September 2019).
       const token = Redacted.value(refreshToken).trim()
-      const secret = app.secret === undefined ? "" : Redacted.value(app.secret).trim()
-      const amiss = scope === undefined
+      const amiss = resource === "gmail"
         ? wrongResource
         : /^\.{0,2}$/.test(tenant)
         ? noTenant
@@ -55,12 +49,14 @@ export const makeMicrosoft = (
         : undefined
       if (amiss !== undefined) return yield* Effect.fail(toFailure(amiss, undefined))
 
-      const answer = yield* post(`${microsoftAuthority}/${encodeURIComponent(tenant)}/oauth2/v2.0/token`, {
+      const url = `${app.authority ?? settings.microsoftAuthority}/${encodeURIComponent(tenant)}/oauth2/v2.0/token`
+      const answer = yield* post(url, {
         client_id: app.clientId.trim(),
         grant_type: "refresh_token",
         refresh_token: token,
-        scope: scope ?? "",
-        ...(secret === "" ? {} : { client_secret: secret }),
+        // One access token, one resource: a scope is always sent, and never one of two resources.
+        scope: scopesOf(app, settings, resource),
+        ...yield* clientAuthentication(app, url),
       })
       const redemption = redemptionOf(answer)
       if (redemption !== undefined) return redemption
@@ -91,6 +87,9 @@ const noTenant: Refusal = {
 }
 
 const isStrange = (failureClass: FailureClass): boolean => failureClass === "unknown" || failureClass === "ambiguous"
+
+/** What an answer without an access token means, whatever was to be redeemed. */
+export const microsoftRefusal = (answer: TokenAnswer): Refusal => refusalOf(answer, codesOf(answer.body))
 
 /** From `error_codes`; where that is missing, from the text, in which Microsoft writes them as `AADSTS` and the number. */
 const codesOf = (body: TokenBody | undefined): ReadonlyArray<number> => {
@@ -137,7 +136,7 @@ const refusalOf = (answer: TokenAnswer, codes: ReadonlyArray<number>): Refusal =
   if (slowDown !== undefined) return slowDown
 
   const fault = byCode("transient") ?? byName("transient", "temporarily_unavailable", "server_error") ??
-    faultOf(answer, "MAILFLEET_MICROSOFT_AUTHORITY")
+    faultOf(answer, "the app's authority, or MAILFLEET_MICROSOFT_AUTHORITY")
   if (fault !== undefined) return { providerCode: anyCode, ...fault }
 
   const refusesGrant = error === "invalid_grant" || error === "interaction_required"

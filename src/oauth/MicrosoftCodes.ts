@@ -80,8 +80,8 @@ const audience = "give the app a tenant or an audience that fit each other"
 const app = all("app", checkSettings, {
   7000215: ["the client secret is wrong", "set its value here, not its id"],
   7000222: ["the client secret has expired", "make a new one in the app registration and set it here"],
-  7000218: ["the app is confidential and was used without a secret", "set its client secret here"],
-  700025: ["the app is public and was used with a secret", "remove the secret here"],
+  7000218: ["the app is confidential and was used without a secret", "set its client secret or certificate here"],
+  700025: ["the app is public and was used with a secret", "remove the secret or certificate here"],
   70002: ["the app's credentials were refused", setSecret],
   700027: ["the signature of the app's assertion was refused", "set the certificate that the app registration names"],
   7000112: ["the app is disabled", "have its owner enable it in the app registration"],

@@ -2,17 +2,11 @@
 import type { Effect, Redacted } from "effect"
 import { Context } from "effect"
 import type { Resource } from "../domain/Account.ts"
-import type { AppName } from "../domain/App.ts"
+import type { AppCredentials } from "../domain/App.ts"
 import type { Reach } from "../domain/FailureClass.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 
-/**
- * An OAuth client. `tenant` is a tenant id, a domain, or `common`, `organizations`, `consumers`. `secret` only where it is
- * confidential: a public client that sends one is refused (AADSTS700025).
- */
-export interface AppCredentials extends AppName {
-  readonly secret?: Redacted.Redacted
-}
+export type { AppCredentials }
 
 export interface Redemption {
   readonly accessToken: Redacted.Redacted

@@ -33,6 +33,11 @@ export interface TokenBody {
   readonly suberror: string | undefined
   readonly trace_id: string | undefined
   readonly correlation_id: string | undefined
+  readonly token_type: string | undefined
+  /** Of sign-ins that asked for it. */
+  readonly id_token: string | undefined
+  /** Google's, where the access was given for a limited time. */
+  readonly refresh_token_expires_in: number | string | undefined
 }
 
 const asText = (value: unknown) => typeof value === "string" ? value : undefined
@@ -47,7 +52,7 @@ const decodeBody = (text: string): TokenBody | undefined => {
     return undefined
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined
-  const { error_codes, expires_in } = json
+  const { error_codes, expires_in, refresh_token_expires_in } = json
   return {
     access_token: asText(json.access_token),
     refresh_token: asText(json.refresh_token),
@@ -59,6 +64,11 @@ const decodeBody = (text: string): TokenBody | undefined => {
     suberror: asText(json.suberror),
     trace_id: asText(json.trace_id),
     correlation_id: asText(json.correlation_id),
+    token_type: asText(json.token_type),
+    id_token: asText(json.id_token),
+    refresh_token_expires_in: isNumeric(refresh_token_expires_in)
+      ? refresh_token_expires_in as number | string
+      : undefined,
   }
 }
 

@@ -6,6 +6,7 @@ import { Graph } from "../mail/Graph.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
+import { SignIn } from "../oauth/SignIn.ts"
 import { Tokens } from "../oauth/Tokens.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
@@ -17,15 +18,22 @@ import { TokenRate } from "../pacing/TokenRate.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
+import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
+import { PublicUrl } from "../programs/PublicUrl.ts"
+import { Reconnect } from "../programs/Reconnect.ts"
+import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { RunWorker } from "../programs/RunWorker.ts"
 import { SyncAccount } from "../programs/SyncAccount.ts"
 import { Accounts } from "../storage/Accounts.ts"
+import { AppOnlyGrants } from "../storage/AppOnlyGrants.ts"
 import { Apps } from "../storage/Apps.ts"
 import { Audit } from "../storage/Audit.ts"
+import { ConnectSessions } from "../storage/ConnectSessions.ts"
 import { Changes } from "../storage/Changes.ts"
 import type { Database } from "../storage/Database.ts"
+import { Endings } from "../storage/Endings.ts"
 import { Events } from "../storage/Events.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
@@ -34,7 +42,9 @@ import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
 import { Policies } from "../storage/Policies.ts"
 import { Reattempts } from "../storage/Reattempts.ts"
+import { Reconnects } from "../storage/Reconnects.ts"
 import { Runs } from "../storage/Runs.ts"
+import { SignedIn } from "../storage/SignedIn.ts"
 import { Stats } from "../storage/Stats.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
@@ -53,12 +63,17 @@ export type Engine =
   | Audit
   | Changes
   | Concurrency
+  | Connect
+  | Endings
   | Events
   | Folders
   | GrantStore
   | ImportStaging
   | Messages
   | Policies
+  | PublicUrl
+  | Reconnect
+  | ReconnectLinks
   | RunRequests
   | Runs
   | Stats
@@ -69,15 +84,20 @@ export type Engine =
 
 const storage = Layer.mergeAll(
   Accounts.layer,
+  AppOnlyGrants.layer,
   Apps.layer,
   Audit.layer,
   Changes.layer,
+  ConnectSessions.layer,
+  Endings.layer,
   Events.layer,
   Folders.layer,
   Messages.layer,
   MessageWriter.layer,
   Policies.layer,
   Reattempts.layer,
+  Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
+  SignedIn.layer,
   Stats.layer,
   SyncLeases.layer,
   Sweeps.layer,
@@ -105,6 +125,9 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(SyncAccount.layer),
     Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
     Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
+    Layer.provideMerge(Reconnect.layer),
+    Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
+    Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
     Layer.provideMerge(pacing),

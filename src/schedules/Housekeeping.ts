@@ -1,28 +1,50 @@
 /** What is to be done now and then: sweeping what nobody will come back for, and finishing what was broken off. */
-import { Effect, Layer, Schedule } from "effect"
+import { type Duration, Effect, Layer, Schedule } from "effect"
+import type { Event } from "../domain/Event.ts"
+import { Apps } from "../storage/Apps.ts"
+import { Endings } from "../storage/Endings.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
 import { Policies } from "../storage/Policies.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 
-export const layer: Layer.Layer<never, never, ImportStaging | Policies | Sweeps> = Layer.effectDiscard(
+const logEach = Effect.forEach(({ message, ...about }: Omit<Event, "id" | "at">) => Effect.logWarning(message, about), {
+  discard: true,
+})
+
+const logEnding = (count: number) =>
+  count === 0 ? Effect.void : Effect.logWarning("grants end soon: see the events grant.ending", { grants: count })
+
+type Duty = readonly [what: string, duty: Effect.Effect<unknown>]
+
+const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
+  Effect.forEach(
+    duties,
+    ([what, duty]) =>
+      Effect.catchCause(
+        Effect.asVoid(duty),
+        (cause) => Effect.logError(`housekeeping of ${what} failed; it is tried again`, cause),
+      ),
+    { discard: true },
+  ).pipe(Effect.repeat(Schedule.spaced(pause)), Effect.forkScoped)
+
+export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | Policies | Sweeps> = Layer.effectDiscard(
   Effect.gen(function* () {
+    const apps = yield* Apps
+    const endings = yield* Endings
     const staging = yield* ImportStaging
     const policies = yield* Policies
     const sweeps = yield* Sweeps
-    yield* Effect.forEach(
-      [
-        ["broken uploads", staging.sweep],
-        ["changes of tag policies", policies.followUnfinished],
-        ["hashes of past tokens", sweeps.tokenHashes],
-        ["access tokens that have ended", sweeps.accessTokens],
-        ["old events and audit entries", sweeps.records],
-      ] as const,
-      ([what, duty]) =>
-        Effect.catchCause(
-          Effect.asVoid<unknown, never, never>(duty),
-          (cause) => Effect.logError(`housekeeping of ${what} failed; tried again in a minute`, cause),
-        ),
-      { discard: true },
-    ).pipe(Effect.repeat(Schedule.spaced("1 minute")), Effect.forkScoped)
+    yield* repeated("1 minute", [
+      ["broken uploads", staging.sweep],
+      ["changes of tag policies", policies.followUnfinished],
+      ["hashes of past tokens", sweeps.tokenHashes],
+      ["access tokens that have ended", sweeps.accessTokens],
+      ["old sessions of sign-ins", sweeps.connectSessions],
+      ["old events and audit entries", sweeps.records],
+      ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
+    ])
+    yield* repeated("1 hour", [
+      ["grants that end", Effect.tap(endings.tell, logEnding)],
+    ])
   }),
 )

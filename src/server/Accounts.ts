@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { DuplicateAccount, NotFound } from "../api/Problems.ts"
+import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { makeIssue } from "./AccessTokens.ts"
@@ -13,15 +14,17 @@ export const layerAccounts = HttpApiBuilder.group(
   "accounts",
   Effect.fnUntraced(function* (handlers) {
     const accounts = yield* Accounts
+    const links = yield* ReconnectLinks
     const requests = yield* RunRequests
     const issue = yield* makeIssue
     const orNoAccount = orNotFound("account")
 
     return handlers.handleAll({
-      list: ({ query }) => Effect.mapError(accounts.list(limited(query)), cursorProblem),
+      list: ({ query }) =>
+        Effect.flatMap(Effect.mapError(accounts.list(limited(query)), cursorProblem), links.withLinks),
       create: Effect.fn("accounts.create")(
         function* ({ payload }) {
-          const account = yield* requests.addAccount(payload)
+          const account = yield* links.withLink(yield* requests.addAccount(payload))
           return HttpApiSchema.withHeaders({ body: account, headers: { location: `/v1/accounts/${account.id}` } })
         },
         Effect.catchTags({
@@ -30,8 +33,8 @@ export const layerAccounts = HttpApiBuilder.group(
           ImportRefused: (error) => Effect.fail(importProblem(error)),
         }),
       ),
-      get: ({ params }) => orNoAccount(accounts.get(params.id)),
-      update: ({ params, payload }) => orNoAccount(accounts.patch(params.id, payload)),
+      get: ({ params }) => Effect.flatMap(orNoAccount(accounts.get(params.id)), links.withLink),
+      update: ({ params, payload }) => Effect.flatMap(orNoAccount(accounts.patch(params.id, payload)), links.withLink),
       remove: Effect.fn("accounts.remove")(function* ({ params }) {
         if (!(yield* accounts.remove(params.id))) {
           return yield* new NotFound({ detail: "there is no account with this id" })

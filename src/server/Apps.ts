@@ -1,4 +1,4 @@
-/** Shows apps and sets their secrets. */
+/** Shows apps and changes them. */
 import { Effect } from "effect"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { Api } from "../api/Api.ts"
@@ -29,7 +29,7 @@ export const layerApps = HttpApiBuilder.group(
         Effect.catchTags({
           DuplicateApp: ({ appId }) =>
             Effect.fail(
-              new DuplicateApp({ detail: "this app exists: change its secret by PATCH /v1/apps/{appId}", appId }),
+              new DuplicateApp({ detail: "this app exists: change it by PATCH /v1/apps/{appId}", appId }),
             ),
           InvalidApp: (error) => Effect.fail(invalid(error)),
         }),

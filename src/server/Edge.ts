@@ -42,7 +42,14 @@ const respond = (router: FindMyWay.Router<true>, cause: Cause.Cause<unknown>) =>
     return yield* HttpServerRespondable.toResponse(new InternalError({ detail: "the fault is ours, and is logged" }))
   })
 
-const pathOf = (request: HttpServerRequest.HttpServerRequest): string => request.url.split("?", 1)[0]!
+/** Paths of pages where people sign in end in a link, and whoever has that may use it: it goes into no log and no span. */
+export const isForSignIn = (request: HttpServerRequest.HttpServerRequest): boolean =>
+  /^\/(?:re)?connect\//i.test(request.url)
+
+const pathOf = (request: HttpServerRequest.HttpServerRequest): string => {
+  const path = request.url.split("?", 1)[0]!
+  return isForSignIn(request) ? `${path.slice(0, path.indexOf("/", 1))}/…` : path
+}
 
 const common = Headers.fromInput({
   "x-content-type-options": "nosniff",

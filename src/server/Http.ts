@@ -1,6 +1,6 @@
 /** The whole HTTP application as one web handler: `fetch` semantics, no port, no runtime of its own. */
 import { Context, Effect, Layer, type Scope } from "effect"
-import { HttpEffect, HttpRouter, HttpServer, type HttpServerRequest, UrlParams } from "effect/http"
+import { HttpEffect, HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, UrlParams } from "effect/http"
 import { HttpApi, HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { layerAccounts } from "./Accounts.ts"
@@ -8,7 +8,9 @@ import { layerApps } from "./Apps.ts"
 import { layerAudit } from "./Audit.ts"
 import { layerAuthorization } from "./Authorization.ts"
 import { layerBoundary } from "./Boundary.ts"
-import { edge, type KnownRoute } from "./Edge.ts"
+import { connectRoutes, layerConnectPages } from "./connect/Routes.ts"
+import { layerConnectSessions } from "./ConnectSessions.ts"
+import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
 import { layerMail } from "./Mail.ts"
@@ -19,12 +21,21 @@ import { layerRuns } from "./Runs.ts"
 import { layerWork } from "./Work.ts"
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
-  Layer.provide([layerImports, layerWork, layerRuns, layerAccounts, layerApps, layerPolicies, layerMail]),
+  Layer.provide([
+    layerImports,
+    layerWork,
+    layerRuns,
+    layerAccounts,
+    layerApps,
+    layerConnectSessions,
+    layerPolicies,
+    layerMail,
+  ]),
   Layer.provide([layerEvents, layerAudit, layerOperations, layerHealth]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 
-const layerRoutes = Layer.mergeAll(layerApi, layerPages).pipe(
+const layerRoutes = Layer.mergeAll(layerApi, layerPages, layerConnectPages).pipe(
   Layer.provide(HttpServer.layerServices),
 )
 
@@ -35,6 +46,7 @@ const pages: ReadonlyArray<KnownRoute> = [
   { method: "GET", path: "/" },
   { method: "GET", path: "/docs" },
   { method: "GET", path: "/openapi.json" },
+  ...connectRoutes,
 ]
 
 const knownRoutes = (): ReadonlyArray<KnownRoute> => {
@@ -56,7 +68,9 @@ const redacted = /^(?!(?:channel|dryRun|kind|limit|onDuplicate|outcome|provider|
  * loggers, tracers and metrics are those that are in place here.
  */
 export const makeHandler = Effect.gen(function* () {
-  const context = Context.add(yield* Effect.context<never>(), UrlParams.CurrentRedactedNames, [redacted])
+  const context = Context.add(yield* Effect.context<never>(), UrlParams.CurrentRedactedNames, [redacted]).pipe(
+    Context.add(HttpMiddleware.TracerDisabledWhen, isForSignIn),
+  )
   const app = yield* HttpRouter.toHttpEffect(layerRoutes).pipe(
     Effect.provideService(HttpRouter.RouterConfig, routerConfig),
   )

@@ -20,6 +20,9 @@ const refreshLag = Metric.gauge("mailfleet_refresh_lag_seconds", {
 const failing = Metric.gauge("mailfleet_grants_failing", {
   description: "Grants whose last redemption failed, by class of the failure",
 })
+const ending = Metric.gauge("mailfleet_grants_ending", {
+  description: "Grants whose refresh token ends soon unless it is used, or somebody signs in again",
+})
 const syncDue = Metric.gauge("mailfleet_sync_due", { description: "Accounts whose sync is due" })
 const syncLag = Metric.gauge("mailfleet_sync_lag_seconds", {
   description: "For how long the oldest due sync has waited",
@@ -62,6 +65,7 @@ const measure = Effect.fnUntraced(function* (stats: FleetStats) {
   yield* Metric.update(messages, stats.messages)
   yield* setRefresh(stats.refresh)
   yield* setAll(failing, "class", stats.refresh.failing)
+  yield* setAll(ending, "within", { "1d": stats.refresh.ending.withinDay, "7d": stats.refresh.ending.withinWeek })
   yield* Metric.update(syncDue, stats.sync.due)
   yield* Metric.update(syncLag, stats.sync.lagSeconds)
 })

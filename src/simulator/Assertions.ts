@@ -1,10 +1,9 @@
 /** Client assertions (Microsoft identity platform, application authentication certificate credentials). */
 import { Option, Schema } from "effect"
 import { constants, createHash, verify, type X509Certificate } from "node:crypto"
+import { readJwt } from "./Jwt.ts"
 import type { App } from "./Population.ts"
 
-const text = new TextDecoder()
-const Part = Schema.Uint8ArrayFromBase64Url
 const Head = Schema.fromJsonString(Schema.Struct({
   alg: Schema.Literals(["PS256", "RS256"]),
   "x5t#S256": Schema.optionalKey(Schema.String),
@@ -19,7 +18,6 @@ const Claims = Schema.fromJsonString(Schema.Struct({
   exp: Schema.Number,
   nbf: Schema.optionalKey(Schema.Number),
 }))
-const decodePart = Schema.decodeUnknownOption(Part)
 const decodeHead = Schema.decodeUnknownOption(Head)
 const decodeClaims = Schema.decodeUnknownOption(Claims)
 
@@ -37,19 +35,16 @@ export class Assertions {
    * @param now epoch milliseconds
    */
   check(app: App, assertion: string, audience: string, now: number): number | undefined {
-    const parts = assertion.split(".")
-    const [rawHead, rawClaims, signature] = parts.map((part) => Option.getOrUndefined(decodePart(part)))
-    if (parts.length !== 3 || !rawHead || !rawClaims || !signature) return 50027
-    const head = Option.getOrUndefined(decodeHead(text.decode(rawHead)))
-    const claims = Option.getOrUndefined(decodeClaims(text.decode(rawClaims)))
-    if (head === undefined || claims === undefined) return 50027
+    const jwt = readJwt(assertion)
+    const head = Option.getOrUndefined(decodeHead(jwt?.head))
+    const claims = Option.getOrUndefined(decodeClaims(jwt?.claims))
+    if (jwt === undefined || head === undefined || claims === undefined) return 50027
     const certificate = app.certificates.find(({ raw }) =>
       head["x5t#S256"] === undefined
         ? head.x5t === thumbprint("sha1", raw)
         : head["x5t#S256"] === thumbprint("sha256", raw)
     )
-    const signed = new TextEncoder().encode(assertion.slice(0, assertion.lastIndexOf(".")))
-    if (certificate === undefined || !isSignedBy(certificate, head.alg, signed, signature)) return 700027
+    if (certificate === undefined || !isSignedBy(certificate, head.alg, jwt.signed, jwt.signature)) return 700027
     if (claims.aud !== audience) return 700023
     if (claims.iss !== app.clientId || claims.sub !== app.clientId) return 700021
     const seconds = now / 1000

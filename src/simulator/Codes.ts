@@ -1,4 +1,5 @@
 /** Authorization codes: who signed in to which app, and what the code is bound to. */
+import { createHash } from "node:crypto"
 import type { App } from "./Population.ts"
 
 /** How long a code can be redeemed, in milliseconds. */
@@ -12,13 +13,18 @@ export interface Code {
   readonly challenge: string | undefined
   /** Scopes as they were asked for. */
   readonly scope: string
-  /** All that the user has consented to for this app, as a bit mask. */
+  /** What the code can be redeemed for, as a bit mask: at Microsoft, all that the user consented to for this app. */
   readonly consent: number
   readonly nonce: string | undefined
+  /** Whether its redemption gives a refresh token. */
+  readonly offline: boolean
   /** Epoch milliseconds. */
   readonly issuedAt: number
   isRedeemed: boolean
 }
+
+/** S256 of RFC 7636 §4.2. */
+export const challengeOf = (verifier: string): string => createHash("sha256").update(verifier).digest("base64url")
 
 export class Codes {
   private readonly codes = new Map<string, Code>()
@@ -29,7 +35,7 @@ export class Codes {
       if (code.issuedAt - issuedAt <= 2 * codeLifetime) break
       this.codes.delete(text)
     }
-    const text = `M.C5_SIM.2.U.${crypto.randomUUID()}`
+    const text = `${code.app.provider === "google" ? "4/0SIM" : "M.C5_SIM.2.U."}${crypto.randomUUID()}`
     this.codes.set(text, { ...code, isRedeemed: false })
     return text
   }

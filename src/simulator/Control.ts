@@ -1,31 +1,23 @@
 /** What a test does to the provider, and what it reads off it. */
-import { Duration, Schema } from "effect"
-import { X509Certificate } from "node:crypto"
-import type { Configuration, NewApp, NewFolder, NewMessages, Script } from "./ControlPayloads.ts"
-import { type Folder, root } from "./Folders.ts"
+import { Duration } from "effect"
+import { appState, registerApp, registerServiceAccount } from "./AppRegistrations.ts"
+import { NotFound, Unfit } from "./ControlErrors.ts"
+import type { Configuration, NewApp, NewServiceAccount, Script } from "./ControlPayloads.ts"
 import type { Counter } from "./Counters.ts"
+import { googleMaskOf, googleNamesOf } from "./GoogleScopes.ts"
 import type { Grant } from "./Grants.ts"
 import { newestRefreshToken } from "./ImportFile.ts"
-import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
+import { MailControl } from "./MailControl.ts"
 import type { Settings } from "./Options.ts"
-import type { App, Provider, Registration } from "./Population.ts"
+import type { App, Provider } from "./Population.ts"
 import type { Reason } from "./Refusals.ts"
 import { maskOf, namesOf } from "./Scopes.ts"
-import type { World } from "./World.ts"
-
-/** A control call named something that does not exist. */
-export class NotFound extends Schema.TaggedError<NotFound>()("SimulatorNotFound", { message: Schema.String }) {}
-
-/** A control call that makes no sense for what it names, such as an AADSTS code for a Google account. */
-export class Unfit extends Schema.TaggedError<Unfit>()("SimulatorUnfit", { message: Schema.String }) {}
 
 /**
  * All methods answer at once; what names an unknown account, app, folder or message throws {@link NotFound}, and a
  * reason of the other provider {@link Unfit}.
  */
-export class Control {
-  constructor(protected readonly world: World) {}
-
+export class Control extends MailControl {
   // What was seen
 
   /**
@@ -106,6 +98,8 @@ export class Control {
       clientId,
       clientSecret: secret ?? null,
       personal: this.world.population.isPersonal(index),
+      /** Id of its tenant at Microsoft. */
+      tenant: provider === "google" ? null : this.world.population.tenantOf(index),
       refreshToken: newestRefreshToken(this.world, index),
     }
   }
@@ -140,24 +134,16 @@ export class Control {
   }
 
   consent(email: string, scopes: ReadonlyArray<string> | null): void {
-    this.grant(email).consent = scopes === null ? undefined : maskOf(scopes)
+    const isGoogle = this.world.population.providerOf(this.indexOf(email)) === "google"
+    if (isGoogle) {
+      this.world.googleGrants.change(this.indexOf(email), scopes === null ? undefined : googleMaskOf(scopes))
+    }
+    this.grant(email).consent = scopes === null ? undefined : isGoogle ? googleMaskOf(scopes) : maskOf(scopes)
   }
 
   /** Graph refuses the access tokens issued so far. */
   withdrawAccessTokens(email: string): void {
     this.grant(email).accessNotBefore = this.world.now() + 1
-  }
-
-  /** The owner of a mailbox lets another user read it, by a token with a `.Shared` permission; or no longer. */
-  share(email: string, reader: string, isShared: boolean): void {
-    const { sharedWith } = this.mailboxOf(email)
-    if (isShared) sharedWith.add(this.indexOf(reader))
-    else sharedWith.delete(this.indexOf(reader))
-  }
-
-  /** Graph answers everything about this mailbox with an error, e.g. 404 `MailboxNotEnabledForRESTAPI`. */
-  refuseMailbox(email: string, refusal: { readonly status: number; readonly code: string } | null): void {
-    this.mailboxOf(email).refusal = refusal ?? undefined
   }
 
   // Apps, faults and options
@@ -166,16 +152,22 @@ export class Control {
     return this.world.population.apps.map(appState)
   }
 
-  /** Registers an app at Microsoft, or changes one; of an app with redirect URIs, no others are served. */
-  registerApp({ certificates, ...rest }: NewApp) {
-    const registration: Registration = {
-      ...rest,
-      ...(certificates === undefined ? {} : { certificates: certificates.map(readCertificate) }),
-    }
+  /** Registers an app, or changes one; of an app with redirect URIs, no others are served. */
+  registerApp(app: NewApp) {
+    return appState(registerApp(this.world, app))
+  }
 
-    const known = this.world.population.app(registration.clientId ?? "")
-    if (known?.provider === "google") throw new Unfit({ message: `${known.clientId} is an app of Google's` })
-    return appState(this.world.population.register(registration))
+  /**
+   * Registers a Google service account with domain-wide delegation, or changes one.
+   *
+   * @param tokenUrl what its key file names as the token endpoint
+   */
+  registerServiceAccount(account: NewServiceAccount, tokenUrl: string) {
+    return registerServiceAccount(this.world, account, tokenUrl)
+  }
+
+  serviceAccounts() {
+    return this.world.serviceAccounts.states()
   }
 
   /** Every token request of an app is refused, e.g. with 7000222 or `deleted_client`; `null` ends it. */
@@ -238,74 +230,6 @@ export class Control {
     return { ...settings }
   }
 
-  // Mail
-
-  /** Everything that a mailbox holds: what a client that is in step must have. */
-  mailbox(email: string) {
-    const mailbox = this.mailboxOf(email)
-    return {
-      email: mailbox.email,
-      folders: mailbox.folders().map((folder) => folderState(mailbox, folder)),
-      messages: [...mailbox.messages()].map((message) => messageState(mailbox, message)),
-    }
-  }
-
-  /** Delivers new mail and returns the messages. */
-  deliver(email: string, { count = 1, ...delivery }: NewMessages = {}) {
-    const mailbox = this.mailboxOf(email)
-    const folder = this.folderOf(mailbox, delivery.folder ?? "inbox").ordinal
-    return Array.from({ length: count }, () => messageState(mailbox, mailbox.deliver(delivery, folder)))
-  }
-
-  editMessage(email: string, id: string, change: MessageChange) {
-    const mailbox = this.mailboxOf(email)
-    const message = this.messageOf(mailbox, id)
-    return messageState(mailbox, mailbox.edit(message.ordinal, change) ?? message)
-  }
-
-  moveMessage(email: string, id: string, folder: string) {
-    const mailbox = this.mailboxOf(email)
-    const message = this.messageOf(mailbox, id)
-    return messageState(mailbox, mailbox.move(message.ordinal, this.folderOf(mailbox, folder).ordinal) ?? message)
-  }
-
-  /** Deletes for good; a user's delete is a move to `deleteditems`. */
-  removeMessage(email: string, id: string): void {
-    const mailbox = this.mailboxOf(email)
-    mailbox.remove(this.messageOf(mailbox, id).ordinal)
-  }
-
-  addFolder(email: string, { displayName, hidden, parent }: NewFolder) {
-    const mailbox = this.mailboxOf(email)
-    const around = parent === undefined ? root : this.folderOf(mailbox, parent).ordinal
-    return folderState(mailbox, mailbox.addFolder(displayName, around, hidden))
-  }
-
-  /** Removes a folder with its folders and messages. */
-  removeFolder(email: string, folder: string): void {
-    const mailbox = this.mailboxOf(email)
-    mailbox.removeFolder(this.folderOf(mailbox, folder).ordinal)
-  }
-
-  /** Forgets all delta and skip tokens of a mailbox. */
-  expireCursors(email: string, form?: "410" | "code"): void {
-    const mailbox = this.mailboxOf(email)
-    mailbox.deltaEpoch++
-    mailbox.lostAs = form
-  }
-
-  /** As if the account's app had sent that many more requests to its mailbox in this 10-minute window. */
-  spendRequests(email: string, requests: number): void {
-    const index = this.indexOf(email)
-    this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
-  }
-
-  private indexOf(email: string): number {
-    const index = this.world.population.indexOf(email)
-    if (index < 0) throw new NotFound({ message: `no account ${email}` })
-    return index
-  }
-
   private appOf(clientId: string): App {
     const app = this.world.population.app(clientId)
     if (app === undefined) throw new NotFound({ message: `no app ${clientId}` })
@@ -321,22 +245,6 @@ export class Control {
     return this.world.grants.get(this.indexOf(email))
   }
 
-  private mailboxOf(email: string): Mailbox {
-    return this.world.mailboxes.get(this.indexOf(email))
-  }
-
-  private folderOf(mailbox: Mailbox, idOrName: string): Folder {
-    const folder = mailbox.folder(idOrName)
-    if (folder === undefined) throw new NotFound({ message: `no folder ${idOrName}` })
-    return folder
-  }
-
-  private messageOf(mailbox: Mailbox, id: string): Message {
-    const message = mailbox.find(id)
-    if (message === undefined || message === "malformed") throw new NotFound({ message: `no message ${id}` })
-    return message
-  }
-
   private grantState(index: number, grant: Grant) {
     return {
       ...this.world.wire.entry(index, grant),
@@ -347,7 +255,11 @@ export class Control {
       /** Whether reuse of a spent token revoked it. */
       reused: grant.reused,
       lock: grant.lock ?? null,
-      consent: grant.consent === undefined ? null : namesOf(grant.consent),
+      consent: grant.consent === undefined
+        ? null
+        : this.world.population.providerOf(index) === "google"
+        ? googleNamesOf(grant.consent)
+        : namesOf(grant.consent),
     }
   }
 }
@@ -358,45 +270,3 @@ const fit = (provider: Provider, reason: Reason): Reason => {
   if ((typeof reason === "number") === (provider === "microsoft")) return reason
   throw new Unfit({ message: `${reason} is no error of ${provider === "google" ? "Google's" : "Microsoft's"}` })
 }
-
-const readCertificate = (pem: string): X509Certificate => {
-  try {
-    return new X509Certificate(pem)
-  } catch {
-    throw new Unfit({ message: "a certificate is one in PEM form" })
-  }
-}
-
-const appState = (
-  { certificates, clientId, consentedTenants, fault, provider, redirectUris, secret, tenant }: App,
-) => ({
-  provider,
-  clientId,
-  clientSecret: secret ?? null,
-  fault: fault ?? null,
-  redirectUris: redirectUris ?? null,
-  tenant: tenant ?? null,
-  consentedTenants: consentedTenants ?? null,
-  /** Colon-separated SHA-256 thumbprints. */
-  certificates: certificates.map(({ fingerprint256 }) => fingerprint256),
-})
-
-const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({
-  id: mailbox.folderIdOf(ordinal),
-  parentId: parent < 0 ? null : mailbox.folderIdOf(parent),
-  displayName: name,
-  wellKnown: wellKnown ?? null,
-  hidden,
-})
-
-const messageState = (mailbox: Mailbox, message: Message) => ({
-  /** Immutable id. */
-  id: mailbox.idOf(message),
-  folderId: mailbox.folderIdOf(message.folder),
-  subject: mailbox.letter(message).subject,
-  isRead: message.isRead,
-  flagStatus: message.flagStatus,
-  /** Epoch milliseconds. */
-  receivedAt: message.receivedAt,
-  version: message.version,
-})

@@ -1,7 +1,8 @@
 /** The control calls over HTTP, under `/_simulator/`: JSON in, JSON out. */
 import { Option, Schema } from "effect"
-import { NotFound, Unfit } from "./Control.ts"
+import { NotFound, Unfit } from "./ControlErrors.ts"
 import * as Payload from "./ControlPayloads.ts"
+import { googleBase } from "./GoogleToken.ts"
 import type { ImportOptions } from "./ImportFile.ts"
 import type { Simulator } from "./Simulator.ts"
 
@@ -9,6 +10,7 @@ import type { Simulator } from "./Simulator.ts"
 interface Place {
   readonly at: (name: string) => string
   readonly query: URLSearchParams
+  readonly origin: string
 }
 
 interface Route {
@@ -66,6 +68,13 @@ const routes: ReadonlyArray<Route> = [
   ),
   get("apps", (sim) => sim.apps()),
   send("POST", "apps", Payload.NewApp, (sim, registration) => sim.registerApp(registration)),
+  get("service-accounts", (sim) => sim.serviceAccounts()),
+  send(
+    "POST",
+    "service-accounts",
+    Payload.NewServiceAccount,
+    (sim, account, { origin }) => sim.registerServiceAccount(account, `${origin}${googleBase}/token`),
+  ),
   send(
     "POST",
     "apps/:clientId/fault",
@@ -155,7 +164,8 @@ export const control = async (simulator: Simulator, request: Request): Promise<R
   for (const route of routes) {
     const names = match(route, request.method, path)
     if (names === undefined) continue
-    return answer(() => route.run(simulator, { at: (name) => names.get(name) ?? "", query: url.searchParams }, body))
+    const place = { at: (name: string) => names.get(name) ?? "", query: url.searchParams, origin: url.origin }
+    return answer(() => route.run(simulator, place, body))
   }
   return Response.json({ error: "no such control call" }, { status: 404 })
 }

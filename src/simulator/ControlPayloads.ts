@@ -79,8 +79,10 @@ const Reason = Schema.Union([Schema.Number, Schema.Literals(googleErrors)])
 export const Code = Schema.Struct({ code: optional(Reason) })
 /** `null` to end it. */
 export const CodeOrNull = Schema.Struct({ code: Schema.NullOr(Reason) })
-/** An app at Microsoft; what is left out keeps its value. */
+/** An app; what is left out keeps its value. */
 export const NewApp = Schema.Struct({
+  /** Of a new one; Microsoft if left out. */
+  provider: optional(Schema.Literals(["microsoft", "google"])),
   clientId: optional(Schema.String),
   secret: optional(Schema.String),
   /** In PEM form. */
@@ -89,8 +91,24 @@ export const NewApp = Schema.Struct({
   tenant: optional(Schema.String),
   /** Empty for an app that no administrator has consented to yet. */
   consentedTenants: optional(Schema.Array(Schema.String)),
+  /** At Microsoft: redirect URIs of type `spa`, so that refresh tokens end 24 hours after the sign-in. */
+  spa: optional(Schema.Boolean),
+  /** At Google: in testing, so that refresh tokens end after 7 days. */
+  testing: optional(Schema.Boolean),
+  /** Addresses that an app in testing lets in; all if left out. */
+  testUsers: optional(Schema.Array(Schema.String)),
 })
 export type NewApp = typeof NewApp.Type
+
+/** A Google service account that may act for all users of the Workspace. */
+export const NewServiceAccount = Schema.Struct({
+  email: Schema.String,
+  /** In PEM form; if left out, a pair is made and its key file answered. */
+  publicKey: optional(Schema.String),
+  /** Scopes that an administrator delegated to it, in full form. */
+  scopes: Schema.Array(Schema.String),
+})
+export type NewServiceAccount = typeof NewServiceAccount.Type
 
 /** A new client secret; made up if left out. */
 export const Secret = Schema.Struct({ secret: optional(Schema.String) })

@@ -98,6 +98,7 @@ export class Counters {
   /** Redemptions that issued tokens, of both token endpoints. */
   redemptions = 0
   private readonly endpoints = new Map<string, Tallying>()
+  private readonly clients = new Map<string, Map<string, number>>()
 
   /** @param since start of the counts, epoch milliseconds */
   constructor(private since: number) {}
@@ -109,6 +110,13 @@ export class Counters {
     tally.add(status)
   }
 
+  /** Counts a token request of an app or a service account that there is. */
+  asked(client: string, grantType: string): void {
+    let byType = this.clients.get(client)
+    if (byType === undefined) this.clients.set(client, byType = new Map())
+    byType.set(grantType, (byType.get(grantType) ?? 0) + 1)
+  }
+
   snapshot() {
     const endpoints: Record<string, Tally> = {}
     for (const [name, tally] of this.endpoints) endpoints[name] = tally.tally()
@@ -118,6 +126,8 @@ export class Counters {
       googleToken: this.googleToken.count(),
       graph: this.graph.count(),
       redemptions: this.redemptions,
+      /** Token requests by client id, or e-mail address of a service account, and grant type. */
+      tokenRequests: Object.fromEntries([...this.clients].map(([id, byType]) => [id, Object.fromEntries(byType)])),
       endpoints,
     }
   }
@@ -129,6 +139,7 @@ export class Counters {
     this.googleToken.reset()
     this.graph.reset()
     this.endpoints.clear()
+    this.clients.clear()
     this.redemptions = 0
   }
 }

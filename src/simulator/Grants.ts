@@ -15,6 +15,12 @@ export type Delivery = "none" | "pending" | "delivered" | "lost"
 export class Grant {
   /** Grows with each new sign-in; tokens of an earlier sign-in are dead. */
   family = 0
+  /** First family whose tokens live; at Microsoft the newest. */
+  oldest = 0
+  /** When the user signed in, epoch milliseconds; those of the import file at the simulator's start. */
+  signedInAt: number | undefined = undefined
+  /** Last redemption, epoch milliseconds. */
+  usedAt: number | undefined = undefined
   /** Number of the newest refresh token within the family; 0 is the one in the import file. */
   generation = 0
   /** Highest generation that a client ever presented: equal to `generation` once the newest is known to be stored. */
@@ -46,8 +52,13 @@ export class Grant {
   identicalSince = 0
 }
 
+/** What stands for an account number in the app-only token of a tenant. */
+export const appOnly = (tenant: number): number => -1 - tenant
+/** The inverse of {@link appOnly}. */
+export const tenantOfApp = (index: number): number => -1 - index
+
 export interface AccessToken {
-  /** Account number, or -1 for an app-only token. */
+  /** Account number, or below 0 for an app-only token: {@link appOnly}. */
   readonly index: number
   readonly app: number
   readonly resource: Resource | "gmail"
@@ -69,7 +80,12 @@ export class Grants {
   private readonly grants = new Map<number, Grant>()
   private nonce = 0
 
-  constructor(private readonly settings: Settings, private readonly population: Population) {}
+  /** @param now reads the clock, epoch milliseconds */
+  constructor(
+    private readonly settings: Settings,
+    private readonly population: Population,
+    private readonly now: () => number,
+  ) {}
 
   get(index: number): Grant {
     let grant = this.grants.get(index)
@@ -103,7 +119,9 @@ export class Grants {
     const grant = this.get(index)
     grant.app = app
     grant.consent = consent
-    grant.family++
+    grant.oldest = ++grant.family
+    grant.usedAt = undefined
+    grant.signedInAt = this.now()
     grant.generation = 0
     grant.presented = -1
     grant.revoked = undefined

@@ -5,7 +5,7 @@ import { readBatch, runBatch } from "./GraphBatch.ts"
 import { type GraphCall, type GraphRequest, readPath, readPrefer } from "./GraphCall.ts"
 import { accessDenied, graphError, invalidToken } from "./GraphErrors.ts"
 import { routeMail } from "./GraphMail.ts"
-import type { AccessToken } from "./Grants.ts"
+import { type AccessToken, tenantOfApp } from "./Grants.ts"
 import { userList } from "./GraphUsers.ts"
 import { mailboxConcurrency, type MailboxUse } from "./Limits.ts"
 import { unhurried } from "./Pieces.ts"
@@ -136,9 +136,16 @@ export class Graph {
       return graphError(400, "BadRequest", "/me request is only valid with delegated authentication flow.", now)
     }
     const query = new URLSearchParams(question < 0 ? "" : asked.url.slice(question + 1))
-    if (!isMe && second === "") return token.index < 0 ? userList(this.world, base, query) : accessDenied(now)
+    if (!isMe && second === "") {
+      return token.index < 0 ? userList(this.world, tenantOfApp(token.index), base, query) : accessDenied(now)
+    }
     const index = isMe ? token.index : this.world.population.indexOf(second)
-    if (index < 0) return graphError(404, "ErrorInvalidUser", `The requested user '${second}' is invalid.`, now)
+    const { population } = this.world
+    const isElsewhere = token.index < 0 &&
+      population.tenantOf(index) !== population.workTenants[tenantOfApp(token.index)]
+    if (index < 0 || isElsewhere) {
+      return graphError(404, "ErrorInvalidUser", `The requested user '${second}' is invalid.`, now)
+    }
     const segments = all.slice(isMe ? 1 : 2)
     const mailbox = this.world.mailboxes.get(index)
     const isForeign = token.index >= 0 && index !== token.index

@@ -9,14 +9,15 @@ import type { World } from "./World.ts"
 const pageSize = 100
 const pageMaximum = 999
 
-/** Work accounts only: personal ones are in no directory. */
-export const userList = ({ population }: World, base: string, query: URLSearchParams): Answer => {
+/** Work accounts of one tenant: personal ones are in no directory. */
+export const userList = ({ population }: World, tenant: number, base: string, query: URLSearchParams): Answer => {
   const top = Math.min(pageMaximum, Math.max(1, Number(query.get("$top")) || pageSize))
   const select = readSelect(query.get("$select"))
+  const id = population.workTenants[tenant]
   const value: Array<Record<string, unknown>> = []
   let index = Number(query.get("$skiptoken")) || 0
   for (; index < population.size && value.length < top; index++) {
-    if (population.providerOf(index) !== "microsoft" || population.isPersonal(index)) continue
+    if (population.providerOf(index) !== "microsoft" || population.tenantOf(index) !== id) continue
     const user: Record<string, unknown> = userResource(index, population.email(index))
     value.push(
       select === undefined

@@ -1,19 +1,16 @@
 /** Microsoft's token endpoint (Microsoft identity platform, OAuth 2.0 authorization code flow: refresh the access token). */
-import { createHash } from "node:crypto"
 import { aadsts, type AadstsDetails } from "./Aadsts.ts"
 import type { Answer } from "./Answer.ts"
 import { loopLength, loopWindow } from "./Limits.ts"
-import { codeLifetime } from "./Codes.ts"
-import type { App } from "./Population.ts"
+import { challengeOf, type Code, codeLifetime } from "./Codes.ts"
+import { checkClient, deviceGrant, presentsCredentials } from "./MicrosoftClients.ts"
+import { appOnly, type Grant } from "./Grants.ts"
+import { type App, personalTenant } from "./Population.ts"
 import { userId } from "./Ids.ts"
 import { type Reason, refusal } from "./Refusals.ts"
 import { ask, type Asked, maskOf, namesOf, ofResource, type Refused } from "./Scopes.ts"
-import { type Authority, basicSecret, type Call, type Held } from "./TokenEndpoint.ts"
+import { type Authority, type Call, type Held } from "./TokenEndpoint.ts"
 import type { World } from "./World.ts"
-
-/** A tenant is one of three words, a GUID or a domain name. */
-export const tenants =
-  /^(common|organizations|consumers|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9-]+(\.[a-z0-9-]+)+)$/i
 
 export class MicrosoftToken implements Authority {
   private readonly asked = new Map<string, Asked | Refused>()
@@ -32,44 +29,12 @@ export class MicrosoftToken implements Authority {
   }
 
   decide(call: Call): Answer {
-    const refused = this.checkClient(call)
+    const refused = checkClient(this.world, call)
     if (refused !== undefined) return refused
     if (call.form.get("grant_type") === "client_credentials") return this.clientCredentials(call)
     if (call.form.get("grant_type") === "authorization_code") return this.redeemCode(call)
+    if (call.form.get("grant_type") === deviceGrant) return this.redeemDevice(call)
     return call.held === undefined ? aadsts(9002313, call.shown) : this.redeem(call, call.held)
-  }
-
-  /** Tenant, required fields, app registration and client credentials, in the order in which Entra looks at them. */
-  private checkClient(call: Call): Answer | undefined {
-    const { app, form, headers, now, shown } = call
-    const isKnown = call.tenant === "common" || tenants.test(call.tenant)
-    if (!isKnown) return aadsts(900023, shown, { detail: call.tenant })
-    const grantType = form.get("grant_type")
-    const missing = (requiredFields.get(grantType ?? "") ?? requestFields).find((name) => !form.get(name))
-    if (missing !== undefined) return aadsts(900144, shown, { detail: `Parameter: '${missing}'.` })
-    if (grantType === undefined || !requiredFields.has(grantType)) return aadsts(70003, shown)
-    if (app?.provider !== "microsoft") {
-      return aadsts(700016, shown, { detail: `Identifier: '${form.get("client_id")}'.` })
-    }
-    if (app.fault !== undefined) return refusal(app.fault, shown)
-    if (app.tenant !== undefined && app.tenant !== call.tenant) return aadsts(50194, shown)
-    const presented = presentsCredentials(form, headers)
-    if (presented && headers.has("origin")) return aadsts(9002326, shown)
-    if (app.secret === undefined && app.certificates.length === 0) {
-      if (!presented) return grantType === "client_credentials" ? aadsts(7000218, shown) : undefined
-      this.world.violations.add({ kind: "secret-from-public-client", at: now })
-      return aadsts(700025, shown)
-    }
-    if (!presented) return aadsts(7000218, shown)
-    const assertion = form.get("client_assertion")
-    if (assertion !== undefined) {
-      if (form.get("client_assertion_type") !== assertionType) return aadsts(50027, shown)
-      const wrong = this.world.assertions.check(app, assertion, call.url.replace(/\?.*$/, ""), now)
-      return wrong === undefined ? undefined : aadsts(wrong, shown)
-    }
-    return app.secret !== undefined && (form.get("client_secret") ?? basicSecret(headers)) === app.secret
-      ? undefined
-      : aadsts(7000215, shown)
   }
 
   private clientCredentials(call: Call): Answer {
@@ -77,14 +42,20 @@ export class MicrosoftToken implements Authority {
     const scope = form.get("scope") ?? ""
     if (app === undefined || !scope.endsWith("/.default")) return aadsts(70011, shown, { detail: scope })
     const all = maskOf(this.world.settings.consented)
+    const { population } = this.world
+    // No administrator speaks for all tenants or for personal accounts. Which code says so is a guess.
+    if (severalTenants.has(call.tenant)) return aadsts(50194, shown, { detail: `Tenant: '${call.tenant}'.` })
+    const tenant = population.tenantNumber(call.tenant)
     // In a tenant that no administrator let it into, an app is unknown.
-    if (app.consentedTenants?.includes(call.tenant) === false) return aadsts(700016, shown)
+    const names = [call.tenant, population.workTenants[tenant] ?? ""]
+    if (app.consentedTenants?.some((one) => names.includes(one)) === false) return aadsts(700016, shown)
+    if (tenant < 0) return aadsts(90002, shown, { detail: `Tenant: '${call.tenant}'.` })
     const asked = this.ask(scope, all)
     if ("code" in asked) return aadsts(asked.code, shown, { detail: asked.detail })
     const expiresIn = 3599
     return this.success(expiresIn, {
       access_token: this.world.grants.accessToken({
-        index: -1,
+        index: appOnly(tenant),
         app: app.index,
         resource: asked.resource,
         issuedAt: now,
@@ -123,6 +94,8 @@ export class MicrosoftToken implements Authority {
       return aadsts(70000, shown, { suberror: "bad_token" })
     }
     if (grant.lock !== undefined) return refusal(grant.lock, shown, lockDetails(grant.lock))
+    const over = this.endOf(app, grant, now)
+    if (over !== undefined) return aadsts(over, shown)
 
     if ("code" in asked) {
       const { code, detail } = asked
@@ -132,13 +105,19 @@ export class MicrosoftToken implements Authority {
     if ((asked.mask & ~consented) !== 0) return this.notConsented(index, shown)
 
     if (asked.offline) grant.generation++
+    grant.usedAt = now
     return this.issue(call, app, held, asked, consented)
+  }
+
+  /** The code of a refresh token that has come to its end: of one for a page 24 hours after the sign-in, or unused. */
+  private endOf(app: App, { signedInAt = this.world.startedAt, usedAt = signedInAt }: Grant, now: number) {
+    if (app.isSpa && now - signedInAt >= spaLife) return 700084
+    return now - usedAt >= idleLife ? 700082 : undefined
   }
 
   private redeemCode(call: Call): Answer {
     const { app, form, now, shown } = call
-    const { codes, grants } = this.world
-    const code = codes.get(form.get("code") ?? "")
+    const code = this.world.codes.get(form.get("code") ?? "")
     if (code === undefined || app === undefined) return aadsts(9002313, shown)
     if (code.app !== app) return aadsts(70000, shown, { suberror: "client_mismatch" })
     if (code.isRedeemed) return aadsts(54005, shown)
@@ -147,17 +126,41 @@ export class MicrosoftToken implements Authority {
     if (code.challenge !== undefined && code.challenge !== challengeOf(form.get("code_verifier") ?? "")) {
       return aadsts(501481, shown)
     }
-    const asked = this.ask(form.get("scope") || code.scope, code.consent)
+    return this.grantTo(call, app, code, () => code.isRedeemed = true)
+  }
+
+  private redeemDevice(call: Call): Answer {
+    const { app, form, now, shown } = call
+    const polled = app === undefined ? undefined : this.world.devices.poll(form.get("device_code") ?? "", app, now)
+    if (polled === undefined || app === undefined) return aadsts(70018, shown)
+    if (polled === "pending") return aadsts(70016, shown)
+    // Microsoft documents neither this error's number nor, in these words, slow_down.
+    if (polled === "too-soon") return aadsts(70016, shown, { error: "slow_down", text: "You are polling too quickly." })
+    if (polled === "declined") return aadsts(65004, shown, { error: "authorization_declined" })
+    if (polled === "expired") return aadsts(70019, shown)
+    const offline = polled.scope.split(" ").includes("offline_access")
+    return this.grantTo(call, app, { ...polled, offline, nonce: undefined }, polled.redeem)
+  }
+
+  /** Tokens for somebody who signed in just now. */
+  private grantTo(
+    call: Call,
+    app: App,
+    signedIn: Pick<Code, "consent" | "index" | "nonce" | "offline" | "scope">,
+    spend: () => void,
+  ): Answer {
+    const { form, shown } = call
+    const { grants } = this.world
+    const { consent, index, nonce, offline, scope } = signedIn
+    const asked = this.ask(form.get("scope") || scope, consent)
     if ("code" in asked) return aadsts(asked.code, shown, { detail: asked.detail })
-    if ((asked.mask & ~code.consent) !== 0) return this.notConsented(code.index, shown)
-    const { lock } = grants.get(code.index)
+    if ((asked.mask & ~consent) !== 0) return this.notConsented(index, shown)
+    const { lock } = grants.get(index)
     if (lock !== undefined) return refusal(lock, shown, lockDetails(lock))
-    code.isRedeemed = true
-    const wanted = new Set(code.scope.split(" "))
-    const offline = wanted.has("offline_access")
-    const grant = offline ? grants.signIn(code.index, app, code.consent) : grants.get(code.index)
-    const granted = { ...asked, offline, openid: wanted.has("openid") }
-    return this.issue(call, app, { index: code.index, grant }, granted, code.consent, code.nonce)
+    spend()
+    const grant = offline ? grants.signIn(index, app, consent) : grants.get(index)
+    const granted = { ...asked, offline, openid: scope.split(" ").includes("openid") }
+    return this.issue(call, app, { index, grant }, granted, consent, nonce)
   }
 
   private issue(
@@ -267,22 +270,12 @@ export class MicrosoftToken implements Authority {
   }
 }
 
-const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+const day = 86_400_000
+/** Both of Microsoft identity platform, refresh tokens. Old tokens are not revoked: the newest use of any counts. */
+const spaLife = day
+const idleLife = 90 * day
 
-const requestFields = ["grant_type", "client_id"]
-/** The grant types that there are, and what each must come with. */
-const requiredFields: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
-  ["refresh_token", [...requestFields, "refresh_token"]],
-  ["authorization_code", [...requestFields, "code", "redirect_uri"]],
-  ["client_credentials", requestFields],
-])
-
-/** S256 of RFC 7636 §4.2. */
-const challengeOf = (verifier: string): string => createHash("sha256").update(verifier).digest("base64url")
-
-const presentsCredentials = (form: Call["form"], headers: Headers): boolean =>
-  form.has("client_secret") || form.has("client_assertion") ||
-  headers.get("authorization")?.startsWith("Basic ") === true
+const severalTenants = new Set(["common", "organizations", "consumers", personalTenant])
 
 /** 70000 as a lock is the abuse lock of personal accounts. */
 const lockDetails = (lock: Reason): AadstsDetails =>

@@ -118,6 +118,8 @@ export interface SimulatorOptions {
   readonly confidentialApps: number
   /** Share of accounts, 0 to 1, that are personal rather than work accounts. Default 0.5. */
   readonly personal: number
+  /** Number of Microsoft tenants that work accounts live in, by turns. Default 1. */
+  readonly tenants: number
   /** Scopes that every user consented to, in full form. Default: mail scopes of Graph and Outlook. */
   readonly consented: ReadonlyArray<string>
   /** Time of the newest initial message, epoch milliseconds. Default: start of the UTC day of the simulator's start. */
@@ -135,6 +137,7 @@ export interface Settings {
   readonly googleApps: number
   readonly confidentialApps: number
   readonly personal: number
+  readonly tenants: number
   readonly epoch: number
   latency: number
   mode: "microsoft" | "strict"
@@ -208,6 +211,7 @@ export const settings = (options: Partial<SimulatorOptions>, now: number): Setti
   googleApps: Math.max(1, options.googleApps ?? 1),
   confidentialApps: options.confidentialApps ?? 0,
   personal: options.personal ?? 0.5,
+  tenants: Math.max(1, options.tenants ?? 1),
   consented: options.consented ?? defaultConsent,
   epoch: options.epoch ?? Math.floor(now / day) * day,
 })

@@ -23,10 +23,18 @@ export interface App {
   tenant: string | undefined
   /** Tenants whose administrator consented to its application permissions; every tenant while this is `undefined`. */
   consentedTenants: ReadonlyArray<string> | undefined
+  /** At Google: not published yet, so that a refresh token lives 7 days. */
+  isTesting: boolean
+  /** The only addresses that an app in testing lets in; all while this is `undefined`. */
+  testUsers: ReadonlyArray<string> | undefined
+  /** At Microsoft: its redirect URIs are of type `spa`, so that refresh tokens end 24 hours after the sign-in. */
+  isSpa: boolean
 }
 
 /** What can be said of an app when it is registered; what is left out keeps its value. */
 export interface Registration {
+  /** Of a new app; Microsoft if left out. */
+  readonly provider?: Provider
   /** Made up if left out. */
   readonly clientId?: string
   readonly secret?: string
@@ -34,6 +42,9 @@ export interface Registration {
   readonly redirectUris?: ReadonlyArray<string>
   readonly tenant?: string
   readonly consentedTenants?: ReadonlyArray<string>
+  readonly isTesting?: boolean
+  readonly testUsers?: ReadonlyArray<string>
+  readonly isSpa?: boolean
 }
 
 /** Tenant that all personal Microsoft accounts live in. */
@@ -46,9 +57,15 @@ export class Population {
   private readonly firstGoogle: number
   private readonly appsById: Map<string, App>
   private readonly pattern: RegExp
+  /** Tenants that work accounts live in, by turns. */
+  readonly workTenants: ReadonlyArray<string>
 
   constructor(private readonly settings: Settings) {
     const { accounts, apps, confidentialApps, domain, googleAccounts, googleApps, seed } = settings
+    this.workTenants = Array.from(
+      { length: settings.tenants },
+      (_, n) => n === 0 ? this.workTenant : guid(seed, 0x7e4, n),
+    )
     this.firstGoogle = accounts - googleAccounts
     const microsoft = Array.from({ length: apps }, (_, index): App => ({
       ...unset,
@@ -105,25 +122,38 @@ export class Population {
     return this.appsById.get(clientId)
   }
 
-  /** Registers an app at Microsoft, or changes one. */
-  register({ clientId = guid(this.settings.seed, 0xa9c, this.all.length), ...registration }: Registration): App {
+  /** Registers an app, or changes one; an app at Google always has a secret. */
+  register({ provider = "microsoft", clientId = this.newClientId(provider), ...registration }: Registration): App {
     let app = this.appsById.get(clientId)
     if (app === undefined) {
-      app = { provider: "microsoft", index: this.all.length, clientId, ...unset }
+      app = { provider, index: this.all.length, clientId, ...unset }
+      if (provider === "google") app.secret = this.newSecret(app)
       this.all.push(app)
       this.appsById.set(clientId, app)
     }
     return Object.assign(app, registration)
   }
 
-  /** The tenant that an account lives in. */
-  tenantOf(index: number): string {
-    return this.isPersonal(index) ? personalTenant : this.workTenant
+  private newClientId(provider: Provider): string {
+    const { seed } = this.settings
+    return provider === "google" ? googleClientId(seed, this.all.length) : guid(seed, 0xa9c, this.all.length)
   }
 
-  /** The tenant of all work accounts. */
+  /** The tenant that an account lives in. */
+  tenantOf(index: number): string {
+    return this.isPersonal(index)
+      ? personalTenant
+      : this.workTenants[index % this.workTenants.length] ?? this.workTenant
+  }
+
+  /** The first tenant of work accounts, and the only one unless the options say otherwise. */
   get workTenant(): string {
     return guid(this.settings.seed, 0x7e4)
+  }
+
+  /** The number of a tenant of work accounts, or -1; the domain of the addresses is a name of the first. */
+  tenantNumber(tenant: string): number {
+    return tenant.toLowerCase() === this.settings.domain ? 0 : this.workTenants.indexOf(tenant.toLowerCase())
   }
 
   isPersonal(index: number): boolean {
@@ -148,6 +178,9 @@ const unset = {
   redirectUris: undefined,
   tenant: undefined,
   consentedTenants: undefined,
+  isTesting: false,
+  testUsers: undefined,
+  isSpa: false,
 }
 
 const microsoftSecret = (seed: number, text: string): string => `s8Q~${seal(seed, text)}~+._-%`

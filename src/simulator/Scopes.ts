@@ -6,9 +6,6 @@
 
 export type Resource = "graph" | "outlook"
 
-/** Scopes that Google's users consented to; all restricted ones (Gmail API, choose scopes). */
-export const googleScopes = ["https://mail.google.com/", "https://www.googleapis.com/auth/gmail.modify"]
-
 const urls = { graph: "https://graph.microsoft.com/", outlook: "https://outlook.office.com/" } as const
 
 const catalogue: ReadonlyArray<readonly [Resource, string]> = [

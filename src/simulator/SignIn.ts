@@ -4,29 +4,22 @@
  */
 import { aadstsBody, type AadstsDetails } from "./Aadsts.ts"
 import { readForm } from "./Form.ts"
-import { tenants } from "./MicrosoftToken.ts"
+import { tenants } from "./MicrosoftClients.ts"
 import { consentPage, errorPage, signInPage } from "./Pages.ts"
-import { type App, personalTenant } from "./Population.ts"
+import { personalTenant } from "./Population.ts"
+import { isRedirectUri } from "./RedirectUris.ts"
 import { ask, namesOf } from "./Scopes.ts"
+import { type Fields, formFields, redirect, type Visit, withoutAnswers } from "./Visit.ts"
 import type { World } from "./World.ts"
 
-type Fields = ReadonlyMap<string, string>
-
-/** A request whose answer may go to its redirect URI. */
-interface Visit {
+interface TenantVisit extends Visit {
   readonly tenant: string
-  readonly app: App
-  readonly fields: Fields
-  readonly redirectUri: string
 }
 
 const authorizePath = /^\/([^/]+)\/oauth2\/v2\.0\/authorize$/
 const adminPath = /^\/([^/]+)\/v2\.0\/adminconsent$/
 const keysPath = /^\/[^/]+\/discovery\/v2\.0\/keys$/
 const configurationPath = /^\/([^/]+)\/v2\.0\/\.well-known\/openid-configuration$/
-
-/** Fields that the pages add to the request. */
-const answers = new Set(["login", "decision"])
 
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -42,10 +35,7 @@ export class SignIn {
     const administered = adminPath.exec(pathname)?.[1]
     const tenant = authorizePath.exec(pathname)?.[1] ?? administered
     if (tenant !== undefined && (isPost || request.method === "GET")) {
-      // Whatever a link says, only a form that a person sent signs in or consents.
-      const asked = [...searchParams].filter(([name]) => !answers.has(name))
-      const fields = new Map([...asked, ...isPost ? await readForm(request) : []])
-      const visit = this.visit(tenant, fields)
+      const visit = this.visit(tenant, formFields(searchParams, isPost ? await readForm(request) : undefined))
       if (visit instanceof Response) return visit
       return administered === undefined ? this.authorize(visit) : this.administer(visit)
     }
@@ -57,33 +47,32 @@ export class SignIn {
   }
 
   /** Who asks, or the page that says why nothing may be sent to the redirect URI. */
-  private visit(tenant: string, fields: Fields): Visit | Response {
+  private visit(tenant: string, fields: Fields): TenantVisit | Response {
     const app = this.world.population.app(fields.get("client_id") ?? "")
     const redirectUri = fields.get("redirect_uri") ?? ""
     if (!tenants.test(tenant)) return this.page(900023, { detail: tenant })
     if (app?.provider !== "microsoft") return this.page(700016)
     if (app.tenant !== undefined && app.tenant !== tenant) return this.page(50194)
-    const isRegistered = app.redirectUris?.includes(redirectUri) ?? URL.canParse(redirectUri)
-    if (!isRegistered) return this.page(50011, { detail: `'${redirectUri}'` })
+    if (!isRedirectUri(app, redirectUri)) return this.page(50011, { detail: `'${redirectUri}'` })
     return { tenant, app, fields, redirectUri }
   }
 
   /** An administrator consents to the application permissions of an app, for the whole tenant. */
-  private administer(visit: Visit): Response {
+  private administer(visit: TenantVisit): Response {
     const { app, fields } = visit
     const tenant = guidPattern.test(visit.tenant) ? visit.tenant : this.world.population.workTenant
     const decision = fields.get("decision")
     if (decision === "cancel") return this.fail(visit, 65004)
-    const rest = new Map([...fields].filter(([name]) => !answers.has(name)))
+    const rest = withoutAnswers(fields)
     if (decision !== "accept") {
       const scope = fields.get("scope") ?? "https://graph.microsoft.com/.default"
-      return consentPage(`Administrator of ${tenant}`, rest, app.clientId, scope.split(" "))
+      return consentPage("microsoft", `Administrator of ${tenant}`, rest, app.clientId, scope.split(" "))
     }
     app.consentedTenants = [...new Set([...app.consentedTenants ?? [], tenant])]
     return redirect(visit, { admin_consent: "True", tenant })
   }
 
-  private authorize(visit: Visit): Response {
+  private authorize(visit: TenantVisit): Response {
     const { fields } = visit
     const prompt = fields.get("prompt") ?? "select_account"
     if (fields.get("response_type") !== "code") return this.fail(visit, 70005)
@@ -99,24 +88,24 @@ export class SignIn {
     return this.proceed(visit, prompt)
   }
 
-  private proceed(visit: Visit, prompt: string): Response {
+  private proceed(visit: TenantVisit, prompt: string): Response {
     const { app, fields } = visit
     const { grants, population } = this.world
     const decision = fields.get("decision")
     const login = fields.get("login")
     if (decision === "cancel") return this.fail(visit, 65004)
-    if (login === undefined) return signInPage(fields, fields.get("login_hint") ?? "")
+    if (login === undefined) return signInPage("microsoft", fields, fields.get("login_hint") ?? "")
     const index = population.indexOf(login.trim())
-    const problem = this.problemOf(index, visit.tenant)
-    const rest = new Map([...fields].filter(([name]) => !answers.has(name)))
-    if (problem !== undefined) return signInPage(rest, login, this.describe(problem))
+    const problem = this.problem(index, visit.tenant)
+    const rest = withoutAnswers(fields)
+    if (problem !== undefined) return signInPage("microsoft", rest, login, problem)
 
     const before = grants.consented(index, app)
     const mask = readScopes(fields.get("scope") ?? "", before)
     if (typeof mask !== "number") return this.fail(visit, mask.code, { detail: mask.detail })
     const isAsked = (mask & ~before) !== 0 || prompt === "consent"
     if (isAsked && decision !== "accept") {
-      return consentPage(login, rest.set("login", login), app.clientId, namesOf(mask))
+      return consentPage("microsoft", login, rest.set("login", login), app.clientId, namesOf(mask))
     }
     const code = this.world.codes.issue({
       app,
@@ -126,9 +115,16 @@ export class SignIn {
       scope: fields.get("scope") ?? "",
       consent: before | mask,
       nonce: fields.get("nonce"),
+      offline: (fields.get("scope") ?? "").split(" ").includes("offline_access"),
       issuedAt: this.world.now(),
     })
     return redirect(visit, { code })
+  }
+
+  /** The same in words. */
+  problem(index: number, tenant: string): string | undefined {
+    const problem = this.problemOf(index, tenant)
+    return problem === undefined ? undefined : this.describe(problem)
   }
 
   /** Why this user cannot sign in here, as an AADSTS code. */
@@ -151,25 +147,17 @@ export class SignIn {
   }
 
   private page(code: number, details?: AadstsDetails): Response {
-    return errorPage(this.describe(code, details))
+    return errorPage("microsoft", this.describe(code, details))
   }
 
-  private fail(visit: Visit, code: number, details?: AadstsDetails): Response {
+  private fail(visit: TenantVisit, code: number, details?: AadstsDetails): Response {
     const { error } = aadstsBody(code, this.world.now())
     return redirect(visit, { error, error_description: this.describe(code, details) })
   }
 }
 
-const redirect = ({ fields, redirectUri }: Visit, answer: Readonly<Record<string, string>>): Response => {
-  const url = new URL(redirectUri)
-  for (const [name, value] of Object.entries(answer)) url.searchParams.set(name, value)
-  const state = fields.get("state")
-  if (state !== undefined) url.searchParams.set("state", state)
-  return new Response(null, { status: 302, headers: { location: url.href, "cache-control": "no-store" } })
-}
-
 /** Unlike a token request, an authorization request may name scopes of several resources. */
-const readScopes = (scope: string, consented: number) => {
+export const readScopes = (scope: string, consented: number) => {
   let mask = 0
   for (const part of scope.split(" ").filter((part) => part !== "")) {
     const asked = ask(part, consented)
@@ -187,6 +175,7 @@ const configuration = (origin: string, tenant: string) => ({
   authorization_endpoint: `${origin}/${tenant}/oauth2/v2.0/authorize`,
   token_endpoint: `${origin}/${tenant}/oauth2/v2.0/token`,
   jwks_uri: `${origin}/${tenant}/discovery/v2.0/keys`,
+  device_authorization_endpoint: `${origin}/${tenant}/oauth2/v2.0/devicecode`,
   userinfo_endpoint: `${origin}/oidc/userinfo`,
   response_types_supported: ["code"],
   response_modes_supported: ["query"],

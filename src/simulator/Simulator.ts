@@ -15,12 +15,16 @@
  *
  * Paths: `/{tenant}/oauth2/v2.0/authorize`, `POST /{tenant}/oauth2/v2.0/token`, `/{tenant}/discovery/v2.0/keys`,
  * `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/v2.0/adminconsent`, `/oidc/userinfo`,
- * `POST /google/token`, `/v1.0/…` for Graph, `/_simulator/…` for control.
+ * `POST /{tenant}/oauth2/v2.0/devicecode`, `/devicelogin`, `POST /google/device/code`, `/google/device`,
+ * `POST /google/token`, `/google/o/oauth2/v2/auth`, `/google/v1/userinfo`, `/google/oauth2/v3/certs`,
+ * `/google/.well-known/openid-configuration` (Google's authority is `/google`), `/v1.0/…` for Graph, `/_simulator/…` for control.
  */
 import { Clock, Effect, type Scope } from "effect"
 import { Control } from "./Control.ts"
 import { control } from "./ControlHttp.ts"
-import { GoogleToken } from "./GoogleToken.ts"
+import { DeviceSignIn } from "./DeviceSignIn.ts"
+import { GoogleSignIn } from "./GoogleSignIn.ts"
+import { googleBase, GoogleToken } from "./GoogleToken.ts"
 import { Graph } from "./Graph.ts"
 import { importLines, type ImportOptions, importStream } from "./ImportFile.ts"
 import { MicrosoftToken } from "./MicrosoftToken.ts"
@@ -30,7 +34,7 @@ import { TokenEndpoint } from "./TokenEndpoint.ts"
 import type { ConnectionInfo } from "./Wire.ts"
 import { World } from "./World.ts"
 
-export { NotFound, Unfit } from "./Control.ts"
+export { NotFound, Unfit } from "./ControlErrors.ts"
 export type { ImportOptions } from "./ImportFile.ts"
 export type { FaultKind, SimulatorOptions } from "./Options.ts"
 export type { Violation, ViolationKind } from "./Violations.ts"
@@ -41,6 +45,8 @@ export class Simulator extends Control {
   private readonly google: TokenEndpoint
   private readonly graph: Graph
   private readonly signInPage: SignIn
+  private readonly googleSignIn: GoogleSignIn
+  private readonly devices: DeviceSignIn
 
   constructor(world: World) {
     super(world)
@@ -48,6 +54,8 @@ export class Simulator extends Control {
     this.google = new TokenEndpoint(world, "google-token", world.counters.googleToken, new GoogleToken(world))
     this.graph = new Graph(world)
     this.signInPage = new SignIn(world)
+    this.googleSignIn = new GoogleSignIn(world)
+    this.devices = new DeviceSignIn(world, this.signInPage, this.googleSignIn)
   }
 
   /**
@@ -63,7 +71,14 @@ export class Simulator extends Control {
     if (target.startsWith("/v1.0/")) return this.graph.handle(request, origin, target.slice(5))
     const tenant = tokenPath.exec(target)?.[1]
     if (tenant !== undefined && request.method === "POST") return this.microsoft.handle(request, tenant, info)
-    if (target === "/google/token" && request.method === "POST") return this.google.handle(request, "", info)
+    if (target === `${googleBase}/token` && request.method === "POST") return this.google.handle(request, "", info)
+    const path = target.replace(/\?.*$/, "")
+    if (path === "/devicelogin") return this.devices.page(request, "microsoft")
+    if (path === `${googleBase}/device`) return this.devices.page(request, "google")
+    if (path === `${googleBase}/device/code`) return this.devices.authorizeGoogle(request)
+    const asking = devicePath.exec(path)?.[1]
+    if (asking !== undefined && request.method === "POST") return this.devices.authorizeMicrosoft(request, asking)
+    if (target.startsWith(`${googleBase}/`)) return this.googleSignIn.handle(request, new URL(url).pathname.slice(7))
     if (target.startsWith("/_simulator/")) return control(this, request)
     if (target === "/oidc/userinfo") return Promise.resolve(this.graph.userinfo(request))
     return this.signInPage.handle(request)
@@ -85,6 +100,7 @@ export class Simulator extends Control {
   }
 }
 
+const devicePath = /^\/([^/?]+)\/oauth2\/v2\.0\/devicecode$/
 const tokenPath = /^\/([^/?]+)\/oauth2\/v2\.0\/token(?:$|\?)/
 
 /** Makes a simulator. Its timers end with the scope; the time of expiries and windows is the `Clock`'s. */

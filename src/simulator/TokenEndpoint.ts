@@ -68,6 +68,7 @@ export class TokenEndpoint {
     const admitted = this.capacity.enter(now())
     const form = await readForm(request)
     const call = this.read(request, tenant, form, new Exchange(this.world.wire, info))
+    this.count(call)
     const answer = this.dated(this.answer(call, admitted))
     const { exchange } = call
     const leave = (isCut: boolean) => {
@@ -98,6 +99,11 @@ export class TokenEndpoint {
     if (answer.manner === "slow" || answer.manner === "drip") return unhurried(answer, delay, settings.hangLimit, fate)
     leave(answer.manner !== undefined)
     return toResponse(answer)
+  }
+
+  private count({ app, form }: Call): void {
+    const client = app?.clientId ?? this.world.serviceAccounts.issuerOf(form.get("assertion") ?? "")
+    if (client !== undefined) this.world.counters.asked(client, grantTypes.get(form.get("grant_type") ?? "") ?? "other")
   }
 
   private read(request: Request, tenant: string, form: ReadonlyMap<string, string>, exchange: Exchange): Call {
@@ -147,6 +153,15 @@ export class TokenEndpoint {
     return { ...answer, headers: { ...answer.headers, date: new Date(this.world.now() + clockSkew).toUTCString() } }
   }
 }
+
+/** Grant types by the names that counters give them. */
+const grantTypes = new Map([
+  ["refresh_token", "refresh_token"],
+  ["authorization_code", "authorization_code"],
+  ["client_credentials", "client_credentials"],
+  ["urn:ietf:params:oauth:grant-type:device_code", "device_code"],
+  ["urn:ietf:params:oauth:grant-type:jwt-bearer", "jwt-bearer"],
+])
 
 const basic = /^[A-Za-z0-9+/]+={0,2}$/
 

@@ -3,12 +3,15 @@ import { Assertions } from "./Assertions.ts"
 import { Codes } from "./Codes.ts"
 import { Counters } from "./Counters.ts"
 import { DelayLine } from "./DelayLine.ts"
+import { DeviceCodes } from "./DeviceCodes.ts"
 import { Faults } from "./Faults.ts"
+import { GoogleGrants } from "./GoogleGrants.ts"
 import { Grants } from "./Grants.ts"
 import { MailboxUses, Pause } from "./Limits.ts"
 import { Mailboxes } from "./Mailboxes.ts"
 import type { Settings } from "./Options.ts"
 import { Population } from "./Population.ts"
+import { ServiceAccounts } from "./ServiceAccounts.ts"
 import { SigningKey } from "./SigningKey.ts"
 import { Violations } from "./Violations.ts"
 import { Wire } from "./Wire.ts"
@@ -16,6 +19,8 @@ import { Wire } from "./Wire.ts"
 export class World {
   readonly population: Population
   readonly grants: Grants
+  readonly googleGrants: GoogleGrants
+  readonly serviceAccounts: ServiceAccounts
   readonly mailboxes: Mailboxes
   readonly uses: MailboxUses
   readonly faults: Faults
@@ -24,8 +29,11 @@ export class World {
   readonly violations = new Violations()
   readonly assertions = new Assertions()
   readonly codes = new Codes()
+  readonly devices = new DeviceCodes()
   readonly signingKey = new SigningKey()
   readonly delay = new DelayLine()
+  /** Epoch milliseconds. */
+  readonly startedAt: number
   /** Waits that the token endpoints asked for, by app number. */
   private readonly pauses = new Map<number, Pause>()
 
@@ -33,7 +41,10 @@ export class World {
   constructor(readonly settings: Settings, readonly now: () => number) {
     this.population = new Population(settings)
     this.counters = new Counters(now())
-    this.grants = new Grants(settings, this.population)
+    this.startedAt = now()
+    this.grants = new Grants(settings, this.population, now)
+    this.googleGrants = new GoogleGrants(settings.seed, this.population, this.grants, this.startedAt)
+    this.serviceAccounts = new ServiceAccounts(this.population)
     this.mailboxes = new Mailboxes(settings, this.population, now)
     this.uses = new MailboxUses()
     this.faults = new Faults(settings)

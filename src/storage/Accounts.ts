@@ -1,7 +1,7 @@
 /** Accounts: reading them, changing them by hand, and claiming those whose mail is due. */
 import { Context, DateTime, Effect, Layer, Option } from "effect"
 import type { Statement } from "effect/sql"
-import type { Account, AccountStatus, Channel, Provider, RefreshPolicy, Resource } from "../domain/Account.ts"
+import type { Access, Account, AccountStatus, Channel, Provider, RefreshPolicy, Resource } from "../domain/Account.ts"
 import { resourceOf } from "../domain/Account.ts"
 import type { AppName, AppReach } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
@@ -12,6 +12,7 @@ import { appendChanges } from "./ChangeLog.ts"
 import { inChunks } from "./Chunks.ts"
 import { afterCursor, type InvalidCursor, pageOf } from "./Cursor.ts"
 import { column, Database, escapeLike, orDie, relaxed } from "./Database.ts"
+import { endsAt, endsBefore } from "./Endings.ts"
 import { followPolicies, lockTagPolicies } from "./Policies.ts"
 
 export interface AccountFilter {
@@ -22,6 +23,13 @@ export interface AccountFilter {
   readonly provider?: Provider | undefined
   /** Never refreshed, or not since then. */
   readonly refreshedBefore?: DateTime.Utc | undefined
+}
+
+export interface AccountListOptions extends AccountFilter {
+  /** Whose refresh token ends before then, unless it is used or somebody signs in again. */
+  readonly endsBefore?: DateTime.Utc | undefined
+  readonly limit: number
+  readonly cursor?: string | undefined
 }
 
 /** The accounts that a run is to work on. Disabled accounts are left out of `filter` and `all`. */
@@ -61,9 +69,13 @@ interface AccountRow {
   readonly tenant: string
   readonly status: AccountStatus
   readonly status_reason: string | null
+  readonly status_since: Date
+  readonly by_name: boolean
   readonly tags: ReadonlyArray<string>
   readonly created_at: Date
   readonly updated_at: Date
+  readonly kind: "refresh_token" | "client_credentials" | "service_account"
+  readonly ends_at: Date | null
   readonly version: number
   readonly refreshed_at: Date | null
   readonly expires_at: Date | null
@@ -106,6 +118,15 @@ const tokenFailure = (row: AccountRow) =>
     },
   }
 
+const accessOf = ({ by_name, kind }: AccountRow): Access =>
+  kind === "client_credentials"
+    ? "app-only"
+    : kind === "service_account"
+    ? "service-account"
+    : by_name
+    ? "shared"
+    : "own"
+
 const toAccount = (row: AccountRow): Account => ({
   id: row.id,
   email: row.email,
@@ -114,7 +135,9 @@ const toAccount = (row: AccountRow): Account => ({
   grantId: row.grant_id,
   clientId: row.client_id,
   tenant: row.tenant,
+  access: accessOf(row),
   status: row.status,
+  statusSince: time(row.status_since),
   ...(row.status_reason === null ? {} : { statusReason: row.status_reason }),
   tags: row.tags,
   ...(row.refresh_policy === null ? {} : { refreshPolicy: row.refresh_policy }),
@@ -126,6 +149,7 @@ const toAccount = (row: AccountRow): Account => ({
     expiresAt: timeOrNull(row.expires_at),
     policy: row.policy,
     nextRefreshAt: timeOrNull(row.attempt_at),
+    ...(row.ends_at === null || row.status === "needs_reauth" ? {} : { endsAt: time(row.ends_at) }),
     ...tokenFailure(row),
   },
   sync: {
@@ -183,7 +207,7 @@ export const claimedIfMore = (limit: number): number => Math.ceil(limit / 4)
 export class Accounts extends Context.Service<Accounts, {
   readonly get: (id: AccountId) => Effect.Effect<Option.Option<Account>>
   readonly list: (
-    options: AccountFilter & { readonly limit: number; readonly cursor?: string | undefined },
+    options: AccountListOptions,
   ) => Effect.Effect<{ readonly items: ReadonlyArray<Account>; readonly nextCursor: string | null }, InvalidCursor>
   /** Enabling makes an account due at once; disabling takes it out of all schedules. */
   readonly patch: (id: AccountId, patch: AccountPatch) => Effect.Effect<Option.Option<Account>>
@@ -215,11 +239,13 @@ export class Accounts extends Context.Service<Accounts, {
       const settings = yield* Settings
       const { sql, tables: t } = database
 
-      const columns = sql.literal(`a.id, a.email, a.provider, a.channel, a.grant_id, a.status, a.status_reason, a.tags,
-        a.created_at, a.updated_at, a.synced_at, a.sync_due_at, a.sync_failure_code, a.sync_failure_message,
-        a.sync_failed_at, a.messages, a.refresh_policy, g.version, g.refreshed_at, g.policy, g.attempt_at, g.failures,
-        g.failing_since, g.failure_class, g.failure_code, g.failure_message, g.failure_trace_id,
-        g.failure_correlation_id, g.failed_at, p.client_id, p.tenant`)
+      const columns = sql.literal(
+        `a.id, a.email, a.provider, a.channel, a.grant_id, a.by_name, a.status, a.status_reason,
+        a.status_since, a.tags, a.created_at, a.updated_at, a.synced_at, a.sync_due_at, a.sync_failure_code,
+        a.sync_failure_message, a.sync_failed_at, a.messages, a.refresh_policy, g.kind, g.version, g.refreshed_at, g.policy,
+        g.attempt_at, g.failures, g.failing_since, g.failure_class, g.failure_code, g.failure_message, g.failure_trace_id,
+        g.failure_correlation_id, g.failed_at, ${endsAt} as ends_at, p.client_id, p.tenant`,
+      )
       const from = sql`${t.accounts} a join ${t.grants} g on g.id = a.grant_id join ${t.apps} p on p.id = g.app_id`
       const expires =
         sql`(select max(x.expires_at) from ${t.access_tokens} x where x.grant_id = a.grant_id) as expires_at`
@@ -272,10 +298,13 @@ export class Accounts extends Context.Service<Accounts, {
         return Option.map(Option.fromUndefinedOr(rows[0]), toAccount)
       }, orDie)
 
-      // Served by the primary key; a filter by status by accounts_status, by tag by accounts_tags.
+      // Served by the primary key; a filter by status by accounts_status, by tag by accounts_tags, by end by those of Endings.
       const list = Effect.fn("Accounts.list")(
-        function* (options: AccountFilter & { readonly limit: number; readonly cursor?: string | undefined }) {
+        function* (options: AccountListOptions) {
           const conditions = accountConditions(database, options)
+          if (options.endsBefore !== undefined) {
+            conditions.push(endsBefore(database, options.endsBefore, yield* DateTime.now))
+          }
           const after = yield* afterCursor(options.cursor, isId)
           if (after !== undefined) conditions.push(sql`a.id > ${after}`)
           const rows = yield* orDie(
@@ -309,13 +338,13 @@ export class Accounts extends Context.Service<Accounts, {
             where id = ${id}`
           if (change.status === "disabled" && row.status !== "disabled") {
             yield* sql`update ${t.accounts} set status = 'disabled', status_reason = 'disabled by the operator',
-              sync_due_at = null where id = ${id}`
+              status_since = now(), sync_due_at = null where id = ${id}`
             yield* restUnused(row.grant_id)
             yield* appendChanges(database, [statusChange(id, row.status, "disabled")])
           }
           if (isEnabled) {
             const status = row.refreshed_at === null ? "pending" : "active"
-            yield* sql`update ${t.accounts} set status = ${status}, status_reason = null,
+            yield* sql`update ${t.accounts} set status = ${status}, status_reason = null, status_since = now(),
               sync_due_at = case when ${status}::text = 'active' then now() end where id = ${id}`
             yield* sql`update ${t.grants} set due_at = now(), attempt_at = now() where id = ${row.grant_id}`
             yield* appendChanges(database, [statusChange(id, row.status, status)])

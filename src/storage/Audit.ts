@@ -11,9 +11,9 @@ interface AuditRow {
   readonly at: Date
   readonly actor: string
   readonly action: AuditEntry["action"]
-  readonly account_id: string
-  readonly grant_id: string
-  readonly resource: AuditEntry["resource"]
+  readonly account_id: string | null
+  readonly grant_id: string | null
+  readonly resource: NonNullable<AuditEntry["resource"]> | null
   readonly outcome: string
 }
 
@@ -22,9 +22,9 @@ const toEntry = (row: AuditRow): AuditEntry => ({
   at: DateTime.fromDateUnsafe(row.at),
   actor: row.actor,
   action: row.action,
-  accountId: row.account_id,
-  grantId: row.grant_id,
-  resource: row.resource,
+  ...(row.account_id === null ? {} : { accountId: row.account_id }),
+  ...(row.grant_id === null ? {} : { grantId: row.grant_id }),
+  ...(row.resource === null ? {} : { resource: row.resource }),
   outcome: row.outcome,
 })
 
@@ -45,7 +45,7 @@ export class Audit extends Context.Service<Audit, {
         record: Effect.fn("Audit.record")(
           function* ({ accountId, action, actor, grantId, outcome, resource }) {
             yield* sql`insert into ${t.audit} (actor, action, account_id, grant_id, resource, outcome)
-            values (${actor}, ${action}, ${accountId}, ${grantId}, ${resource}, ${outcome})`
+            values (${actor}, ${action}, ${accountId ?? null}, ${grantId ?? null}, ${resource ?? null}, ${outcome})`
           },
           orDie,
           Effect.updateContext(Context.omit(sql.transactionService)),

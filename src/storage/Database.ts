@@ -27,6 +27,7 @@ const tables = [
   "tag_policies",
   "events",
   "audit",
+  "connect_sessions",
   "meta",
 ] as const
 

@@ -40,6 +40,7 @@ export class Events extends Context.Service<Events, {
     readonly limit: number
     readonly cursor?: string | undefined
     readonly kind?: EventKind | undefined
+    readonly subject?: string | undefined
   }) => Effect.Effect<{ readonly items: ReadonlyArray<Event>; readonly nextCursor: string | null }, InvalidCursor>
 }>()("mailfleet/storage/Events") {
   static readonly layer: Layer.Layer<Events, never, Database> = Layer.effect(
@@ -61,14 +62,15 @@ export class Events extends Context.Service<Events, {
           sql.withTransaction,
           orDie,
         ),
-        // Served by the primary key: there are few of other kinds between.
-        list: Effect.fn("Events.list")(function* ({ cursor, kind, limit }) {
+        // Served by the primary key, by kind by events_kind, by subject by events_subject.
+        list: Effect.fn("Events.list")(function* ({ cursor, kind, limit, subject }) {
           const before = yield* beforeCursor(cursor)
           const rows = yield* orDie(sql<EventRow>`select id, at, kind, subject, code, message from ${t.events}
             where ${
             sql.and([
               ...(before === undefined ? [] : [sql`id < ${before}`]),
               ...(kind === undefined ? [] : [sql`kind = ${kind}`]),
+              ...(subject === undefined ? [] : [sql`subject = ${subject}`]),
             ])
           } order by id desc limit ${limit + 1}`)
           return pageBefore(rows, limit, toEvent)

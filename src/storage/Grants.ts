@@ -1,7 +1,7 @@
 /** Grants in the database: leases, and what redemptions came to. */
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
 import type { Statement } from "effect/sql"
-import type { Provider, Resource } from "../domain/Account.ts"
+import type { Resource } from "../domain/Account.ts"
 import type { AppName } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
@@ -13,8 +13,10 @@ import {
   type Settlement,
   type StoredFailure,
 } from "../oauth/GrantStore.ts"
-import { Vault } from "../oauth/Vault.ts"
+import { Vault, type VaultError } from "../oauth/Vault.ts"
+import { tellStatuses } from "./AccountEvents.ts"
 import { resourceOfAccount } from "./AccountResource.ts"
+import { credentialColumns, type CredentialRow, readCredentials } from "./AppCredentials.ts"
 import { column, Database, orDie, relaxed } from "./Database.ts"
 
 /** Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has settled by then. */
@@ -23,14 +25,12 @@ const leaseSeconds = 20
 /** Owners of sealed values, as the Vault knows them. */
 export const grantOwner = (id: string): string => `grant:${id}`
 export const accessOwner = (id: string, resource: string): string => `access:${id}:${resource}`
-export const appOwner = (id: string): string => `app:${id}`
 
 type Redeemed = Extract<Settlement, { readonly _tag: "Redeemed" }>
 type Failed = Extract<Settlement, { readonly _tag: "Failed" }>
 
-interface LeasedRow {
+interface LeasedRow extends CredentialRow {
   readonly id: string
-  readonly app_id: string
   readonly version: number
   readonly secret: Uint8Array
   readonly lease_fence: bigint
@@ -40,10 +40,6 @@ interface LeasedRow {
   readonly failing_seconds: number | null
   readonly failure_class: FailureClass | null
   readonly taken_over: boolean
-  readonly provider: Provider
-  readonly client_id: string
-  readonly tenant: string
-  readonly app_secret: Uint8Array | null
   readonly app_updated_at: Date
 }
 
@@ -76,29 +72,23 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         failingSeconds: row.failing_seconds ?? 0,
         failureClass: row.failure_class ?? undefined,
       }
-      const read = (owner: string, sealed: Uint8Array, what: string, code: string) =>
-        Effect.mapError(vault.open(owner, sealed), ({ message }) => ({
-          _tag: "Unreadable" as const,
-          grant,
-          code,
-          message: `${what} cannot be read: ${message}`,
-        }))
-      const secret = row.app_secret === null ? {} : {
-        secret: yield* read(appOwner(row.app_id), row.app_secret, "the secret of the app", "app_secret_unreadable"),
-      }
+      const unreadable = (code: string) => (what: string, { message }: VaultError) => ({
+        _tag: "Unreadable" as const,
+        grant,
+        code,
+        message: `${what} cannot be read: ${message}`,
+      })
+      const app = yield* readCredentials(vault, row, unreadable("app_secret_unreadable"))
       return {
         _tag: "Leased",
         takenOver: row.taken_over,
         grant: {
           ...grant,
-          app: {
-            provider: row.provider,
-            clientId: row.client_id,
-            tenant: row.tenant,
-            updatedAt: row.app_updated_at.getTime(),
-            ...secret,
-          },
-          refreshToken: yield* read(grantOwner(row.id), row.secret, "the refresh token", "secret_unreadable"),
+          app: { ...app, updatedAt: row.app_updated_at.getTime() },
+          refreshToken: yield* Effect.mapError(
+            vault.open(grantOwner(row.id), row.secret),
+            (error) => unreadable("secret_unreadable")("the refresh token", error),
+          ),
         },
       }
     }, Effect.catch(Effect.succeed))
@@ -133,7 +123,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             extract(epoch from g.due_at - now())::float8 as due_seconds,
             extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
         )
-        select l.*, p.provider, p.client_id, p.tenant, p.secret as app_secret, p.updated_at as app_updated_at
+        select l.*, ${sql.literal(credentialColumns)}, p.updated_at as app_updated_at
         from leased l join ${t.apps} p on p.id = l.app_id`
       const answers = new Map<string, LeaseAnswer>()
       for (const row of rows) answers.set(row.id, yield* open(row))
@@ -234,9 +224,11 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           returning grant_id, expires_at
         ), touched as (${lockAccounts(sql`a.status <> 'active' or a.status_reason is not null`)}), changed as (
           update ${t.accounts} a set status = 'active', status_reason = null, updated_at = now(),
+            status_since = case a.status when 'active' then a.status_since else now() end,
             sync_due_at = coalesce(a.sync_due_at, now())
-          from touched where a.id = touched.id returning a.id, touched.before, a.status as after
-        ), logged as (${logStatuses})
+          from touched where a.id = touched.id
+          returning a.id, a.email, touched.before, a.status as after, null as code, null as reason
+        ), logged as (${logStatuses}), told as (${tellStatuses(database)})
         select grant_id as id, expires_at from access`
       return new Map(rows.map((row) => [row.id, DateTime.fromDateUnsafe(row.expires_at)]))
     })
@@ -289,16 +281,17 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
                 g.failure_trace_id, g.failure_correlation_id
               where not (failed.concerns and failed.recorded))
           from failed where g.id = failed.id
-          returning g.id, failed.status, failed.message, failed.concerns and failed.recorded as told
+          returning g.id, failed.status, failed.code, failed.message, failed.concerns and failed.recorded as told
         ), retired as (${retireTokens}), touched as (
           -- An account that is not active says why; one that is stays as it is while the fault passes.
           ${lockAccounts(sql`stored.told and (stored.status is not null or a.status = 'pending')`)}
         ), changed as (
           update ${t.accounts} a set status = coalesce(stored.status, a.status), status_reason = stored.message,
-            updated_at = now(), sync_due_at = case when stored.status is null then a.sync_due_at end
+            updated_at = now(), sync_due_at = case when stored.status is null then a.sync_due_at end,
+            status_since = case when stored.status <> a.status then now() else a.status_since end
           from touched join stored on stored.id = touched.grant_id where a.id = touched.id
-          returning a.id, touched.before, a.status as after
-        ), logged as (${logStatuses})
+          returning a.id, a.email, touched.before, a.status as after, stored.code, stored.message as reason
+        ), logged as (${logStatuses}), told as (${tellStatuses(database)})
         select id from stored
         union all
         -- Stored before: nobody has leased the grant since.

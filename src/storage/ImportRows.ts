@@ -9,6 +9,7 @@ import type { Vault } from "../oauth/Vault.ts"
 import { statusChange } from "./Accounts.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, type Database } from "./Database.ts"
+import { registeredLife } from "./Endings.ts"
 import { grantOwner } from "./Grants.ts"
 import { areTagsWarm, followPolicies } from "./Policies.ts"
 
@@ -227,8 +228,10 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
   const appId = yield* appIds(context, rows)
   const news = rows.map((row) => ({ row, accountId: newId(), grantId: newId() }))
   const dues = yield* firstDue(context, rows.length, verify)
-  yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash, due_at, attempt_at)
-    select id, app_id, secret, hash, now() + make_interval(secs => due), now() + make_interval(secs => due)
+  yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash, due_at, attempt_at, lives_until)
+    select new.id, app_id, new.secret, hash, now() + make_interval(secs => due), now() + make_interval(secs => due),
+      -- When the user signed in is not known: at the latest now.
+      now() + ${sql.literal(registeredLife)}
     from unnest(${column("uuid", news.map(({ grantId }) => grantId))}, ${
     column("uuid", news.map(({ row }) => appId(row)))
   },
@@ -236,7 +239,7 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
     column("bytea", news.map(({ row, grantId }) => vault.seal(grantOwner(grantId), Redacted.value(row.refreshToken))))
   },
       ${column("bytea", news.map(({ row }) => vault.hash(row.refreshToken)))}, ${column("float8", dues)})
-      as new (id, app_id, secret, hash, due)`
+      as new (id, app_id, secret, hash, due) join ${t.apps} p on p.id = new.app_id`
   const inserted = yield* sql<{ id: string }>`
     insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, tags)
     select id, provider, email, email_key, channel, grant_id,
@@ -284,6 +287,9 @@ const replaceTokens = Effect.fnUntraced(function* (
   yield* sql`update ${t.grants} g set app_id = new.app_id, secret = new.secret, token_hash = new.hash,
       version = g.version + 1, failures = 0, failing_since = null, failure_class = null, failure_code = null,
       failure_message = null, failure_trace_id = null, failure_correlation_id = null, failed_at = null,
+      signed_in_at = null, lives_until = (select now() + ${
+    sql.literal(registeredLife)
+  } from ${t.apps} p where p.id = new.app_id),
       (due_at, attempt_at) = (select next.at, next.at from (select case when exists (
         select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled'
       ) then now() + make_interval(secs => ${due}) end as at) next)
@@ -300,6 +306,7 @@ const replaceTokens = Effect.fnUntraced(function* (
   yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
   yield* sql`update ${t.accounts} a set email = new.email, channel = new.channel, sync_due_at = null,
       status = case a.status when 'disabled' then a.status else 'pending' end,
+      status_since = case when a.status in ('disabled', 'pending') then a.status_since else now() end,
       status_reason = case a.status when 'disabled' then a.status_reason end, updated_at = now(),
       tags = (select coalesce(array_agg(distinct tag), '{}') from (
         select unnest(a.tags) as tag union select jsonb_array_elements_text(new.tags::jsonb)) all_tags)

@@ -4,6 +4,7 @@ import type { AccountStatus, Provider } from "../domain/Account.ts"
 import { FailureClass } from "../domain/FailureClass.ts"
 import type { RunState } from "../domain/Run.ts"
 import { Database, orDie } from "./Database.ts"
+import { type EndingGrants, endingGrants } from "./Endings.ts"
 import { shared } from "./Measurement.ts"
 import { type Lag, type RefreshLag, refreshLag } from "./RefreshLag.ts"
 
@@ -17,12 +18,14 @@ interface Counts {
   readonly messages: number
   /** Grants whose last redemption failed. */
   readonly failing: Readonly<Record<FailureClass, number>>
+  /** Grants whose refresh token ends soon unless it is used, or somebody signs in again. */
+  readonly ending: EndingGrants
   readonly sync: Lag
   readonly runs: Readonly<Record<RunState, number>>
 }
 
-export interface FleetStats extends Omit<Counts, "failing"> {
-  readonly refresh: RefreshLag & Pick<Counts, "failing">
+export interface FleetStats extends Omit<Counts, "failing" | "ending"> {
+  readonly refresh: RefreshLag & Pick<Counts, "failing" | "ending">
 }
 
 export class Stats extends Context.Service<Stats, {
@@ -81,6 +84,7 @@ export class Stats extends Context.Service<Stats, {
           failing: Object.fromEntries(
             FailureClass.literals.map((name) => [name, failures.get(name) ?? 0]),
           ) as Record<FailureClass, number>,
+          ending: yield* endingGrants(database),
           sync: { due: waiting.due, lagSeconds: Math.round(waiting.lag * 1_000) / 1_000 },
           runs: {
             queued: inState("queued"),
@@ -98,8 +102,8 @@ export class Stats extends Context.Service<Stats, {
 
       return Stats.of({
         fleet: orDie(Effect.gen(function* () {
-          const { failing, ...rest } = yield* counts
-          return { ...rest, refresh: { ...(yield* lag), failing } }
+          const { ending, failing, ...rest } = yield* counts
+          return { ...rest, refresh: { ...(yield* lag), failing, ending } }
         })),
         refreshLag: orDie(lag),
         answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false))),

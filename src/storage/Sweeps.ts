@@ -13,6 +13,9 @@ const tokenHashDays = { microsoft: 100, google: 400 }
 /** How long events and audit entries are kept: a year and a month, so that a yearly review finds the whole year. */
 const recordDays = 400
 
+/** How long sessions of sign-ins are kept after their end. */
+const sessionDays = 30
+
 /** Some tenths of a second. */
 const rowsAtOnce = 10_000
 /** Of a million access tokens each is looked at every three hours. */
@@ -26,6 +29,8 @@ export class Sweeps extends Context.Service<Sweeps, {
   readonly accessTokens: Effect.Effect<void>
   /** Removes events and audit entries past their time. */
   readonly records: Effect.Effect<void>
+  /** Removes sessions of sign-ins that ended long ago. */
+  readonly connectSessions: Effect.Effect<void>
 }>()("mailfleet/storage/Sweeps") {
   static readonly layer: Layer.Layer<Sweeps, never, Database> = Layer.effect(
     Sweeps,
@@ -50,6 +55,10 @@ export class Sweeps extends Context.Service<Sweeps, {
           join ${t.grants} g on g.id = k.grant_id join ${t.apps} p on p.id = g.app_id
           where k.retired_at < now() - make_interval(days => ${tokenHashDays.microsoft})
             and (p.provider = 'microsoft' or k.retired_at < now() - make_interval(days => ${tokenHashDays.google}))
+          limit ${rowsAtOnce})`).pipe(orDie),
+        // Index: connect_sessions_expiry.
+        connectSessions: sweepAll(sql`delete from ${t.connect_sessions} where id in (
+          select id from ${t.connect_sessions} where expires_at < now() - make_interval(days => ${sessionDays})
           limit ${rowsAtOnce})`).pipe(orDie),
         // By the primary key: an index of the ends would cost each redemption a write, for the few that are not replaced.
         accessTokens: Effect.gen(function* () {

@@ -2,9 +2,12 @@
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
 import { App } from "../../src/domain/App.ts"
+import { privateKey } from "../simulator/certificate.ts"
+import { certified } from "../support/certificates.ts"
 import { cli, type Environment, folder, started } from "./cli.ts"
 
 class Server extends Context.Service<Server, {
+  readonly cwd: string
   readonly mailfleet: (args: ReadonlyArray<string>, options?: Partial<Environment>) => ReturnType<typeof cli>
 }>()("test/commands/Server") {
   static readonly layer = Layer.effect(
@@ -14,6 +17,7 @@ class Server extends Context.Service<Server, {
       const serve = yield* started(["serve"], { cwd, env: { MAILFLEET_PORT: "0", MAILFLEET_SCHEDULES: "off" } })
       const [, url = ""] = yield* serve.line(/^listening on (\S+)$/m)
       return {
+        cwd,
         mailfleet: (args, options = {}) => cli(args, { cwd, ...options, env: { MAILFLEET_URL: url, ...options.env } }),
       }
     }),
@@ -46,10 +50,73 @@ describe("apps and policies", () => {
         const set = yield* mailfleet(["apps", "set-secret", app.id], { env: { MAILFLEET_APP_SECRET: "CANARY-two" } })
         assert.match(set.stdout, /google +123-abc\S+ +- +yes +/)
         const listed = yield* mailfleet(["apps", "list"])
-        assert.match(listed.stdout, /^PROVIDER +CLIENT ID +TENANT +SECRET +ID +CREATED\ngoogle .* yes /)
+        assert.match(listed.stdout, /^PROVIDER +CLIENT ID +TENANT +SECRET +EXPIRES +ID +CREATED\ngoogle .* yes +- /)
         assert.strictEqual(listed.code, 0)
         for (const { stdout, stderr } of [added, again, removed, set, listed]) {
           assert.notInclude(stdout + stderr, "CANARY")
+        }
+      }), 60_000)
+
+    it.effect("take what else an app has from flags and files, and change it by itself", () =>
+      Effect.gen(function* () {
+        const clientId = "33333333-4444-5555-6666-777777777777"
+        const { cwd } = yield* Server
+        const file = (name: string, text: string) =>
+          Effect.map(Effect.promise(() => Deno.writeTextFile(`${cwd}/${name}`, text)), () => name)
+        const pem = yield* file("app.pem", certified)
+        const key = yield* file(
+          "key.json",
+          JSON.stringify({ type: "service_account", client_email: "a@b.example", private_key: privateKey }),
+        )
+        const ended = yield* mailfleet(
+          [
+            ...["apps", "add", "microsoft", clientId, "--confidential", "--secret-expires", "2026-01-31", "--json"],
+            ...["--authority", "https://login.microsoftonline.us", "--redirect-uri", "https://mail.example/callback"],
+            ...["--scopes", "graph=Mail.Read User.Read", "--registration", "spa"],
+            ...["--scopes", "imap=https://outlook.office.com/IMAP.AccessAsUser.All"],
+          ],
+          { stdin: "CANARY" },
+        )
+        assert.strictEqual(ended.code, 0, ended.stderr)
+        const app = decodeApp(ended.stdout)
+        assert.deepInclude(app, {
+          authority: "https://login.microsoftonline.us",
+          redirectUri: "https://mail.example/callback",
+          scopes: { graph: "Mail.Read User.Read", imap: "https://outlook.office.com/IMAP.AccessAsUser.All" },
+          registration: "spa",
+          hasSecret: true,
+        })
+        assert.match((yield* mailfleet(["apps"])).stdout, /microsoft +33333333\S+ +common +yes +\d+ d ago /)
+        const certifiedNow = yield* mailfleet([
+          "apps",
+          "update",
+          clientId,
+          "--certificate",
+          pem,
+          "--remove",
+          "secret",
+          "--remove",
+          "scopes",
+        ])
+        assert.strictEqual(certifiedNow.code, 0, certifiedNow.stderr)
+        assert.match(certifiedNow.stdout, /microsoft +33333333\S+ +common +certificate +in \d+ d /)
+        const secretNow = yield* mailfleet(
+          ["apps", "update", app.id, "--secret", "--remove", "certificate", "--secret-expires", "2126-01-31", "--json"],
+          { env: { MAILFLEET_APP_SECRET: "CANARY" } },
+        )
+        assert.deepInclude(decodeApp(secretNow.stdout), { hasSecret: true, scopes: {}, registration: "spa" })
+        assert.notProperty(decodeApp(secretNow.stdout), "certificate")
+        const google = yield* mailfleet([
+          "apps",
+          "add",
+          "google",
+          "9.apps.googleusercontent.com",
+          "--service-account-key",
+          key,
+        ])
+        assert.match(google.stdout, /google +9\S+ +- +key +- /)
+        for (const { stderr, stdout } of [ended, certifiedNow, secretNow, google]) {
+          assert.notMatch(stdout + stderr, /CANARY|PRIVATE/)
         }
       }), 60_000)
 
@@ -71,6 +138,23 @@ describe("apps and policies", () => {
           [["apps", "add", "microsoft", "x"], undefined, /clientId: Expected a UUID/],
           [["apps", "add", "microsoft", client, "--tenant", "a/b"], undefined, /tenant: Expected a UUID, a domain/],
           [["apps", "set-secret", client], "CANARY", /no app has the id or client id 2222/],
+          [["apps", "update", client], undefined, /say what to change/],
+          [["apps", "update", client, "--registration", "spa"], undefined, /no app has the id or client id 2222/],
+          [
+            ["apps", "add", "microsoft", client, "--certificate", "none.pem"],
+            undefined,
+            /the file none\.pem cannot be read/,
+          ],
+          [
+            ["apps", "add", "microsoft", client, "--authority", "x"],
+            undefined,
+            /authority: Expected an http or https URL/,
+          ],
+          [
+            ["apps", "add", "microsoft", client, "--scopes", "pop=x"],
+            undefined,
+            /channel=scopes, where the channel is graph, imap or gmail/,
+          ],
           [["policies", "set", "vip", "hot"], undefined, /keep-alive/],
           [["policies", "set", "a,b", "warm"], undefined, /1 to 64 characters/],
           [["policies", "unset", "nobody"], undefined, /the tag nobody has no policy/],

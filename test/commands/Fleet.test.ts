@@ -133,13 +133,60 @@ describe("The commands at a running server", () => {
         const list = yield* mailfleet(["accounts", "--limit", "2"])
         assert.match(
           list.stdout,
-          /^STATUS +ADDRESS +CHANNEL +TAGS +NEXT REFRESH +SYNCED\nactive +sim00001@sim\.example +graph +/,
+          /^STATUS +SINCE +ADDRESS +CHANNEL +TAGS +NEXT REFRESH +SYNCED +CAUSE\nactive +\d+ \w+ ago +sim00001@sim\.example +graph +/,
         )
         assert.strictEqual(list.stdout.trimEnd().split("\n").length, 3)
         assert.match(list.stderr, /the first 2/)
         const one = yield* mailfleet(["accounts", "show", "sim00001@sim.example"])
         assert.match(one.stdout, /^messages +3$/m)
         assert.match(one.stdout, /^synced +20\d\d-.* ago\)$/m)
+      }), 60_000)
+
+    it.effect("tell of an account that died what it needs, why, and since when", () =>
+      Effect.gen(function* () {
+        const { mailfleet, simulator } = yield* Fleet
+        const email = "sim00040@sim.example"
+        yield* Effect.promise(() =>
+          fetch(`${simulator}/_simulator/accounts/${email}/revoke`, {
+            method: "POST",
+            body: JSON.stringify({ code: 700082 }),
+          })
+        )
+        assert.strictEqual((yield* mailfleet(["refresh", "--account", email])).code, 1)
+        const { stdout } = yield* mailfleet(["accounts", "show", email])
+        const time = "20\\d\\d-\\S+Z \\(.+\\)"
+        for (
+          const line of [
+            `status +needs_reauth since ${time}`,
+            "cause +.*90 days.*",
+            "to do +have its user open the reconnect link and sign in",
+            "reconnect link +http://127\\.0\\.0\\.1:(?!0/)\\d+/reconnect/[\\w-]+\\.[\\w-]+",
+            "access +read by its user's own right",
+            `next refresh +${time}`,
+            "last failure +AADSTS700082: .+",
+            `failed +${time}`,
+            `failing +needs_user, 1 time since ${time}`,
+            "trace id +[\\da-f-]{36}",
+            "correlation id +[\\da-f-]{36}",
+          ]
+        ) assert.match(stdout, new RegExp(`^${line}$`, "m"))
+        assert.notMatch(stdout, /^token ends/m)
+        const list = yield* mailfleet(["accounts", "--status", "needs_reauth"])
+        assert.match(list.stdout, /^needs_reauth +\S+ \w+( ago)? +sim00040@sim\.example .* AADSTS700082$/m)
+        const [account] =
+          decodeAccounts((yield* mailfleet(["accounts", "--status", "needs_reauth", "--json"])).stdout).items
+        assert.include(stdout, account!.reconnectUrl!)
+
+        const ending = yield* mailfleet(["accounts", "--ends-before", "100 days", "--limit", "500"])
+        assert.match(ending.stdout, /^STATUS .* TOKEN ENDS +SYNCED +CAUSE\nactive .* in (89|90) d /)
+        assert.strictEqual(ending.stdout.trimEnd().split("\n").length, 40)
+        const none = yield* mailfleet(["accounts", "--ends-before", "7 days"])
+        assert.deepStrictEqual([none.stdout, none.stderr, none.code], ["", "no accounts\n", 0])
+        for (const wrong of ["soon", "7", "2026-99-99"]) {
+          const { code, stderr } = yield* mailfleet(["accounts", "--ends-before", wrong])
+          assert.strictEqual(code, 2)
+          assert.match(stderr, /--ends-before takes a duration such as "7 days" or a time/)
+        }
       }), 60_000)
 
     it.effect("know what nothing has", () =>

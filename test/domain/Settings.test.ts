@@ -28,6 +28,8 @@ describe("Settings", () => {
         microsoftImapScope: "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
         graphUrl: "https://graph.microsoft.com/v1.0",
         outlookImap: "imaps://outlook.office365.com:993",
+        googleAuthority: "https://accounts.google.com",
+        returnOrigins: Option.none(),
         googleTokenUrl: "https://oauth2.googleapis.com/token",
         gmailUrl: "https://gmail.googleapis.com/gmail/v1",
         gmailImap: "imaps://imap.gmail.com:993",
@@ -39,6 +41,14 @@ describe("Settings", () => {
         tokenRate: Option.none(),
         schedules: true,
       })
+    }))
+
+  it.effect("write origins as browsers do", () =>
+    Effect.gen(function* () {
+      const { returnOrigins } = yield* read({
+        MAILFLEET_RETURN_ORIGINS: " https://APP.example:443/, http://localhost:3000 ,",
+      })
+      assert.deepStrictEqual(returnOrigins, Option.some(["https://app.example", "http://localhost:3000"]))
     }))
 
   it.effect("are taken from the environment, without the blanks around them", () =>
@@ -134,6 +144,19 @@ describe("Settings", () => {
     ["MAILFLEET_CONCURRENCY_CEILING", number(1, 10_000), [...numbers, "0", "10001", "auto"]],
     ["MAILFLEET_TOKEN_RATE", number(1, 1_000), [...numbers, "0", "1001", "0.5", "none"]],
     ["MAILFLEET_SYNC_SPACING", atLeast("0"), durations],
+    ["MAILFLEET_CONNECT_TTL", atLeast("1m"), [...durations, "59 seconds"]],
+    [
+      "MAILFLEET_RETURN_ORIGINS",
+      'origins such as "https://app.example.com", separated by commas',
+      [
+        ",",
+        "app.example",
+        "https://app.example/path",
+        "https://a@app.example",
+        "ftp://a.example",
+        "https://a.example,*",
+      ],
+    ],
     ["MAILFLEET_REFRESH_EVERY", atLeast("1s"), [...durations, "0 seconds", "999 millis"]],
     ["MAILFLEET_SYNC_EVERY", atLeast("1s"), [...durations, "0.5 seconds"]],
     ["MAILFLEET_SCHEDULES", "on or off", ["yes", "Off"]],

@@ -11,6 +11,9 @@ import { layerEngine } from "../../src/schedules/Engine.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Apps } from "../../src/storage/Apps.ts"
 import { onDatabases } from "../support/databases.ts"
+import { certificate } from "../simulator/certificate.ts"
+import { email, provider } from "../simulator/provider.ts"
+import { certified, otherCertificate, otherKey } from "../support/certificates.ts"
 import { serve } from "../support/simulator.ts"
 
 const rightSecret = "GOCSPX-CANARY-right"
@@ -111,6 +114,43 @@ await onDatabases("AppRequests", engine, (it) => {
       assert.strictEqual(after.status, "active")
       assert.notProperty(after.token, "lastError")
       for (const line of lines) assert.notInclude(line, "CANARY")
+    }))
+
+  it.effect("a certificate, and where the app signs in, are in force at once", () =>
+    Effect.gen(function* () {
+      const requests = yield* AppRequests
+      const tokens = yield* Tokens
+      const { base, control, simulator } = yield* provider({ accounts: 1 })
+      const { clientId, refreshToken } = simulator.account(email(1))
+      yield* Effect.promise(() => control("POST", "apps", { clientId, certificates: [certificate] }))
+      const app = yield* requests.add({
+        provider: "microsoft",
+        clientId,
+        authority: base,
+        certificate: Redacted.make(otherCertificate + otherKey),
+      })
+      const account = yield* Effect.flatMap(
+        RunRequests,
+        ({ addAccount }) =>
+          Effect.orDie(
+            addAccount({ email: `${newId()}@sim.example`, clientId, refreshToken: Redacted.make(refreshToken) }),
+          ),
+      )
+      assert.deepInclude(account.token.lastError, { class: "app", code: "AADSTS700027" })
+      const refresh = tokens.refresh(account.grantId, "graph")
+      assert.strictEqual((yield* Effect.flip(refresh)).providerCode, "breaker_open")
+      // What no redemption uses cures nothing.
+      yield* requests.patch(app.id, { registration: "spa", redirectUri: "https://mail.example/callback" })
+      yield* requests.patch(app.id, { certificate: Redacted.make(certified) })
+      assert.strictEqual((yield* refresh).resource, "graph")
+      // Each assertion is another one: the provider refuses a second use.
+      yield* refresh
+
+      yield* requests.patch(app.id, { authority: "http://127.0.0.1:1" })
+      assert.strictEqual((yield* Effect.flip(refresh)).class, "transient")
+      yield* requests.patch(app.id, { authority: base, scopes: { graph: "Mail.Read" } })
+      yield* refresh
+      for (const line of lines) assert.notMatch(line, /PRIVATE KEY|eyJ/)
     }))
 
   it.effect("what cannot be taken is refused with its field, and not repeated", () =>

@@ -19,6 +19,8 @@ import { makeHandler } from "../../src/server/Http.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { make, type Simulator } from "../../src/simulator/Simulator.ts"
 import { Stats } from "../../src/storage/Stats.ts"
+import { privateKey } from "../simulator/certificate.ts"
+import { certified } from "../support/certificates.ts"
 import { databaseLayer, type Engine, usableEngines } from "../support/databases.ts"
 import {
   type Answered,
@@ -36,8 +38,11 @@ let made = 0
 /** A secret that holds the marker. */
 const canary = (what: string): string => `${what}.${marker}.${made++}`
 
-/** What the simulator's refresh tokens, access tokens and client secrets hold: Microsoft's, then Google's. */
-const simulated = ["_SIM.0.U.", "EwB4A8l6BAAU", "1//0eSIM", "ya29.a0SIM", "GOCSPX-"]
+/**
+ * What the simulator's refresh tokens, access tokens and client secrets hold: Microsoft's, then Google's. Then what the
+ * private key of apps holds.
+ */
+const simulated = ["_SIM.0.U.", "EwB4A8l6BAAU", "1//0eSIM", "ya29.a0SIM", "GOCSPX-", privateKey.split("\n")[5] ?? ""]
 
 /** A secret as it is, and as it looks where somebody encoded it. */
 const forms = (secret: string): ReadonlyArray<string> => {
@@ -274,6 +279,30 @@ const drive = Effect.fnUntraced(function* (send: Send, { calm, simulator }: Prov
       { provider: "google", clientId: google.clientId, secret: canary("twice") },
     ]
   ) yield* ask("/v1/apps", json(body))
+  // Keys are told by what stands beside them as well: a comment in a PEM file, the id of a service account's key.
+  const pem = `${canary("comment")}\n${certified}`
+  const keyFile = (more: Record<string, string>) =>
+    JSON.stringify({ type: "service_account", client_email: "a@b.example", private_key: privateKey, ...more })
+  const keyed = [
+    { provider: "microsoft", clientId: crypto.randomUUID(), certificate: pem },
+    { provider: "google", clientId: "key", serviceAccountKey: keyFile({ private_key_id: canary("key id") }) },
+  ]
+  for (const body of keyed) decode(App, yield* ask("/v1/apps", json(body)))
+  for (
+    const body of [
+      { certificate: canary("certificate") },
+      { certificate: `${certified}-----BEGIN PRIVATE KEY-----\n${canary("key")}\n-----END PRIVATE KEY-----` },
+      { certificate: pem, secret: canary("both") },
+      { serviceAccountKey: keyFile({ private_key: canary("key") }) },
+      { authority: `https://${canary("user")}@login.example` },
+      { redirectUri: `https://mail.example/#${canary("fragment")}` },
+      { scopes: { graph: `"${canary("scope")}"`, [canary("channel")]: "" } },
+      { secretExpiresAt: canary("time") },
+    ]
+  ) {
+    yield* ask(`/v1/apps/${app}`, json(body, "PATCH"))
+    yield* ask("/v1/apps", json({ provider: "microsoft", clientId: crypto.randomUUID(), ...body }))
+  }
   yield* Effect.forEach(echoes, (_, n) =>
     Effect.gen(function* () {
       const clientId = `${crypto.randomUUID()}.apps.googleusercontent.com`

@@ -69,8 +69,44 @@ await onDatabases("Accounts", server, (it) => {
     Effect.gen(function* () {
       const { id, status } = yield* addAccount("dead@example.com", "needs_user")
       assert.strictEqual(status, "needs_reauth")
-      const { statusReason } = yield* taken(Account, 200, `/v1/accounts/${id}`)
-      assert.isNotEmpty(statusReason)
+      const account = yield* taken(Account, 200, `/v1/accounts/${id}`)
+      assert.isNotEmpty(account.statusReason)
+      assert.strictEqual(account.access, "own")
+      assert.isTrue(DateTime.isGreaterThanOrEqualTo(account.statusSince, account.createdAt))
+      assert.notProperty(account.token, "endsAt")
+      // Where its user signs in again: the same each time, in whatever answer.
+      assert.match(account.reconnectUrl!, new RegExp(`^http://127\\.0\\.0\\.1:8080/reconnect/${id}\\.[\\w-]{22}$`))
+      const listed = yield* taken(Page, 200, "/v1/accounts?status=needs_reauth&limit=500")
+      assert.deepStrictEqual(listed.items.find((one) => one.id === id), account)
+
+      const sound = yield* taken(Account, 200, `/v1/accounts/${(yield* addAccount("sound@example.com")).id}`)
+      assert.notProperty(sound, "reconnectUrl")
+      assert.isTrue(DateTime.isGreaterThan(sound.token.endsAt!, DateTime.addDuration(yield* DateTime.now, "89 days")))
+      const off = yield* taken(Account, 200, `/v1/accounts/${id}`, { method: "PATCH", json: { status: "disabled" } })
+      assert.notProperty(off, "reconnectUrl")
+      assert.isTrue(DateTime.isGreaterThan(off.statusSince, account.statusSince))
+    }))
+
+  it.effect("accounts are found by when their refresh token ends", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const { id } = yield* addAccount("ending@ends.example")
+      yield* addAccount("living@ends.example")
+      yield* addAccount("dead@ends.example", "needs_user")
+      yield* sql`update ${t.grants} set refreshed_at = now() - interval '85 days', created_at = now() - interval '1 year'
+        where id = (select grant_id from ${t.accounts} where id = ${id})`
+      const day = 86_400_000
+      const found = (days: number) =>
+        Effect.map(
+          all(`&search=ends.example&endsBefore=${new Date(Date.now() + days * day).toISOString()}`, 1),
+          (items) => items.map(({ email }) => email),
+        )
+      assert.deepStrictEqual(yield* found(4), [])
+      assert.deepStrictEqual(yield* found(6), ["ending@ends.example"])
+      assert.deepStrictEqual(yield* found(100), ["ending@ends.example", "living@ends.example"])
+      for (const time of ["tomorrow", "-000100-01-01T00:00:00Z", "+020000-01-01T00:00:00Z"]) {
+        yield* refused(400, "invalid_request", `/v1/accounts?endsBefore=${encodeURIComponent(time)}`)
+      }
     }))
 
   it.effect("the pages of a list hold every account once", () =>

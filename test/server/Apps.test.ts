@@ -3,6 +3,8 @@ import { assert } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { App } from "../../src/domain/App.ts"
 import { newId } from "../../src/domain/Ids.ts"
+import { privateKey } from "../simulator/certificate.ts"
+import { certified, otherCertificate, otherKey } from "../support/certificates.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addAccount, logged, refused, send, server, taken } from "./stack.ts"
 
@@ -53,9 +55,64 @@ await onDatabases("Apps", server, (it) => {
       assert.deepInclude(yield* taken(App, 200, `/v1/apps/${appId}`), { clientId: imported, hasSecret: false })
     }))
 
+  it.effect("each field of an app is set, changed by itself, and taken away by null", () =>
+    Effect.gen(function* () {
+      const whole = {
+        authority: "https://login.microsoftonline.us",
+        redirectUri: "https://mail.example/connect/callback",
+        scopes: { graph: "Mail.Read User.Read" },
+        registration: "spa" as const,
+        secretExpiresAt: "2027-06-30T00:00:00.000Z",
+      }
+      const json = { provider: "microsoft", clientId: newId(), secret: "CANARY-secret", ...whole }
+      const made = yield* send("/v1/apps", { json })
+      assert.strictEqual(made.status, 201, made.text)
+      const path = made.headers.get("location") ?? ""
+      const patch = (json: unknown) =>
+        Effect.map(send(path, { method: "PATCH", json }), (answer) => {
+          assert.strictEqual(answer.status, 200, answer.text)
+          assert.notInclude(answer.text, "PRIVATE KEY")
+          return answer.json as typeof App.Encoded
+        })
+      assert.deepInclude(made.json, { ...whole, hasSecret: true })
+      assert.deepInclude(yield* patch({ scopes: { imap: "https://outlook.office.com/IMAP.AccessAsUser.All" } }), {
+        ...whole,
+        scopes: { ...whole.scopes, imap: "https://outlook.office.com/IMAP.AccessAsUser.All" },
+      })
+      const bare = yield* patch({
+        authority: null,
+        redirectUri: null,
+        scopes: null,
+        registration: null,
+        secretExpiresAt: null,
+      })
+      assert.doesNotHaveAnyKeys(bare, ["authority", "redirectUri", "secretExpiresAt"])
+      assert.deepInclude(bare, { scopes: {}, registration: "standard", hasSecret: true })
+
+      yield* refused(422, "invalid_body", path, { method: "PATCH", json: { certificate: certified } })
+      const app = yield* patch({ certificate: certified, secret: null })
+      assert.isFalse(app.hasSecret)
+      assert.match(app.certificate?.thumbprint ?? "", /^[\w-]{43}$/)
+      assert.match(app.certificate?.expiresAt ?? "", /^2126-/)
+      const other = yield* patch({ certificate: otherCertificate + otherKey })
+      assert.notStrictEqual(other.certificate?.thumbprint, app.certificate?.thumbprint)
+      assert.notProperty(yield* patch({ certificate: null }), "certificate")
+
+      const file = { type: "service_account", client_email: "m@fleet.iam.gserviceaccount.com", private_key: privateKey }
+      const google = yield* taken(App, 201, "/v1/apps", {
+        json: { provider: "google", clientId: googleId(), serviceAccountKey: JSON.stringify(file) },
+      })
+      assert.strictEqual(google.serviceAccount, file.client_email)
+      for (const line of yield* logged) {
+        assert.notInclude(line, "CANARY")
+        assert.notInclude(line, "PRIVATE KEY")
+      }
+    }))
+
   it.effect("what cannot be taken is said without repeating it", () =>
     Effect.gen(function* () {
       const good = { provider: "google", clientId: googleId() }
+      const microsoft = { provider: "microsoft", clientId: newId() }
       for (
         const [json, field] of [
           [{ ...good, secret: "" }, "secret"],
@@ -71,6 +128,21 @@ await onDatabases("Apps", server, (it) => {
           [{ provider: "microsoft", clientId: "CANARY" }, "clientId"],
           [{ provider: "microsoft", clientId: newId(), tenant: "CANARY/" }, "tenant"],
           [{ ...good, provider: "CANARY" }, "provider"],
+          [{ ...good, authority: "https://CANARY.example" }, "authority"],
+          [{ ...microsoft, authority: "CANARY" }, "authority"],
+          [{ ...good, redirectUri: "http://CANARY.example/" }, "redirectUri"],
+          [{ ...good, redirectUri: 5 }, "redirectUri"],
+          [{ ...microsoft, scopes: { graph: "Mail.Read https://outlook.office.com/CANARY" } }, "scopes.graph"],
+          [{ ...microsoft, scopes: { gmail: "CANARY" } }, "scopes.gmail"],
+          [{ ...microsoft, scopes: { pop: "CANARY" } }, "scopes.pop"],
+          [{ ...microsoft, registration: "CANARY" }, "registration"],
+          [{ ...microsoft, registration: "testing" }, "registration"],
+          [{ ...microsoft, secretExpiresAt: "2027-01-31" }, "secretExpiresAt"],
+          [{ ...microsoft, secret: "CANARY", secretExpiresAt: "CANARY" }, "secretExpiresAt"],
+          [{ ...microsoft, certificate: "CANARY" }, "certificate"],
+          [{ ...microsoft, certificate: otherCertificate + privateKey }, "certificate"],
+          [{ ...microsoft, certificate: certified, secret: "CANARY" }, "certificate"],
+          [{ ...good, serviceAccountKey: "CANARY" }, "serviceAccountKey"],
           [{ ...good, client_secret: "CANARY" }, "client_secret"],
           [{ provider: "google" }, "clientId"],
         ] as const
@@ -79,7 +151,19 @@ await onDatabases("Apps", server, (it) => {
         assert.deepStrictEqual(problem.issues?.map((issue) => issue.field), [field], JSON.stringify(json))
       }
       const made = yield* taken(App, 201, "/v1/apps", { json: good })
-      for (const json of [{}, { secret: "" }, { secret: "x".repeat(1_001) }, { secret: 5 }, { clientId: "x" }]) {
+      for (
+        const json of [
+          {},
+          { secret: "" },
+          { secret: "x".repeat(1_001) },
+          { secret: 5 },
+          { clientId: "x" },
+          { authority: "CANARY" },
+          { scopes: { graph: "Mail.Read" } },
+          { certificate: certified },
+          { secretExpiresAt: "2027-01-31T00:00:00Z" },
+        ]
+      ) {
         yield* refused(422, "invalid_body", `/v1/apps/${made.id}`, { method: "PATCH", json })
       }
       for (const id of [newId(), "nothing", "%00"]) {

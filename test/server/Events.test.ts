@@ -1,6 +1,7 @@
 /** What operators are told, over HTTP. */
 import { assert } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { Account } from "../../src/domain/Account.ts"
 import { Event } from "../../src/domain/Event.ts"
 import { newId } from "../../src/domain/Ids.ts"
 import { onDatabases } from "../support/databases.ts"
@@ -41,6 +42,25 @@ await onDatabases("Events", server, (it) => {
 
       assert.deepStrictEqual((yield* taken(Page, 200, "/v1/events?kind=reauth.spike")).items, [])
       yield* refused(400, "invalid_request", "/v1/events?kind=app")
+      yield* refused(400, "invalid_request", "/v1/events?subject=%00")
       yield* refused(400, "invalid_cursor", "/v1/events?cursor=x")
+    }))
+
+  it.effect("an account that must be signed in again is told with its link, which no log holds", () =>
+    Effect.gen(function* () {
+      const { id } = yield* addAccount("told@example.com", "needs_user")
+      const { items } = yield* taken(Page, 200, `/v1/events?subject=${id}`)
+      assert.lengthOf(items, 1)
+      const { at: _at, id: _id, ...event } = items[0]!
+      const { reconnectUrl = "" } = yield* taken(Account, 200, `/v1/accounts/${id}`)
+      assert.deepStrictEqual(event, {
+        kind: "account.needs_reauth",
+        subject: id,
+        code: "AADSTS0",
+        message: "told@example.com must be signed in again: the provider said needs_user",
+        reconnectUrl,
+      })
+      const end = reconnectUrl.split("/").at(-1)!
+      assert.deepStrictEqual((yield* logged).filter((line) => line.includes(end)), [])
     }))
 })

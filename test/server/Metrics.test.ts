@@ -80,6 +80,23 @@ await onDatabases("Metrics", pacing, (it) => {
       assert.isTrue([...(yield* series("mailfleet_grants_failing")).values()].every((value) => value === 0))
     }))
 
+  it.effect("grants whose refresh token ends soon", () =>
+    Effect.gen(function* () {
+      yield* noGrants
+      const { sql, tables: t } = yield* Database
+      const app = yield* addApp("ending")
+      for (let count = 0; count < 3; count++) yield* addGrant(app, { due: -60 })
+      yield* sql`insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, status)
+        select id, 'microsoft', id::text, id::text, 'graph', id, 'active' from ${t.grants}`
+      yield* sql`update ${t.grants} g set lives_until = now() + place * interval '10 hours'
+        from (select id, row_number() over () as place from ${t.grants}) n where n.id = g.id and place < 3`
+      yield* sql`update ${t.grants} set lives_until = now() + interval '3 days' where lives_until > now() + interval '11 hours'`
+      assert.deepStrictEqual([...(yield* series("mailfleet_grants_ending"))], [
+        [`mailfleet_grants_ending{within="1d"}`, 1],
+        [`mailfleet_grants_ending{within="7d"}`, 2],
+      ])
+    }))
+
   it.effect("circuits while they are open", () =>
     Effect.gen(function* () {
       const breaker = yield* AppBreaker

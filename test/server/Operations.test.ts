@@ -146,6 +146,8 @@ await onDatabases("Operations", server, (it) => {
         "POST /v1/imports",
         "POST /v1/refreshes",
         "POST /v1/syncs",
+        "POST /v1/connect-sessions",
+        "GET /v1/connect-sessions/{id}",
         "GET /v1/runs",
         "GET /v1/runs/{id}",
         "GET /v1/runs/{id}/items",

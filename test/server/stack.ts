@@ -1,12 +1,14 @@
 /** The whole server over a real database. Only the edges are doubled: the token endpoint and the mailboxes. */
 import { assert } from "@effect/vitest"
 import { Context, Effect, Layer, Logger, Option, Redacted, References, Schema } from "effect"
+import { FetchHttpClient } from "effect/http"
 import { newId } from "../../src/domain/Ids.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
 import { OAuthProvider } from "../../src/oauth/OAuthProvider.ts"
+import { SignIn } from "../../src/oauth/SignIn.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Vault } from "../../src/oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
@@ -17,21 +19,29 @@ import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { AccessTokens } from "../../src/programs/AccessTokens.ts"
 import { AppRequests } from "../../src/programs/AppRequests.ts"
 import { Concurrency } from "../../src/programs/Concurrency.ts"
+import { Connect } from "../../src/programs/Connect.ts"
 import * as OperatorEvents from "../../src/programs/OperatorEvents.ts"
+import { PublicUrl } from "../../src/programs/PublicUrl.ts"
+import { Reconnect } from "../../src/programs/Reconnect.ts"
+import { ReconnectLinks } from "../../src/programs/ReconnectLinks.ts"
 import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { makeHandler } from "../../src/server/Http.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
+import { AppOnlyGrants } from "../../src/storage/AppOnlyGrants.ts"
 import { Apps } from "../../src/storage/Apps.ts"
 import { Audit } from "../../src/storage/Audit.ts"
+import { ConnectSessions } from "../../src/storage/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/Grants.ts"
 import { ImportStaging } from "../../src/storage/ImportStaging.ts"
 import { Policies } from "../../src/storage/Policies.ts"
 import { Reattempts } from "../../src/storage/Reattempts.ts"
+import { Reconnects } from "../../src/storage/Reconnects.ts"
 import { Runs } from "../../src/storage/Runs.ts"
+import { SignedIn } from "../../src/storage/SignedIn.ts"
 import { Stats } from "../../src/storage/Stats.ts"
 import { mailStorage } from "../support/mail.ts"
 
@@ -93,11 +103,14 @@ export class Server extends Context.Service<Server, {
 
 const storage = Layer.mergeAll(
   Accounts.layer,
+  AppOnlyGrants.layer,
   Apps.layer.pipe(Layer.provide(Vault.layer)),
   Audit.layer,
   Events.layer,
+  Layer.merge(ConnectSessions.layer, SignedIn.layer).pipe(Layer.provide(Vault.layer)),
   Policies.layer,
   Reattempts.layer,
+  Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   Runs.layer,
   Stats.layer,
   mailStorage,
@@ -116,11 +129,21 @@ const pacing = Layer.mergeAll(
 const edges = Layer.mergeAll(
   AccessTokens.layer.pipe(Layer.provideMerge(tokens)),
   AppRequests.layer,
+  ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer), Layer.provide(Vault.layer)),
   OperatorEvents.layer,
   SyncAccount.layer.pipe(Layer.provide(mailboxes), Layer.provide(tokens)),
   Concurrency.layer,
   ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
-).pipe(Layer.provideMerge(pacing))
+).pipe(
+  (services) =>
+    Reconnect.layer.pipe(
+      Layer.provideMerge(Connect.layer),
+      Layer.provide(SignIn.layer),
+      Layer.provide(FetchHttpClient.layer),
+      Layer.provideMerge(services),
+    ),
+  Layer.provideMerge(pacing),
+)
 
 const programs = RunRequests.layer.pipe(Layer.provideMerge(RunWorker.layer), Layer.provideMerge(edges))
 

@@ -254,6 +254,19 @@ describe("authorization code flow", () => {
       assert.deepStrictEqual(failure(yield* token("contoso.example")).error_codes, [700016])
     }))
 
+  it.live("a locked user does not get in, nor does a code of before the lock", () =>
+    Effect.gen(function* () {
+      const world = yield* registered()
+      const code = yield* signIn(world)
+      world.simulator.lock(one)
+      const page = yield* text(yield* visit(world, question))
+      const locked = yield* submit(world, page, { login: one, decision: "sign-in" })
+      assert.match(yield* text(locked), /role="alert">AADSTS50057/)
+      assert.deepStrictEqual(failure(yield* redeem(world, code)).error_codes, [50057])
+      world.simulator.unlock(one)
+      assert.strictEqual((yield* redeem(world, code)).status, 200)
+    }))
+
   it.effect("forgets a code after ten minutes", () =>
     Effect.gen(function* () {
       const world = yield* registered()

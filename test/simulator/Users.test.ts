@@ -6,14 +6,18 @@ describe("mailboxes of others", () => {
   it.live("an app lists the users of the tenant in pages, and reads their mail", () =>
     Effect.gen(function* () {
       const { get, post, simulator } = yield* provider({ accounts: 5, confidentialApps: 1, personal: 0 })
-      const { clientId, clientSecret } = simulator.account(email(1))
+      const { clientId, clientSecret, tenant } = simulator.account(email(1))
       const granted = yield* Effect.promise(() =>
-        post({
-          client_id: clientId,
-          client_secret: clientSecret ?? "",
-          grant_type: "client_credentials",
-          scope: "https://graph.microsoft.com/.default",
-        })
+        post(
+          {
+            client_id: clientId,
+            client_secret: clientSecret ?? "",
+            grant_type: "client_credentials",
+            scope: "https://graph.microsoft.com/.default",
+          },
+          {},
+          tenant ?? "",
+        )
       )
       const { access_token } = tokens(granted)
       const found: Array<unknown> = []

@@ -1,14 +1,17 @@
 /** Apps in the database: their names, their sealed secrets, and the grants that a new secret may cure. */
 import { assert } from "@effect/vitest"
-import { Effect, Layer, Option, Redacted } from "effect"
+import { DateTime, Effect, Layer, Option, Redacted, Result } from "effect"
 import { Buffer } from "node:buffer"
+import type { AppChange, AppName } from "../../src/domain/App.ts"
 import { newId } from "../../src/domain/Ids.ts"
+import { readCertificate } from "../../src/oauth/AppKeys.ts"
 import { GrantStore } from "../../src/oauth/GrantStore.ts"
 import { Vault } from "../../src/oauth/Vault.ts"
+import { appKeyOwner, appOwner } from "../../src/storage/AppCredentials.ts"
 import { Apps } from "../../src/storage/Apps.ts"
 import { Database } from "../../src/storage/Database.ts"
-import { appOwner } from "../../src/storage/Grants.ts"
 import { addAccount, fleet } from "../oauth/fleet.ts"
+import { certified, otherCertificate, otherKey } from "../support/certificates.ts"
 import { onDatabases } from "../support/databases.ts"
 
 const layer = Apps.layer.pipe(Layer.provideMerge(fleet), Layer.orDie)
@@ -17,8 +20,13 @@ const google = (clientId: string, secret?: string) => ({
   provider: "google" as const,
   clientId,
   tenant: "",
-  secret: secret === undefined ? undefined : Redacted.make(secret),
+  ...(secret === undefined ? {} : { secret: Redacted.make(secret) }),
 })
+
+const microsoft = (): AppName => ({ provider: "microsoft", clientId: newId(), tenant: "common" })
+
+const keyed = (pem: string) =>
+  Result.getOrThrow(readCertificate(Redacted.make(pem), DateTime.makeUnsafe("2026-12-01T00:00:00Z")))
 
 await onDatabases("Apps", layer, (it) => {
   it.effect("a secret is stored sealed, changed and taken away", () =>
@@ -127,8 +135,22 @@ await onDatabases("Apps", layer, (it) => {
         },
       )
       const waits = [yield* grant("app"), yield* grant("app"), yield* grant(null)]
-      const others = [yield* grant("throttled"), yield* grant("needs_user"), yield* grant("app", { client: newId() })]
+      const unreadable = yield* grant("unknown")
+      yield* sql`update ${t.grants} set failure_code = 'app_secret_unreadable' where id = ${unreadable}`
+      waits.push(unreadable)
+      const lacking = yield* grant("scope")
+      const others = [
+        yield* grant("throttled"),
+        yield* grant("needs_user"),
+        yield* grant("unknown"),
+        lacking,
+        yield* grant("app", { client: newId() }),
+      ]
       const rests = yield* grant("app", { rests: true })
+      yield* apps.patch(app.id, { registration: "testing", redirectUri: "https://app.example/" })
+      const waiting = yield* sql<{ id: string }>`select id from ${t.grants}
+        where attempt_at > now() + interval '50 minutes'`
+      assert.includeMembers(waiting.map(({ id }) => id), waits)
       yield* apps.patch(app.id, { secret: Redacted.make("new") })
       const attempts = yield* sql<{ id: string; attempt: number | null; due: number | null }>`select id,
         extract(epoch from attempt_at - now())::float8 as attempt, extract(epoch from due_at - now())::float8 as due
@@ -141,5 +163,150 @@ await onDatabases("Apps", layer, (it) => {
         if (others.includes(id)) assert.isAbove(attempt!, 3_000)
         if (id === rests) assert.isNull(attempt)
       }
+      // Other scopes may be what those wait for that lack a permission.
+      yield* apps.patch(app.id, { scopes: { gmail: "https://mail.google.com/" } })
+      const [cured] = yield* sql<{ attempt: number }>`select extract(epoch from attempt_at - now())::float8 as attempt
+        from ${t.grants} where id = ${lacking}`
+      assert.isAtMost(cured!.attempt, 60)
+    }))
+
+  it.effect("all that is known of an app is stored, and only what is given is changed", () =>
+    Effect.gen(function* () {
+      const apps = yield* Apps
+      const secretExpiresAt = DateTime.makeUnsafe("2027-06-01T12:00:00Z")
+      const { app } = yield* apps.create({
+        ...microsoft(),
+        authority: "https://login.microsoftonline.us",
+        redirectUri: "http://localhost:8080/callback",
+        scopes: { graph: "Mail.Read", imap: "https://outlook.office.com/IMAP.AccessAsUser.All" },
+        registration: "spa",
+        secret: Redacted.make("CANARY"),
+        secretExpiresAt,
+      })
+      assert.deepInclude(app, {
+        authority: "https://login.microsoftonline.us",
+        redirectUri: "http://localhost:8080/callback",
+        scopes: { graph: "Mail.Read", imap: "https://outlook.office.com/IMAP.AccessAsUser.All" },
+        registration: "spa",
+        hasSecret: true,
+        secretExpiresAt,
+      })
+      assert.notProperty(app, "certificate")
+      assert.deepStrictEqual(yield* apps.get(app.id), Option.some(app))
+      assert.notInclude(JSON.stringify(app), "CANARY")
+      const patched = (change: AppChange) =>
+        Effect.map(apps.patch(app.id, change), (found) => {
+          const { updatedAt: _, ...rest } = Option.getOrThrow(found)
+          return rest
+        })
+      const { updatedAt: _, ...before } = app
+      assert.deepStrictEqual(yield* patched({ scopes: { graph: null } }), {
+        ...before,
+        scopes: { imap: "https://outlook.office.com/IMAP.AccessAsUser.All" },
+      })
+      assert.deepStrictEqual(yield* patched({ scopes: { graph: "Mail.Read" } }), before)
+      const { authority: _a, redirectUri: _r, ...bare } = before
+      assert.deepStrictEqual(
+        yield* patched({ authority: null, redirectUri: null, scopes: null, registration: "standard" }),
+        {
+          ...bare,
+          scopes: {},
+          registration: "standard",
+        },
+      )
+      // Nobody said when the new secret ends.
+      assert.notProperty(yield* patched({ secret: Redacted.make("another") }), "secretExpiresAt")
+      assert.deepInclude(yield* patched({ secretExpiresAt }), { hasSecret: true, secretExpiresAt })
+    }))
+
+  it.effect("a certificate takes the place of a secret; its key is stored sealed, and leased with the grants", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const apps = yield* Apps
+      const vault = yield* Vault
+      const store = yield* GrantStore
+      const name = microsoft()
+      const { grantId } = yield* addAccount({ clientId: name.clientId, tenant: "common" })
+      const { app: { id } } = yield* apps.create({ ...name, tenant: "common" })
+      const certificate = keyed(certified)
+      yield* apps.patch(id, { secret: Redacted.make("CANARY") })
+      const both = yield* Effect.flip(apps.patch(id, { certificate }))
+      assert.deepInclude(both, { _tag: "InvalidApp", field: "certificate" })
+      const app = Option.getOrThrow(yield* apps.patch(id, { certificate, secret: null }))
+      assert.isFalse(app.hasSecret)
+      assert.deepStrictEqual(app.certificate, { thumbprint: certificate.thumbprint, expiresAt: certificate.expiresAt })
+      assert.deepInclude(yield* Effect.flip(apps.patch(id, { secret: Redacted.make("CANARY") })), { field: "secret" })
+      assert.deepInclude(yield* Effect.flip(apps.patch(id, { secretExpiresAt: certificate.expiresAt })), {
+        field: "secretExpiresAt",
+      })
+
+      const [row] = yield* sql<{ private_key: Uint8Array; certificate: string }>`select private_key, certificate
+        from ${t.apps} where id = ${id}`
+      assert.notInclude(Buffer.from(row!.private_key).toString("latin1"), "PRIVATE KEY")
+      assert.strictEqual(row!.certificate, certificate.certificate)
+      const key = Redacted.value(certificate.privateKey)
+      assert.strictEqual(Redacted.value(yield* vault.open(appKeyOwner(id), row!.private_key)), key)
+
+      const [leased] = yield* store.lease([grantId])
+      assert(leased?._tag === "Leased")
+      assert.notProperty(leased.grant.app, "secret")
+      assert.strictEqual(leased.grant.app.certificate?.thumbprint, certificate.thumbprint)
+      assert.strictEqual(leased.grant.app.certificate && Redacted.value(leased.grant.app.certificate.privateKey), key)
+      yield* store.release(leased.grant)
+
+      // Another one takes its place, key and all.
+      const other = keyed(otherCertificate + otherKey)
+      yield* apps.patch(id, { certificate: other, redirectUri: "https://app.example/" })
+      const signIn = Option.getOrThrow(yield* apps.credentials(id))
+      assert.deepInclude(signIn, { ...name, id, redirectUri: "https://app.example/", registration: "standard" })
+      assert.strictEqual(signIn.certificate?.thumbprint, other.thumbprint)
+      assert.strictEqual(
+        signIn.certificate && Redacted.value(signIn.certificate.privateKey),
+        Redacted.value(other.privateKey),
+      )
+
+      // A key that was altered, or whose encryption key is gone, is said of the app; the grant is not at fault.
+      yield* sql`update ${t.apps} set private_key = ${vault.seal(appOwner(id), "CANARY")} where id = ${id}`
+      const [unreadable] = yield* store.lease([grantId])
+      assert.deepInclude(unreadable, { _tag: "Unreadable", code: "app_secret_unreadable" })
+      assert.match((unreadable as { message: string }).message, /the private key of the app cannot be read/)
+      assert.strictEqual((yield* Effect.flip(apps.credentials(id)))._tag, "VaultError")
+
+      const publicApp = Option.getOrThrow(yield* apps.patch(id, { certificate: null }))
+      assert.notProperty(publicApp, "certificate")
+      assert.notProperty(Option.getOrThrow(yield* apps.credentials(id)), "certificate")
+      assert.deepStrictEqual(yield* apps.credentials(newId()), Option.none())
+      assert.deepStrictEqual(yield* apps.credentials("nothing"), Option.none())
+    }))
+
+  it.effect("of a secret and a certificate that come at once, one is taken", () =>
+    Effect.gen(function* () {
+      const apps = yield* Apps
+      for (let round = 0; round < 5; round++) {
+        const { app: { id } } = yield* apps.create(microsoft())
+        const outcomes = yield* Effect.all([
+          Effect.exit(apps.patch(id, { secret: Redacted.make("a secret") })),
+          Effect.exit(apps.patch(id, { certificate: keyed(certified) })),
+        ], { concurrency: 2 })
+        assert.lengthOf(outcomes.filter(({ _tag }) => _tag === "Success"), 1)
+        const app = Option.getOrThrow(yield* apps.get(id))
+        assert.notStrictEqual(app.hasSecret, app.certificate !== undefined)
+      }
+    }))
+
+  it.effect("a service account has a key beside the secret of its app", () =>
+    Effect.gen(function* () {
+      const apps = yield* Apps
+      const key = { email: "mail@fleet.iam.gserviceaccount.com", privateKey: Redacted.make("CANARY-key") }
+      const { app } = yield* apps.create({ ...google(newId(), "CANARY-secret"), serviceAccount: key })
+      assert.deepInclude(app, { serviceAccount: key.email, hasSecret: true })
+      const both = Option.getOrThrow(yield* apps.credentials(app.id))
+      assert.strictEqual(both.serviceAccount && Redacted.value(both.serviceAccount.privateKey), "CANARY-key")
+      assert.strictEqual(both.secret && Redacted.value(both.secret), "CANARY-secret")
+      yield* apps.patch(app.id, { certificate: null })
+      assert.property(Option.getOrThrow(yield* apps.credentials(app.id)), "serviceAccount")
+      assert.notProperty(Option.getOrThrow(yield* apps.patch(app.id, { serviceAccount: null })), "serviceAccount")
+      assert.notProperty(Option.getOrThrow(yield* apps.credentials(app.id)), "serviceAccount")
+      assert.notInclude(JSON.stringify([app, both]), "CANARY")
     }))
 })

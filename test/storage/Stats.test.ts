@@ -21,6 +21,7 @@ await onDatabases("Stats", Layer.empty, (it, engine) => {
         byApp: [],
         others: { "keep-alive": { due: 0, lagSeconds: 0 }, warm: { due: 0, lagSeconds: 0 } },
         failing: { throttled: 0, transient: 0, app: 0, scope: 0, blocked: 0, needs_user: 0, ambiguous: 0, unknown: 0 },
+        ending: { withinDay: 0, withinWeek: 0 },
       })
     }))
 

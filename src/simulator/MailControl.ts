@@ -1,0 +1,124 @@
+/** What a test does to mailboxes, and what it reads off them. */
+import { NotFound } from "./ControlErrors.ts"
+import type { NewFolder, NewMessages } from "./ControlPayloads.ts"
+import { type Folder, root } from "./Folders.ts"
+import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
+import type { World } from "./World.ts"
+
+export class MailControl {
+  constructor(protected readonly world: World) {}
+
+  /** The owner of a mailbox lets another user read it, by a token with a `.Shared` permission; or no longer. */
+  share(email: string, reader: string, isShared: boolean): void {
+    const { sharedWith } = this.mailboxOf(email)
+    if (isShared) sharedWith.add(this.indexOf(reader))
+    else sharedWith.delete(this.indexOf(reader))
+  }
+
+  /** Graph answers everything about this mailbox with an error, e.g. 404 `MailboxNotEnabledForRESTAPI`. */
+  refuseMailbox(email: string, refusal: { readonly status: number; readonly code: string } | null): void {
+    this.mailboxOf(email).refusal = refusal ?? undefined
+  }
+
+  /** Everything that a mailbox holds: what a client that is in step must have. */
+  mailbox(email: string) {
+    const mailbox = this.mailboxOf(email)
+    return {
+      email: mailbox.email,
+      folders: mailbox.folders().map((folder) => folderState(mailbox, folder)),
+      messages: [...mailbox.messages()].map((message) => messageState(mailbox, message)),
+    }
+  }
+
+  /** Delivers new mail and returns the messages. */
+  deliver(email: string, { count = 1, ...delivery }: NewMessages = {}) {
+    const mailbox = this.mailboxOf(email)
+    const folder = this.folderOf(mailbox, delivery.folder ?? "inbox").ordinal
+    return Array.from({ length: count }, () => messageState(mailbox, mailbox.deliver(delivery, folder)))
+  }
+
+  editMessage(email: string, id: string, change: MessageChange) {
+    const mailbox = this.mailboxOf(email)
+    const message = this.messageOf(mailbox, id)
+    return messageState(mailbox, mailbox.edit(message.ordinal, change) ?? message)
+  }
+
+  moveMessage(email: string, id: string, folder: string) {
+    const mailbox = this.mailboxOf(email)
+    const message = this.messageOf(mailbox, id)
+    return messageState(mailbox, mailbox.move(message.ordinal, this.folderOf(mailbox, folder).ordinal) ?? message)
+  }
+
+  /** Deletes for good; a user's delete is a move to `deleteditems`. */
+  removeMessage(email: string, id: string): void {
+    const mailbox = this.mailboxOf(email)
+    mailbox.remove(this.messageOf(mailbox, id).ordinal)
+  }
+
+  addFolder(email: string, { displayName, hidden, parent }: NewFolder) {
+    const mailbox = this.mailboxOf(email)
+    const around = parent === undefined ? root : this.folderOf(mailbox, parent).ordinal
+    return folderState(mailbox, mailbox.addFolder(displayName, around, hidden))
+  }
+
+  /** Removes a folder with its folders and messages. */
+  removeFolder(email: string, folder: string): void {
+    const mailbox = this.mailboxOf(email)
+    mailbox.removeFolder(this.folderOf(mailbox, folder).ordinal)
+  }
+
+  /** Forgets all delta and skip tokens of a mailbox. */
+  expireCursors(email: string, form?: "410" | "code"): void {
+    const mailbox = this.mailboxOf(email)
+    mailbox.deltaEpoch++
+    mailbox.lostAs = form
+  }
+
+  /** As if the account's app had sent that many more requests to its mailbox in this 10-minute window. */
+  spendRequests(email: string, requests: number): void {
+    const index = this.indexOf(email)
+    this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
+  }
+
+  protected indexOf(email: string): number {
+    const index = this.world.population.indexOf(email)
+    if (index < 0) throw new NotFound({ message: `no account ${email}` })
+    return index
+  }
+
+  private mailboxOf(email: string): Mailbox {
+    return this.world.mailboxes.get(this.indexOf(email))
+  }
+
+  private folderOf(mailbox: Mailbox, idOrName: string): Folder {
+    const folder = mailbox.folder(idOrName)
+    if (folder === undefined) throw new NotFound({ message: `no folder ${idOrName}` })
+    return folder
+  }
+
+  private messageOf(mailbox: Mailbox, id: string): Message {
+    const message = mailbox.find(id)
+    if (message === undefined || message === "malformed") throw new NotFound({ message: `no message ${id}` })
+    return message
+  }
+}
+
+const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({
+  id: mailbox.folderIdOf(ordinal),
+  parentId: parent < 0 ? null : mailbox.folderIdOf(parent),
+  displayName: name,
+  wellKnown: wellKnown ?? null,
+  hidden,
+})
+
+const messageState = (mailbox: Mailbox, message: Message) => ({
+  /** Immutable id. */
+  id: mailbox.idOf(message),
+  folderId: mailbox.folderIdOf(message.folder),
+  subject: mailbox.letter(message).subject,
+  isRead: message.isRead,
+  flagStatus: message.flagStatus,
+  /** Epoch milliseconds. */
+  receivedAt: message.receivedAt,
+  version: message.version,
+})

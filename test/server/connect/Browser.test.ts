@@ -1,0 +1,146 @@
+/** Signing in with a real Chromium, which holds the pages to their own content security policy. */
+import { assert } from "@effect/vitest"
+import { Effect, Option, type Scope } from "effect"
+import type { Page } from "playwright-core"
+import { PublicUrl } from "../../../src/programs/PublicUrl.ts"
+import { browser } from "../../support/browser.ts"
+import { onDatabases } from "../../support/databases.ts"
+import { Provider, serve } from "../../support/simulator.ts"
+import { accountOf, address, api, newApp, newSession, Service, service, sessionOf } from "./stack.ts"
+
+const step = <A>(run: () => Promise<A>) => Effect.promise(run)
+
+/** A page of a browser of its own, and what that had to complain about. */
+const opened = Effect.fnUntraced(function* (options: { readonly locale?: string; readonly colorScheme?: "dark" } = {}) {
+  const chromium = yield* browser
+  const context = yield* step(() => chromium.newContext({ viewport: { width: 360, height: 740 }, ...options }))
+  const page = yield* step(() => context.newPage())
+  const complaints: Array<string> = []
+  page.on("console", (message) => {
+    // What a page with an error status is fetched with is told here as well.
+    if (/content security policy|refused to/i.test(message.text())) complaints.push(message.text())
+  })
+  page.on("pageerror", (error) => complaints.push(error.message))
+  return { page, complaints }
+})
+
+/** Serves on a port, as the settings then say. */
+const listening = Effect.gen(function* () {
+  const { handler } = yield* Service
+  const origin = yield* serve(handler)
+  yield* (yield* PublicUrl).listening(origin)
+  return origin
+}) as Effect.Effect<string, never, Scope.Scope | Service | PublicUrl>
+
+const signIn = async (page: Page, who: string) => {
+  await page.getByLabel("E-mail address").fill(who)
+  await page.getByRole("button", { name: "Next" }).click()
+  await page.getByRole("button", { name: "Accept" }).or(page.getByRole("heading", { name: /connected|expected/i }))
+    .waitFor()
+  if (await page.getByRole("button", { name: "Accept" }).isVisible()) {
+    await page.getByRole("button", { name: "Accept" }).click()
+  }
+}
+
+/** Nothing sticks out sideways. */
+const fits = async (page: Page) => {
+  const [wide, seen] = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]") as [number, number]
+  assert.isAtMost(wide, seen, page.url())
+}
+
+await onDatabases("Sign-in in Chromium", service({ settings: { publicUrl: Option.none() } }), (it) => {
+  it.effect(
+    "connects a mailbox, refuses the wrong person, and sends back to the caller",
+    () =>
+      Effect.scoped(Effect.gen(function* () {
+        const origin = yield* listening
+        const app = yield* newApp({}, { redirectUris: [`${origin}/connect/callback`] })
+        const { complaints, page } = yield* opened()
+
+        const session = yield* newSession({ appId: app.id, expectedEmail: address(1) })
+        assert.isTrue(session.url?.startsWith(origin))
+        yield* step(() => page.goto(session.url ?? ""))
+        yield* step(() => fits(page))
+        assert.strictEqual(yield* step(() => page.locator("html").getAttribute("lang")), "en")
+        // By keyboard alone.
+        yield* step(() => page.getByRole("button", { name: "Continue to Microsoft" }).focus())
+        yield* step(() => page.keyboard.press("Enter"))
+        yield* step(() => signIn(page, address(1)))
+        yield* step(() => page.getByRole("heading", { name: "Your mailbox is connected" }).waitFor())
+        yield* step(() => fits(page))
+        const account = yield* accountOf((yield* sessionOf(session.id)).connectedAccountId ?? "")
+        assert.deepInclude(account, { email: address(1), status: "active" })
+
+        const wrong = yield* newSession({ appId: app.id, accountId: account.id })
+        yield* step(() => page.goto(wrong.url ?? ""))
+        yield* step(() => page.getByRole("button").click())
+        assert.strictEqual(yield* step(() => page.getByLabel("E-mail address").inputValue()), address(1))
+        yield* step(() => signIn(page, address(2)))
+        yield* step(() => page.getByRole("heading", { name: "Another person was expected" }).waitFor())
+        const text = yield* step(() => page.getByRole("alert").innerText())
+        for (const who of [address(1), address(2)]) assert.include(text, who)
+        yield* step(() => fits(page))
+        assert.strictEqual((yield* sessionOf(wrong.id)).state, "refused")
+
+        const caller = yield* serve(() => new Response("back", { headers: { "content-type": "text/html" } }))
+        const back = yield* newSession({ appId: app.id, returnUrl: `${caller}/done?x=1` })
+        yield* step(() => page.goto(back.url ?? ""))
+        yield* step(() => page.getByRole("button").click())
+        yield* step(() => signIn(page, address(3)).catch(() => {}))
+        yield* step(() => page.waitForURL(`${caller}/**`))
+        assert.strictEqual(page.url(), `${caller}/done?x=1&connectSession=${back.id}&state=connected`)
+        assert.deepStrictEqual(complaints, [])
+      })),
+    60_000,
+  )
+
+  it.effect(
+    "goes on where the provider lets the browser through without a page",
+    () =>
+      Effect.scoped(Effect.gen(function* () {
+        const origin = yield* listening
+        const { simulator } = yield* Provider
+        // Signed in already: the form of our page leads through three origins by redirects alone, which its policy must bear.
+        const authority = yield* serve(async (request) => {
+          const url = new URL(request.url)
+          if (!url.pathname.endsWith("/authorize")) return simulator.handler(request)
+          const body = new URLSearchParams({
+            ...Object.fromEntries(url.searchParams),
+            login: address(4),
+            decision: "accept",
+          })
+          return await simulator.handler(new Request(url.origin + url.pathname, { method: "POST", body }))
+        })
+        const caller = yield* serve(() => new Response("back", { headers: { "content-type": "text/html" } }))
+        const app = yield* newApp({ authority }, { redirectUris: [`${origin}/connect/callback`] })
+        const session = yield* newSession({ appId: app.id, returnUrl: `${caller}/` })
+        const { complaints, page } = yield* opened()
+        yield* step(() => page.goto(session.url ?? ""))
+        yield* step(() => page.getByRole("button").click())
+        yield* step(() => page.waitForURL(`${caller}/**`))
+        assert.strictEqual((yield* sessionOf(session.id)).state, "connected")
+        assert.deepStrictEqual(complaints, [])
+      })),
+    60_000,
+  )
+
+  it.effect("keeps the language that somebody chose", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const origin = yield* listening
+      const app = yield* newApp({}, { redirectUris: [`${origin}/connect/callback`] })
+      const session = yield* newSession({ appId: app.id })
+      const { complaints, page } = yield* opened({ locale: "de-DE", colorScheme: "dark" })
+      yield* step(() => page.goto(session.url ?? ""))
+      assert.strictEqual(yield* step(() => page.getByRole("heading").innerText()), "Postfach verbinden")
+      yield* step(() => page.getByRole("link", { name: "中文" }).click())
+      yield* step(() => page.getByRole("heading", { name: "连接您的邮箱" }).waitFor())
+      yield* step(() => fits(page))
+      yield* step(() => page.getByRole("button").click())
+      yield* step(() => page.getByRole("button", { name: "Cancel" }).click())
+      yield* step(() => page.getByRole("heading", { name: "未授予访问权限" }).waitFor())
+      assert.strictEqual(yield* step(() => page.locator("html").getAttribute("lang")), "zh-Hans")
+      assert.deepStrictEqual(complaints, [])
+      const { text } = yield* api("/v1/audit?limit=1")
+      assert.deepInclude(JSON.parse(text).items[0], { action: "sign_in", outcome: "access_denied" })
+    })), 60_000)
+})

@@ -33,6 +33,8 @@ const parameters: Readonly<
   tag: { description: "A tag that accounts carry." },
   status: { description: "Accounts of this status." },
   search: { description: "Case-insensitive substring of the address." },
+  endsBefore: { description: "Accounts whose refresh token ends before this time, unless it is used." },
+  subject: { description: "Events about this subject: an account's or an app's id, or a client id." },
   kind: { description: "Runs, or events, of this kind." },
   state: { description: "Runs in this state." },
   outcome: { description: "Items with this outcome." },

@@ -34,7 +34,7 @@ const parameters: Readonly<
   status: { description: "Accounts of this status." },
   search: { description: "Case-insensitive substring of the address." },
   endsBefore: { description: "Accounts whose refresh token ends before this time, unless it is used." },
-  subject: { description: "Events about this subject: an account's or an app's id, or a client id." },
+  subject: { description: "Events about this account, grant or client: what `subject` of an event says." },
   kind: { description: "Runs, or events, of this kind." },
   state: { description: "Runs in this state." },
   outcome: { description: "Items with this outcome." },

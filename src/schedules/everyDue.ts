@@ -3,7 +3,10 @@ import { Duration, Effect } from "effect"
 /** How long a schedule that found less than it can work on waits before it looks again. */
 const whereThereWasSome = Duration.millis(100)
 const whereThereWasNone = Duration.millis(250)
-/** With thousands of apps a look takes long: so looking takes up at most a tenth of one connection. */
+/**
+ * With thousands of apps a look takes long: so looking takes up at most a tenth of one connection. The shorter of two looks in a row
+ * says how long it takes: one that something else held up would make the next late as well.
+ */
 const timesAsLong = 10
 const atMost = Duration.seconds(5)
 
@@ -19,6 +22,7 @@ export const everyDue = <Item, R>(
   sooner: Effect.Effect<void> = Effect.never,
 ): Effect.Effect<ReadonlyArray<Item>, never, R> => {
   let wait: Duration.Duration | undefined
+  let tookBefore = Duration.zero
   return Effect.gen(function* () {
     while (true) {
       if (wait !== undefined) yield* Effect.raceFirst(Effect.sleep(wait), sooner)
@@ -32,8 +36,9 @@ export const everyDue = <Item, R>(
       )
       const least = items.length === 0 ? whereThereWasNone : whereThereWasSome
       wait = items.length < enough
-        ? Duration.max(least, Duration.min(Duration.times(took, timesAsLong), atMost))
+        ? Duration.max(least, Duration.min(Duration.times(Duration.min(took, tookBefore), timesAsLong), atMost))
         : undefined
+      tookBefore = took
       if (items.length > 0) return items
     }
   })

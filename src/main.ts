@@ -1,4 +1,6 @@
 /** The command line. */
+import { restoreBuiltinModules } from "./commands/PlainFibers.ts"
+
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { CliConfig, Command, GlobalFlag } from "effect/cli"
@@ -16,6 +18,8 @@ import { runs } from "./commands/Runs.ts"
 import { serve } from "./commands/Serve.ts"
 import { simulate } from "./commands/Simulate.ts"
 import { sync } from "./commands/Sync.ts"
+
+restoreBuiltinModules()
 
 const mailfleet = Command.make("mailfleet").pipe(
   Command.withDescription("Keeps a fleet of OAuth mailboxes signed in and in sync."),

@@ -8,7 +8,7 @@ import { Tokens } from "../oauth/Tokens.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { type GraphClient, makeGraphClient } from "./GraphClient.ts"
-import { type GraphRefusal, isCursorLost, isNotFound, strangeAnswer } from "./GraphErrors.ts"
+import { type GraphRefusal, isCursorLost, isNotFound, ofNamedMailbox, strangeAnswer } from "./GraphErrors.ts"
 import { DeltaPage, FolderIdOnly, FolderPage, GraphFolder, messageSelect, toChange } from "./GraphMessage.ts"
 import {
   CursorLost,
@@ -62,14 +62,16 @@ export class Graph extends Context.Service<Graph, {
         graphUrl,
       }
       return Graph.of({
-        open: (account) => Effect.sync(() => openMailbox(makeGraphClient(services, account), graphUrl)),
+        open: (account) => Effect.sync(() => openMailbox(makeGraphClient(services, account), account, graphUrl)),
       })
     }),
   )
 }
 
-const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
-  const mailFolders = `${graphUrl}/me/mailFolders`
+const openMailbox = (client: GraphClient, { byName, email }: MailAccount, graphUrl: string): Mailbox => {
+  const mailFolders = `${graphUrl}/${byName ? `users/${encodeURIComponent(email)}` : "me"}/mailFolders`
+  const asProviderError = (error: GraphRefusal | ProviderError) =>
+    toProviderError(byName && error._tag === "GraphRefusal" ? ofNamedMailbox(error) : error)
   const folderUrl = (id: string) => `${mailFolders}/${encodeURIComponent(id)}`
   const query = `includeHiddenFolders=true&$top=${folderPage}&$select=${folderFields}`
 
@@ -129,7 +131,7 @@ const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
         role: roles.get(folder.id) ?? null,
         totalItems: folder.totalItemCount ?? null,
       }))
-    }, Effect.mapError(toProviderError)),
+    }, Effect.mapError(asProviderError)),
 
     page: Effect.fn("Graph.page")(
       function* (folderRemoteId, cursor) {
@@ -150,7 +152,7 @@ const openMailbox = (client: GraphClient, graphUrl: string): Mailbox => {
       },
       Effect.mapError((error) => {
         if (error._tag === "GraphRefusal" && isCursorLost(error)) return new CursorLost()
-        return error._tag === "GraphRefusal" && isNotFound(error) ? new FolderGone() : toProviderError(error)
+        return error._tag === "GraphRefusal" && isNotFound(error) ? new FolderGone() : asProviderError(error)
       }),
     ),
   }

@@ -1,5 +1,5 @@
 /** Requests to Microsoft Graph for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Schedule, Schema, Semaphore } from "effect"
+import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { ProviderError } from "../domain/ProviderError.ts"
 import type { AccessToken, Tokens } from "../oauth/Tokens.ts"
@@ -47,6 +47,9 @@ export interface GraphClient {
   ) => Effect.Effect<S["Type"], GraphRefusal | ProviderError>
 }
 
+const isSame = (one: AccessToken, other: AccessToken): boolean =>
+  Redacted.value(one.token) === Redacted.value(other.token)
+
 /** Lives for one round: it keeps the access token that it was given. */
 export const makeGraphClient = (
   { graphUrl, http, limiter, throttle, tokens }: GraphServices,
@@ -62,7 +65,9 @@ export const makeGraphClient = (
     signIn.withPermit(Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       if (refused !== undefined && held === refused) {
-        held = yield* tokens.refresh(account.grantId, "graph")
+        // Others that read by the same grant were refused as well, and the first of them has replaced it.
+        const cached = yield* tokens.accessToken(account.grantId, "graph")
+        held = isSame(cached, refused) ? yield* tokens.refresh(account.grantId, "graph") : cached
       } else if (held === undefined || held.expiresAt.epochMilliseconds - now < margin) {
         held = yield* tokens.accessToken(account.grantId, "graph")
       }

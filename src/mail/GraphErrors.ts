@@ -103,6 +103,32 @@ const classOf = (status: number, code: string, authenticate: string, saysWhen: b
   return "unknown"
 }
 
+/** What a refusal means of a mailbox that is read under its address: the grant may well open others. */
+export const ofNamedMailbox = (refusal: GraphRefusal): GraphRefusal => {
+  const { code, error, status } = refusal
+  const message = error.class === "scope"
+    ? "the grant does not open this mailbox: give whoever signed in full access to it, or, where an app reads a whole tenant, " +
+      "consent to Mail.Read and look at the application access policies"
+    : status === 404 && unknownUsers.has(code)
+    ? "there is no mailbox of this address in the tenant: it was deleted or renamed, or it has no licence"
+    : undefined
+  if (message === undefined) return refusal
+  const failureClass = error.class === "scope" ? "scope" : "blocked"
+  return new GraphRefusal({
+    status,
+    code,
+    error: new ProviderError({ ...error, class: failureClass, code: codeOf[failureClass], message }),
+  })
+}
+
+const unknownUsers = new Set([
+  "request_resourcenotfound",
+  "resourcenotfound",
+  "errorinvaliduser",
+  "erroritemnotfound",
+  "",
+])
+
 /** The provider forgot a delta or skip token (Microsoft Graph, delta query overview; the spellings vary in practice). */
 const lostCodes = new Set(["resyncrequired", "syncstatenotfound", "syncstateinvalid", "invalidsyncstatedata"])
 

@@ -19,6 +19,8 @@ export interface MailAccount {
   readonly channel: Channel
   readonly grantId: GrantId
   readonly clientId: string
+  /** Read under its address, by the right of somebody else or of an app; else the mailbox of whoever signed in. */
+  readonly byName: boolean
 }
 
 export interface RemoteFolder {

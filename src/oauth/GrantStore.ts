@@ -25,9 +25,12 @@ export interface GrantLease {
 
 /** A grant that can be redeemed. */
 export interface LeasedGrant extends GrantLease {
-  /** `updatedAt`: when the app was last changed, in milliseconds of the database's clock. */
+  /** At the tenant of the grant. `updatedAt`: when the app was last changed, in milliseconds of the database's clock. */
   readonly app: AppCredentials & { readonly updatedAt: number }
-  readonly refreshToken: Redacted.Redacted
+  /** Undefined where there is none: the app is itself, at a tenant or in the place of `subject`. */
+  readonly refreshToken: Redacted.Redacted | undefined
+  /** The provider's id of who signed in, or the mailbox in whose place a service account stands; undefined = not known. */
+  readonly subject: string | undefined
 }
 
 export type LeaseAnswer =
@@ -112,6 +115,8 @@ export class GrantStore extends Context.Service<GrantStore, {
    * it was not, or it passes by itself.
    */
   readonly recentRefusal: (id: GrantId, resource: Resource) => Effect.Effect<Option.Option<StoredFailure>>
+  /** Whether it was redeemed since then, in milliseconds of the database's clock. */
+  readonly redeemedSince: (id: GrantId, since: number) => Effect.Effect<boolean>
   /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. The due time stays. */
   readonly postpone: (id: GrantId, seconds: number) => Effect.Effect<void>
   /** The app of a grant; none = the grant is gone. */

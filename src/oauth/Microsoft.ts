@@ -91,6 +91,9 @@ const isStrange = (failureClass: FailureClass): boolean => failureClass === "unk
 /** What an answer without an access token means, whatever was to be redeemed. */
 export const microsoftRefusal = (answer: TokenAnswer): Refusal => refusalOf(answer, codesOf(answer.body))
 
+/** The codes of an answer, the most telling first. */
+export const microsoftCodesIn = (answer: TokenAnswer): ReadonlyArray<number> => codesOf(answer.body)
+
 /** From `error_codes`; where that is missing, from the text, in which Microsoft writes them as `AADSTS` and the number. */
 const codesOf = (body: TokenBody | undefined): ReadonlyArray<number> => {
   if (body === undefined) return []

@@ -27,6 +27,15 @@ export interface RedemptionFailure {
   readonly refreshToken?: Redacted.Redacted
 }
 
+/** What an app is to be itself for. */
+export interface AppOnlyRequest {
+  /** Its tenant is that of the grant: an app is itself at one tenant. */
+  readonly app: AppCredentials
+  /** The mailbox in whose place a service account of Google stands. */
+  readonly subject: string | undefined
+  readonly resource: Resource
+}
+
 export class OAuthProvider extends Context.Service<OAuthProvider, {
   /**
    * Redeems a refresh token once, without retry. Answers within the token timeout; a network fault or a timeout is a
@@ -37,4 +46,6 @@ export class OAuthProvider extends Context.Service<OAuthProvider, {
     readonly refreshToken: Redacted.Redacted
     readonly resource: Resource
   }) => Effect.Effect<Redemption, RedemptionFailure>
+  /** The same where there is no refresh token: the app's own proof is enough. */
+  readonly obtain: (request: AppOnlyRequest) => Effect.Effect<Redemption, RedemptionFailure>
 }>()("mailfleet/oauth/OAuthProvider") {}

@@ -3,7 +3,9 @@ import { type Duration, Effect, Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import type { Settings } from "../domain/Settings.ts"
 import { makeGoogle } from "./Google.ts"
+import { makeGoogleServiceAccount } from "./GoogleServiceAccount.ts"
 import { makeMicrosoft } from "./Microsoft.ts"
+import { makeMicrosoftAppOnly } from "./MicrosoftAppOnly.ts"
 import { OAuthProvider } from "./OAuthProvider.ts"
 
 /** `timeout`: for the whole exchange with a token endpoint; 8 seconds unless a test wants less. */
@@ -15,8 +17,12 @@ export const layerProvidersWith = (
     Effect.gen(function* () {
       const microsoft = yield* makeMicrosoft(options)
       const google = yield* makeGoogle(options)
+      const microsoftAppOnly = yield* makeMicrosoftAppOnly(options)
+      const googleServiceAccount = yield* makeGoogleServiceAccount(options)
       return OAuthProvider.of({
         redeem: (request) => request.app.provider === "google" ? google(request) : microsoft(request),
+        obtain: (request) =>
+          request.app.provider === "google" ? googleServiceAccount(request) : microsoftAppOnly(request),
       })
     }),
   )

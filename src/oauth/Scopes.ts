@@ -6,6 +6,15 @@ import type { SettingsValues } from "../domain/Settings.ts"
 
 export type ScopeSettings = Pick<SettingsValues, "microsoftGraphScope" | "microsoftImapScope">
 
+/** An app that is itself gets all that was consented to, of one resource, by naming no scope of it (client credentials flow). */
+export const appOnlyScope = (
+  settings: Pick<SettingsValues, "microsoftAppScope">,
+  resource: Resource,
+): string => resource === "graph" ? settings.microsoftAppScope.trim() : outlookAppScope
+
+/** Mail protocols of Exchange Online (authenticate an IMAP connection using OAuth). */
+const outlookAppScope = "https://outlook.office365.com/.default"
+
 /** Opens a mailbox through the Gmail API and through IMAP (Gmail API, choose scopes). */
 const googleScope = "https://mail.google.com/"
 

@@ -5,6 +5,7 @@ import { parseRetryAfter } from "../domain/ProviderError.ts"
 import type { OAuthProvider, Redemption } from "./OAuthProvider.ts"
 
 export type Redeem = OAuthProvider["Service"]["redeem"]
+export type Obtain = OAuthProvider["Service"]["obtain"]
 
 /** From the first byte sent to the last one read. Shorter than the lease of a grant (20 s). */
 export const tokenTimeout: Duration.Input = "8 seconds"

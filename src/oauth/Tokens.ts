@@ -42,6 +42,14 @@ export interface AccessToken {
   readonly expiresAt: DateTime.Utc
 }
 
+/** What spares a redemption: nothing, unless it says so. */
+interface Enough {
+  /** A cached access token that stays valid so long. */
+  readonly minValiditySeconds?: number
+  /** A redemption since then, in milliseconds of the database's clock. */
+  readonly since?: number
+}
+
 type Answer = Result.Result<Redemption, RedemptionFailure>
 
 /** How often a process that lost the race looks whether the winner is done. */
@@ -77,10 +85,21 @@ export class Tokens extends Context.Service<Tokens, {
     options?: { readonly minValidity?: Duration.Input },
   ) => Effect.Effect<AccessToken, ProviderError>
   /**
-   * Redeems the refresh token even where a cached access token is fresh. Joins a refresh that is under way. Whoever knows
-   * the app names it: then a pause is seen without asking the database.
+   * Redeems the grant even where a cached access token is fresh. Joins a refresh that is under way. Whoever knows the app names
+   * it: then a pause is seen without asking the database.
    */
   readonly refresh: (grantId: GrantId, resource: Resource, app?: AppName) => Effect.Effect<AccessToken, ProviderError>
+  /**
+   * The same, unless the grant was redeemed since then: once for all accounts of a grant that has many.
+   *
+   * @param since milliseconds of the database's clock
+   */
+  readonly refreshSince: (
+    grantId: GrantId,
+    resource: Resource,
+    app: AppName,
+    since: number,
+  ) => Effect.Effect<void, ProviderError>
 }>()("mailfleet/oauth/Tokens") {
   static readonly layer: Layer.Layer<
     Tokens,
@@ -194,8 +213,12 @@ export class Tokens extends Context.Service<Tokens, {
 
       const redeem = Effect.fnUntraced(function* (grant: LeasedGrant, resource: Resource) {
         yield* Effect.tapError(failWhilePaused(grant.app, grant.id), () => store.release(grant))
-        const answer = yield* provider.redeem({ app: grant.app, refreshToken: grant.refreshToken, resource }).pipe(
-          breaker.guard({ ...grant.app, resource }),
+        const { app, refreshToken, subject } = grant
+        const asked = refreshToken === undefined
+          ? provider.obtain({ app, subject, resource })
+          : provider.redeem({ app, refreshToken, resource })
+        const answer = yield* asked.pipe(
+          breaker.guard({ ...app, resource }),
           Effect.matchCauseEffect({
             onFailure: (cause) => Effect.map(failureOf(cause), Result.fail),
             onSuccess: (redemption) => Effect.succeed(Result.succeed(redemption)),
@@ -219,9 +242,9 @@ export class Tokens extends Context.Service<Tokens, {
       const refreshOnce: (
         grantId: GrantId,
         resource: Resource,
-        minValiditySeconds: number | undefined,
+        enough: Enough,
       ) => Effect.Effect<AccessToken, ProviderError> = Effect.fnUntraced(
-        function* (grantId, resource, minValiditySeconds) {
+        function* (grantId, resource, enough) {
           if (rate.limited) {
             const app = yield* store.app(grantId)
             if (Option.isSome(app)) yield* Effect.interruptible(rate.wait(tokenKeys(app.value, grantId).app))
@@ -231,12 +254,12 @@ export class Tokens extends Context.Service<Tokens, {
             const token = yield* cached(grantId, resource, 0)
             if (Option.isSome(token)) return token.value
             // The winner redeemed for another resource, or failed: our own turn.
-            return yield* refreshOnce(grantId, resource, minValiditySeconds)
+            return yield* refreshOnce(grantId, resource, enough)
           }
           const { grant } = leased
-          if (minValiditySeconds !== undefined) {
+          if (enough.minValiditySeconds !== undefined || (grant.redeemedAt ?? 0) >= (enough.since ?? Infinity)) {
             // A redemption that ended since the caller looked.
-            const token = yield* cached(grantId, resource, minValiditySeconds)
+            const token = yield* cached(grantId, resource, enough.minValiditySeconds ?? 0)
             if (Option.isSome(token)) return yield* Effect.as(store.release(grant), token.value)
           }
           const { answer, settled } = leased._tag === "Leased"
@@ -246,7 +269,7 @@ export class Tokens extends Context.Service<Tokens, {
             // Somebody else rotated meanwhile, or an import brought a new token: a lost race is not a dead grant.
             yield* Effect.logInfo("a redemption was overtaken", { grantId, version: grant.version })
             yield* store.release(grant)
-            return yield* refreshOnce(grantId, resource, 0)
+            return yield* refreshOnce(grantId, resource, { minValiditySeconds: 0 })
           }
           if (Result.isFailure(answer)) return yield* answer.failure.error
           return { token: answer.success.accessToken, resource, expiresAt: settled.expiresAt! }
@@ -255,25 +278,23 @@ export class Tokens extends Context.Service<Tokens, {
 
       /**
        * Joins the refresh that is under way in this process, or starts one in our own scope, which no caller can cut.
-       *
-       * @param minValiditySeconds a cached token that stays valid so long will do; undefined = redeem in any case
        */
       const refresh: (
         grantId: GrantId,
         resource: Resource,
-        minValiditySeconds?: number,
-      ) => Effect.Effect<AccessToken, ProviderError> = (grantId, resource, minValiditySeconds) =>
+        enough?: Enough,
+      ) => Effect.Effect<AccessToken, ProviderError> = (grantId, resource, enough = {}) =>
         Effect.suspend(() => {
           const flight = inFlight.get(grantId)
           if (flight !== undefined) {
             const joined = Deferred.await(flight.answer)
             return flight.resource === resource
               ? joined
-              : Effect.andThen(Effect.exit(joined), refresh(grantId, resource, minValiditySeconds))
+              : Effect.andThen(Effect.exit(joined), refresh(grantId, resource, enough))
           }
           const answer = Deferred.makeUnsafe<AccessToken, ProviderError>()
           inFlight.set(grantId, { resource, answer })
-          return refreshOnce(grantId, resource, minValiditySeconds).pipe(
+          return refreshOnce(grantId, resource, enough).pipe(
             Effect.withSpan("Tokens.refresh", {}, { captureStackTrace: false }),
             Effect.onExit((exit) => {
               inFlight.delete(grantId)
@@ -291,6 +312,11 @@ export class Tokens extends Context.Service<Tokens, {
           app === undefined
             ? refresh(grantId, resource)
             : Effect.andThen(failWhilePaused(app, grantId), refresh(grantId, resource)),
+        refreshSince: Effect.fnUntraced(function* (grantId, resource, app, since) {
+          if (yield* store.redeemedSince(grantId, since)) return
+          yield* failWhilePaused(app, grantId)
+          yield* refresh(grantId, resource, { since })
+        }),
         accessToken: Effect.fn("Tokens.accessToken")(function* (grantId, resource, options) {
           const minValiditySeconds = Duration.toSeconds(options?.minValidity ?? "2 minutes")
           const fresh = yield* cached(grantId, resource, minValiditySeconds)
@@ -298,7 +324,7 @@ export class Tokens extends Context.Service<Tokens, {
           const refused = yield* store.recentRefusal(grantId, resource)
           const newer = Option.isSome(refused)
             ? Effect.fail(refusedBefore(refused.value))
-            : refresh(grantId, resource, minValiditySeconds)
+            : refresh(grantId, resource, { minValiditySeconds })
           return yield* newer.pipe(
             Effect.catch((error) =>
               Effect.flatMap(

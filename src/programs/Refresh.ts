@@ -10,7 +10,10 @@ export const refreshOne = Effect.fnUntraced(function* (run: OwnedRun, lane: Lane
   const tokens = yield* Tokens
   if (item.status === "disabled") return skipped("account_disabled", "the account is disabled")
   if (item.refreshedAt !== null && item.refreshedAt >= run.createdAt) return succeeded
-  return yield* tokens.refresh(item.grantId, item.resource, item.app).pipe(
+  const redeemed = item.sharesGrant
+    ? tokens.refreshSince(item.grantId, item.resource, item.app, run.createdAt.getTime())
+    : tokens.refresh(item.grantId, item.resource, item.app)
+  return yield* redeemed.pipe(
     lane.admit(item.app),
     Effect.as(succeeded),
     Effect.catch((error) => orPostpone(error, attempt)),

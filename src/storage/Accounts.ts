@@ -211,7 +211,7 @@ export class Accounts extends Context.Service<Accounts, {
   ) => Effect.Effect<{ readonly items: ReadonlyArray<Account>; readonly nextCursor: string | null }, InvalidCursor>
   /** Enabling makes an account due at once; disabling takes it out of all schedules. */
   readonly patch: (id: AccountId, patch: AccountPatch) => Effect.Effect<Option.Option<Account>>
-  /** Deletes the account with its mail, and its grant where no other account uses it. False = there was none. */
+  /** Deletes the account with its mail, and its grant where no other account uses it, unless it is a tenant's. False = there was none. */
   readonly remove: (id: AccountId) => Effect.Effect<boolean>
   /** Makes all accounts that the schedules look after due, some at a time. Answers how many. */
   readonly bringForward: (work: "refresh" | "sync") => Effect.Effect<number>
@@ -244,7 +244,7 @@ export class Accounts extends Context.Service<Accounts, {
         a.status_since, a.tags, a.created_at, a.updated_at, a.synced_at, a.sync_due_at, a.sync_failure_code,
         a.sync_failure_message, a.sync_failed_at, a.messages, a.refresh_policy, g.kind, g.version, g.refreshed_at, g.policy,
         g.attempt_at, g.failures, g.failing_since, g.failure_class, g.failure_code, g.failure_message, g.failure_trace_id,
-        g.failure_correlation_id, g.failed_at, ${endsAt} as ends_at, p.client_id, p.tenant`,
+        g.failure_correlation_id, g.failed_at, ${endsAt} as ends_at, p.client_id, coalesce(g.tenant, p.tenant) as tenant`,
       )
       const from = sql`${t.accounts} a join ${t.grants} g on g.id = a.grant_id join ${t.apps} p on p.id = g.app_id`
       const expires =
@@ -346,7 +346,10 @@ export class Accounts extends Context.Service<Accounts, {
             const status = row.refreshed_at === null ? "pending" : "active"
             yield* sql`update ${t.accounts} set status = ${status}, status_reason = null, status_since = now(),
               sync_due_at = case when ${status}::text = 'active' then now() end where id = ${id}`
-            yield* sql`update ${t.grants} set due_at = now(), attempt_at = now() where id = ${row.grant_id}`
+            // An app-only grant has one access token for all of its accounts: it is not asked for again with each of them.
+            yield* sql`update ${t.grants} g set due_at = now(), attempt_at = now() where id = ${row.grant_id}
+              and (kind = 'refresh_token' or failures > 0 or (attempt_at is null and (policy = 'warm' or not exists (
+                select 1 from ${t.access_tokens} x where x.grant_id = g.id and x.expires_at > now()))))`
             yield* appendChanges(database, [statusChange(id, row.status, status)])
           }
           // One that was enabled is due already. After a change of channel a warm grant has no token for it yet.
@@ -365,7 +368,9 @@ export class Accounts extends Context.Service<Accounts, {
             where a.id = ${id} for update of g`
           const rows = yield* sql<{ grant_id: string }>`delete from ${t.accounts} where id = ${id} returning grant_id`
           if (rows[0] === undefined) return false
-          yield* sql`delete from ${t.grants} g where id = ${rows[0].grant_id} and not exists (
+          yield* sql`delete from ${t.grants} g where id = ${
+            rows[0].grant_id
+          } and kind <> 'client_credentials' and not exists (
             select 1 from ${t.accounts} a where a.grant_id = g.id)`
           yield* restUnused(rows[0].grant_id)
           yield* followPolicies({ database, settings }, sql`${rows[0].grant_id}::uuid`)
@@ -439,9 +444,10 @@ export class Accounts extends Context.Service<Accounts, {
                 set claimed_until = date_trunc('milliseconds', now() + make_interval(secs => ${claimSeconds}))
                 from ${sql.literal(relaxed)}
                 -- As an array, so that it is never joined by reading all grants.
-                where c.id = any (array(select id from due)) returning c.id, c.app_id, c.claimed_until
+                where c.id = any (array(select id from due)) returning c.id, c.app_id, c.tenant, c.claimed_until
               )
-              select distinct on (c.id) c.id as grant_id, c.claimed_until as until, p.provider, p.client_id, p.tenant,
+              select distinct on (c.id) c.id as grant_id, c.claimed_until as until, p.provider, p.client_id,
+                coalesce(c.tenant, p.tenant) as tenant,
                 ${resourceOfAccount(sql)} as resource
               from claimed c join ${t.apps} p on p.id = c.app_id
               join ${t.accounts} a on a.grant_id = c.id and a.status <> 'disabled'

@@ -32,7 +32,10 @@ type Failed = Extract<Settlement, { readonly _tag: "Failed" }>
 interface LeasedRow extends CredentialRow {
   readonly id: string
   readonly version: number
-  readonly secret: Uint8Array
+  /** Null of an app-only grant. */
+  readonly secret: Uint8Array | null
+  readonly subject: string | null
+  readonly grant_tenant: string | null
   readonly lease_fence: bigint
   readonly refreshed_at: Date | null
   readonly due_seconds: number | null
@@ -78,14 +81,16 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         code,
         message: `${what} cannot be read: ${message}`,
       })
-      const app = yield* readCredentials(vault, row, unreadable("app_secret_unreadable"))
+      const tenant = row.grant_tenant ?? row.tenant
+      const app = yield* readCredentials(vault, { ...row, tenant }, unreadable("app_secret_unreadable"))
       return {
         _tag: "Leased",
         takenOver: row.taken_over,
         grant: {
           ...grant,
           app: { ...app, updatedAt: row.app_updated_at.getTime() },
-          refreshToken: yield* Effect.mapError(
+          subject: row.subject ?? undefined,
+          refreshToken: row.secret === null ? undefined : yield* Effect.mapError(
             vault.open(grantOwner(row.id), row.secret),
             (error) => unreadable("secret_unreadable")("the refresh token", error),
           ),
@@ -93,11 +98,16 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       }
     }, Effect.catch(Effect.succeed))
 
+    const inUse = sql`exists (select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')`
+
+    /** One of a whole tenant is of use before it has accounts: they are found by it. */
+    const mayBeRedeemed = sql`(${inUse} or (g.kind = 'client_credentials'
+      and not exists (select 1 from ${t.accounts} a where a.grant_id = g.id)))`
+
     /** Why a grant could not be leased. */
     const unleased = Effect.fnUntraced(function* (ids: ReadonlyArray<GrantId>) {
       const rows = yield* sql<{ id: string; version: number; refreshed_at: Date | null; in_use: boolean }>`
-        select g.id, g.version, g.refreshed_at, exists (
-          select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled') as in_use
+        select g.id, g.version, g.refreshed_at, ${mayBeRedeemed} as in_use
         from ${t.grants} g where g.id = any(${column("uuid", ids)})`
       return new Map(rows.map((row): readonly [string, LeaseAnswer] => [
         row.id,
@@ -112,14 +122,14 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       const rows = yield* sql<LeasedRow>`with free as (
           select g.id, g.lease_until is not null as taken_over from ${t.grants} g
           where g.id = any(${column("uuid", ids)}) and (g.lease_until is null or g.lease_until < now())
-            and exists (select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')
+            and ${mayBeRedeemed}
           order by g.id for update of g skip locked
         ), leased as (
           -- On disk before anything is sent: a database that crashes meanwhile must not hand the grant to another process.
           update ${t.grants} g set lease_fence = g.lease_fence + 1,
             lease_until = now() + make_interval(secs => ${leaseSeconds})
           from free where g.id = free.id
-          returning g.id, g.app_id, g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
+          returning g.id, g.app_id, g.tenant as grant_tenant, g.subject, g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
             extract(epoch from g.due_at - now())::float8 as due_seconds,
             extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
         )
@@ -160,8 +170,8 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
     const lockNew = (condition: Statement.Fragment) =>
       sql`select g.id from ${t.grants} g join new on new.id = g.id where ${condition} order by g.id for update of g`
 
-    /** When `g` is due again after the redemption `new`. */
-    const nextDue = sql`case g.policy when 'warm' then (
+    /** When `g` is due again after the redemption `new`. An app-only grant does not die of disuse: unless it is warm, it rests. */
+    const nextDue = sql`case when g.policy = 'warm' then (
         -- Each resource that the accounts read through is kept valid: the first token to be replaced decides.
         -- Where none is in use any more, but the grant does not rest yet, as if one were.
         select coalesce(min(case when w.resource = new.resource then now() + make_interval(secs => new.warm)
@@ -169,7 +179,10 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         from (select distinct ${resourceOfAccount(sql)} as resource from ${t.accounts} a
           where a.grant_id = g.id and a.status <> 'disabled') w
         left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
-      ) else now() + make_interval(secs => new.keep_alive) end`
+      ) when g.kind = 'refresh_token' then now() + make_interval(secs => new.keep_alive) end`
+
+    /** One that rests, for it is app-only, is tried again by itself once its accounts have suffered by the failure. */
+    const isPlanned = sql`(g.attempt_at is not null or (failed.status is not null and ${inUse}))`
 
     const sealedTokens = (batch: ReadonlyArray<Settlement>) =>
       column(
@@ -266,9 +279,9 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           update ${t.grants} g set lease_fence = g.lease_fence + 1, lease_until = null, claimed_until = null,
             version = g.version + (failed.secret is not null)::int, secret = coalesce(failed.secret, g.secret),
             token_hash = coalesce(failed.hash, g.token_hash),
-            attempt_at = case when g.attempt_at is not null and failed.concerns
+            attempt_at = case when ${isPlanned} and failed.concerns
               then now() + make_interval(secs => failed.attempt) else g.attempt_at end,
-            due_at = case when g.attempt_at is not null and failed.concerns and failed.moves_due
+            due_at = case when ${isPlanned} and failed.concerns and failed.moves_due
               then now() + make_interval(secs => failed.attempt) else g.due_at end,
             (failures, failing_since, failure_class, failure_code, failure_message, failed_at, failure_trace_id,
               failure_correlation_id) = (
@@ -350,9 +363,15 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           where id = ${id} and attempt_at is not null`),
       )
 
+    const redeemedSince = (id: GrantId, since: number) =>
+      orDie(Effect.map(
+        sql`select 1 from ${t.grants} where id = ${id} and refreshed_at >= ${new Date(since)}`,
+        (rows) => rows.length > 0,
+      ))
+
     const app = (id: GrantId) =>
       orDie(Effect.map(
-        sql<AppName>`select p.provider, p.client_id as "clientId", p.tenant
+        sql<AppName>`select p.provider, p.client_id as "clientId", coalesce(g.tenant, p.tenant) as tenant
           from ${t.grants} g join ${t.apps} p on p.id = g.app_id where g.id = ${id}`,
         ([row]) => Option.fromUndefinedOr(row),
       ))
@@ -364,6 +383,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       accessToken: (id, resource, minValiditySeconds) => apart(accessToken(id, resource, minValiditySeconds)),
       recentRefusal: (id, resource) => apart(recentRefusal(id, resource)),
       postpone: (id, seconds) => apart(postpone(id, seconds)),
+      redeemedSince: (id, since) => apart(redeemedSince(id, since)),
       app: (id) => apart(app(id)),
     })
   }),

@@ -43,7 +43,8 @@ interface Existing {
   readonly email_key: string
   readonly grant_id: string
   readonly status: "pending" | "active" | "needs_reauth" | "blocked" | "disabled"
-  readonly token_hash: Uint8Array
+  /** False: there is no token of its own to replace. */
+  readonly has_token: boolean
 }
 
 interface Context {
@@ -90,6 +91,8 @@ export const storeRows = (
       const account = existing.get(key)!
       if (options.onDuplicate !== "update") {
         results.set(key, duplicate(account, options.onDuplicate))
+      } else if (!account.has_token) {
+        results.set(key, withoutToken(account))
       } else if (known.has(key)) {
         results.set(key, tokenKnown(account))
       } else {
@@ -124,6 +127,19 @@ const duplicate = (account: Existing, onDuplicate: "skip" | "fail"): RowResult =
   },
 })
 
+const withoutToken = (account: Existing): RowResult => ({
+  _tag: "Settled",
+  accountId: account.id,
+  outcome: "failed",
+  error: {
+    code: "account_has_no_token",
+    message:
+      "the account is read by the grant of a tenant, of a service account or of somebody else, and has no token of its " +
+      "own; delete it first to import it with one",
+    retryable: false,
+  },
+})
+
 const tokenKnown = (account: Existing): RowResult => ({
   _tag: "Settled",
   accountId: account.id,
@@ -138,7 +154,8 @@ const tokenKnown = (account: Existing): RowResult => ({
 // Unique index on accounts (provider, email_key).
 const findExisting = ({ database: { sql, tables: t } }: Context, rows: ReadonlyArray<NewRow>) =>
   Effect.map(
-    sql<Existing>`select a.id, a.provider, a.email_key, a.grant_id, a.status, g.token_hash
+    sql<Existing>`select a.id, a.provider, a.email_key, a.grant_id, a.status,
+        g.kind = 'refresh_token' and not a.by_name as has_token
       from unnest(${column("text", rows.map(({ provider }) => provider))},
         ${column("text", rows.map(({ email }) => email.toLowerCase()))}) as row (provider, email_key)
       join ${t.accounts} a on a.provider = row.provider and a.email_key = row.email_key collate "C"

@@ -41,7 +41,7 @@ export const followPolicies = (
     ), changed as (
       select g.id, wanted.policy, ${
     redue === "none" ? sql`null::timestamptz` : sql`case
-          when g.due_at is null then null
+          when g.due_at is null and not (g.kind <> 'refresh_token' and wanted.policy = 'warm') then null
           when wanted.policy = 'warm' then ${warmDue(sql, t)}
           -- Within the last tenth of the period, as after a redemption.
           else greatest(now(), g.refreshed_at + make_interval(secs => ${
@@ -52,9 +52,16 @@ export const followPolicies = (
       where g.policy <> wanted.policy ${redue === "warm" ? sql`or wanted.policy = 'warm'` : sql``}
       order by g.id for update of g
     )
-    update ${t.grants} g set policy = changed.policy, due_at = coalesce(changed.due, g.due_at),
-      attempt_at = case when g.failures > 0 then g.attempt_at else coalesce(changed.due, g.attempt_at) end
+    update ${t.grants} g set policy = changed.policy,
+      due_at = case when ${sql.literal(rests)} then null else coalesce(changed.due, g.due_at) end,
+      attempt_at = case when g.failures > 0 and g.attempt_at is not null then g.attempt_at when ${
+    sql.literal(rests)
+  } then null
+        else coalesce(changed.due, g.attempt_at) end
     from changed where g.id = changed.id`)
+
+/** There is nothing to keep alive of an app-only grant: it rests unless it is warm. */
+const rests = "g.kind <> 'refresh_token' and changed.policy <> 'warm'"
 
 type Tables = Database["Service"]["tables"]
 type Sql = Database["Service"]["sql"]

@@ -51,6 +51,8 @@ export interface WorkItem {
   readonly status: AccountStatus
   readonly refreshedAt: Date | null
   readonly syncedAt: Date | null
+  /** Whether its grant is likely to have further accounts. */
+  readonly sharesGrant: boolean
 }
 
 export class Runs extends Context.Service<Runs, {
@@ -278,8 +280,10 @@ export class Runs extends Context.Service<Runs, {
             status: AccountStatus
             refreshed_at: Date | null
             synced_at: Date | null
-          }>`select i.position, i.account_id, a.grant_id, a.provider, a.channel, p.client_id, p.tenant, a.status,
-              g.refreshed_at, a.synced_at
+            shared: boolean
+          }>`select i.position, i.account_id, a.grant_id, a.provider, a.channel, p.client_id,
+              coalesce(g.tenant, p.tenant) as tenant, a.status, g.refreshed_at, a.synced_at,
+              a.by_name or g.kind = 'client_credentials' as shared
             from ${t.run_items} i join ${t.accounts} a on a.id = i.account_id join ${t.grants} g on g.id = a.grant_id
             join ${t.apps} p on p.id = g.app_id
             where i.run_id = ${run.id} and i.position > ${after} and i.outcome = 'pending'
@@ -293,6 +297,7 @@ export class Runs extends Context.Service<Runs, {
             status: row.status,
             refreshedAt: row.refreshed_at,
             syncedAt: row.synced_at,
+            sharesGrant: row.shared,
           }))
         }, orDie),
         record: Effect.fnUntraced(function* (run: OwnedRun, results: ReadonlyArray<ItemResult>) {

@@ -41,6 +41,7 @@ interface LeaseRow {
   readonly channel: MailAccount["channel"]
   readonly grant_id: string
   readonly client_id: string
+  readonly by_name: boolean
   readonly fence: bigint
   readonly failures: number
 }
@@ -73,9 +74,9 @@ export class SyncLeases extends Context.Service<SyncLeases, {
             update ${t.accounts} set sync_lease_fence = sync_lease_fence + 1,
               sync_lease_until = now() + make_interval(secs => ${leaseSeconds})
             where id = ${accountId} and (sync_lease_until is null or sync_lease_until <= now())
-            returning id, email, provider, channel, grant_id, sync_lease_fence, sync_failures
+            returning id, email, provider, channel, grant_id, by_name, sync_lease_fence, sync_failures
           )
-          select a.id, a.email, a.provider, a.channel, a.grant_id, p.client_id, a.sync_lease_fence as fence,
+          select a.id, a.email, a.provider, a.channel, a.grant_id, a.by_name, p.client_id, a.sync_lease_fence as fence,
             a.sync_failures as failures
           from taken a join ${t.grants} g on g.id = a.grant_id join ${t.apps} p on p.id = g.app_id`
         return Option.map(Option.fromUndefinedOr(rows[0]), (row): SyncLease => ({
@@ -89,6 +90,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
             channel: row.channel,
             grantId: row.grant_id,
             clientId: row.client_id,
+            byName: row.by_name,
           },
         }))
       }, orDie)

@@ -12,6 +12,7 @@ const account: MailAccount = {
   channel: "graph",
   grantId: "g",
   clientId: "c",
+  byName: false,
 }
 
 /** A Graph that answers by script, and what it was asked. */
@@ -39,7 +40,11 @@ const scripted = Effect.fnUntraced(function* (
     }))
   const tokens = Layer.succeed(
     Tokens,
-    Tokens.of({ accessToken: () => token("1 hour"), refresh: () => Effect.delay(token("1 hour"), 20) }),
+    Tokens.of({
+      accessToken: () => token("1 hour"),
+      refresh: () => Effect.delay(token("1 hour"), 20),
+      refreshSince: () => Effect.void,
+    }),
   )
   const context = yield* Layer.build(graphOver(origin).pipe(Layer.provide(tokens)))
   const mailbox = yield* Context.get(context, Mailboxes).open(account)

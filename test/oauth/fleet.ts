@@ -43,6 +43,7 @@ export class Script {
   }
 
   readonly layer: Layer.Layer<OAuthProvider> = Layer.succeed(OAuthProvider, {
+    obtain: () => Effect.die("there is no app-only grant in this fleet"),
     redeem: ({ app, refreshToken, resource }) =>
       Effect.suspend(() => {
         const sent = {

@@ -55,7 +55,7 @@ const redeemed = (grant: LeasedGrant, more: Partial<Redeemed> = {}): Redeemed =>
   resource: "graph",
   accessToken: Redacted.make("access"),
   expiresInSeconds: hour,
-  refreshToken: Redacted.make(successor(Redacted.value(grant.refreshToken))),
+  refreshToken: Redacted.make(successor(Redacted.value(grant.refreshToken!))),
   dueInSeconds: { keepAlive: 20 * hour, warm: 50 * minute },
   ...more,
 })
@@ -153,7 +153,7 @@ await onDatabases("Grants", layer, (it, engine) => {
         const answer = answers[index]!
         if (answer._tag !== "Leased") continue
         assert.strictEqual(answer.grant.id, id)
-        assert.strictEqual(Redacted.value(answer.grant.refreshToken), `${names.get(id)}.1`)
+        assert.strictEqual(Redacted.value(answer.grant.refreshToken!), `${names.get(id)}.1`)
       }
       assert.deepStrictEqual(yield* lease(), [])
     }))

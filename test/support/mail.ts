@@ -30,6 +30,7 @@ export const makeAccount = Effect.fnUntraced(function* (
     channel: options.channel ?? "graph",
     grantId: newId(),
     clientId: options.clientId ?? newId(),
+    byName: false,
   }
   const app = newId()
   yield* sql`insert into ${t.apps} (id, provider, client_id, tenant)

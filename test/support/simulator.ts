@@ -81,6 +81,7 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
           return cached === undefined ? redeem(grantId) : Effect.succeed(cached)
         }),
       refresh: redeem,
+      refreshSince: redeem,
     })
   }),
 )

@@ -9,6 +9,7 @@ import { accounts } from "./commands/Accounts.ts"
 import { apps } from "./commands/Apps.ts"
 import { demo } from "./commands/Demo.ts"
 import { layerPresenter, teardown } from "./commands/ExitCode.ts"
+import { grants } from "./commands/Grants.ts"
 import { importCommand } from "./commands/Import.ts"
 import { keys } from "./commands/Keys.ts"
 import { migrate } from "./commands/Migrate.ts"
@@ -25,7 +26,7 @@ const mailfleet = Command.make("mailfleet").pipe(
   Command.withDescription("Keeps a fleet of OAuth mailboxes signed in and in sync."),
   Command.withSubcommands([
     { group: "Run", commands: [serve, demo, simulate] },
-    { group: "At a running server", commands: [importCommand, refresh, sync, accounts, apps, policies, runs] },
+    { group: "At a running server", commands: [importCommand, refresh, sync, accounts, apps, grants, policies, runs] },
     { group: "Set up", commands: [migrate, keys] },
   ]),
 )

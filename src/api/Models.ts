@@ -3,6 +3,7 @@ import * as AccountModel from "../domain/Account.ts"
 import * as AuditModel from "../domain/AuditEntry.ts"
 import * as ConnectSessionModel from "../domain/ConnectSession.ts"
 import * as EventModel from "../domain/Event.ts"
+import * as GrantModel from "../domain/Grant.ts"
 import * as AppModel from "../domain/App.ts"
 import * as MailModel from "../domain/Mail.ts"
 import * as RunModel from "../domain/Run.ts"
@@ -10,6 +11,9 @@ import * as TagPolicyModel from "../domain/TagPolicy.ts"
 
 export const Account = AccountModel.Account.annotate({ identifier: "Account" })
 export const App = AppModel.App.annotate({ identifier: "App" })
+export const Grant = GrantModel.Grant.annotate({ identifier: "Grant" })
+export const MailboxOutcome = GrantModel.MailboxOutcome.annotate({ identifier: "MailboxOutcome" })
+export const TenantMailbox = GrantModel.TenantMailbox.annotate({ identifier: "TenantMailbox" })
 export const Run = RunModel.Run.annotate({ identifier: "Run" })
 export const RunItem = RunModel.RunItem.annotate({ identifier: "RunItem" })
 export const Folder = MailModel.Folder.annotate({ identifier: "Folder" })

@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
+import { GrantRefused as GrantRefusedError } from "../domain/Grant.ts"
 
 const problem = <const Code extends string, const Status extends number>(
   code: Code,
@@ -75,6 +76,13 @@ export class DuplicateApp extends HttpApiError.Problem<DuplicateApp>()(
   { code: Schema.tag("duplicate_app"), appId: Schema.String },
 ) {}
 
+/** A grant goes after its accounts. */
+export class GrantInUse extends HttpApiError.Problem<GrantInUse>()(
+  "GrantInUse",
+  problem("grant_in_use", 409, "Grant has accounts"),
+  { code: Schema.tag("grant_in_use"), accounts: Schema.Int },
+) {}
+
 /** The first request with this key is still uploading. */
 export class IdempotencyKeyInUse extends HttpApiError.Problem<IdempotencyKeyInUse>()(
   "IdempotencyKeyInUse",
@@ -142,6 +150,12 @@ export class ImportRefused
     code: Schema.String,
     /** Physical line in the file, from 1. */
     line: Schema.optionalKey(Schema.Int),
+  }) {}
+
+/** A grant cannot be made, or not be used so. `code` names the reason. */
+export class GrantRefused
+  extends HttpApiError.Problem<GrantRefused>()("GrantRefused", problem("grant_refused", 422, "Grant refused"), {
+    code: GrantRefusedError.fields.code,
   }) {}
 
 export class InternalError

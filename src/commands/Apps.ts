@@ -4,6 +4,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { DuplicateApp } from "../api/Problems.ts"
 import { Provider } from "../domain/Account.ts"
 import { App } from "../domain/App.ts"
+import { findApp } from "./AppLookup.ts"
 import { appFlags, fieldsOf, readSecret, secretExpires } from "./AppFlags.ts"
 import { Connection, firstOf } from "./Connection.ts"
 import { CommandError } from "./ExitCode.ts"
@@ -53,22 +54,6 @@ const list = Command.make("list", { limit, json }, listApps).pipe(
   Command.withDescription("List apps, oldest first; what apps alone does too."),
   Command.withShortDescription("List apps"),
 )
-
-/** The app of an id or a client id. */
-const findApp = Effect.fnUntraced(function* (
-  which: string,
-): Effect.fn.Return<App, CommandError, Connection> {
-  const { ask, client: { api } } = yield* Connection
-  const { items } = yield* ask(firstOf(Infinity, (page) => api.apps.list({ query: page })))
-  const named = which.toLowerCase()
-  const found = items.filter(({ clientId, id }) => id === named || clientId.toLowerCase() === named)
-  if (found.length === 1) return found[0]!
-  return yield* new CommandError({
-    message: found.length === 0
-      ? `no app has the id or client id ${which}`
-      : `${found.length} apps have the client id ${which}, at different tenants: name one by its id (see mailfleet apps)`,
-  })
-})
 
 const show = Effect.fnUntraced(function* (app: App, asJson: boolean) {
   if (asJson) return yield* printJson(App, app)

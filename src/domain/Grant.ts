@@ -43,7 +43,8 @@ export class GrantRefused extends Schema.TaggedError<GrantRefused>()("GrantRefus
     "invalid_tenant",
     "invalid_mailbox",
     "grant_is_delegated",
-    "grant_is_app_only",
+    "grant_of_one_mailbox",
+    "mailbox_taken",
   ]),
   message: Schema.String,
 }) {}
@@ -51,7 +52,7 @@ export class GrantRefused extends Schema.TaggedError<GrantRefused>()("GrantRefus
 /** The grant has accounts: it goes with the last of them, or after them. */
 export class GrantInUse extends Schema.TaggedError<GrantInUse>()("GrantInUse", { accounts: Schema.Int }) {}
 
-/** The most mailboxes that one call adds by name. */
+/** The most mailboxes that one call adds. */
 export const mostMailboxes = 1_000
 
 /** What became of one mailbox that was to be added to a grant. */

@@ -53,7 +53,7 @@ const isSame = (one: AccessToken, other: AccessToken): boolean =>
 /** Lives for one round: it keeps the access token that it was given. */
 export const makeGraphClient = (
   { graphUrl, http, limiter, throttle, tokens }: GraphServices,
-  account: MailAccount,
+  account: Pick<MailAccount, "id" | "grantId" | "clientId">,
 ): GraphClient => {
   const origin = new URL(graphUrl).origin
   const key = mailboxKey(account.clientId, account.id)

@@ -107,10 +107,11 @@ const classOf = (status: number, code: string, authenticate: string, saysWhen: b
 export const ofNamedMailbox = (refusal: GraphRefusal): GraphRefusal => {
   const { code, error, status } = refusal
   const message = error.class === "scope"
-    ? "the grant does not open this mailbox: give whoever signed in full access to it, or, where an app reads a whole tenant, " +
-      "consent to Mail.Read and look at the application access policies"
+    ? "the grant does not open this mailbox: it takes the permission Mail.Read.Shared, and full access to the mailbox for whoever " +
+      "signed in; or, where an app reads a whole tenant, Mail.Read and no application access policy against it"
     : status === 404 && unknownUsers.has(code)
-    ? "there is no mailbox of this address in the tenant: it was deleted or renamed, or it has no licence"
+    ? "the grant finds no mailbox of this address: it was deleted or renamed, has no licence, or is not shared with whoever " +
+      "signed in"
     : undefined
   if (message === undefined) return refusal
   const failureClass = error.class === "scope" ? "scope" : "blocked"

@@ -99,7 +99,7 @@ const noMailbox: Refusal = {
 const wrongKey: Refusal = {
   class: "app",
   message: "Google refuses the key of the service account; make a new one and set it here",
-  reach: "app",
+  reach: "tenant",
 }
 const unclear: Refusal = {
   class: "unknown",
@@ -113,5 +113,5 @@ const wrongResource: Refusal = {
 const noKey: Refusal = {
   class: "app",
   message: "the app has no key of a service account any more; set one",
-  reach: "app",
+  reach: "tenant",
 }

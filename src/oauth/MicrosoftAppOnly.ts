@@ -76,5 +76,6 @@ const wrongResource: Refusal = {
 const noProof: Refusal = {
   class: "app",
   message: "the app has neither secret nor certificate, and cannot act by itself without one; set one of them",
-  reach: "app",
+  // Where people have signed in under the same client id, their grants go on.
+  reach: "tenant",
 }

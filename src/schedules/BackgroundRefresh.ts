@@ -47,7 +47,8 @@ export const layer: Layer.Layer<
       const claimed = due.map((grant): Claimed => ({ ...grant, claimedAt }))
       inHand.add(claimed)
       return claimed
-    })
+      // What an interrupted claim took would be nobody's until the claim ends.
+    }).pipe(Effect.uninterruptible)
 
     const redeem = (grant: Claimed) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) =>

@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Graph } from "../mail/Graph.ts"
+import { TenantDirectory } from "../mail/TenantDirectory.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
@@ -20,6 +21,7 @@ import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
+import { GrantRequests } from "../programs/GrantRequests.ts"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { Reconnect } from "../programs/Reconnect.ts"
 import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
@@ -35,6 +37,8 @@ import { Changes } from "../storage/Changes.ts"
 import type { Database } from "../storage/Database.ts"
 import { Endings } from "../storage/Endings.ts"
 import { Events } from "../storage/Events.ts"
+import { GrantAccounts } from "../storage/GrantAccounts.ts"
+import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
@@ -67,6 +71,8 @@ export type Engine =
   | Endings
   | Events
   | Folders
+  | GrantCatalog
+  | GrantRequests
   | GrantStore
   | ImportStaging
   | Messages
@@ -92,6 +98,8 @@ const storage = Layer.mergeAll(
   Endings.layer,
   Events.layer,
   Folders.layer,
+  GrantAccounts.layer,
+  GrantCatalog.layer,
   Messages.layer,
   MessageWriter.layer,
   Policies.layer,
@@ -125,6 +133,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(SyncAccount.layer),
     Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
     Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
+    Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),
     Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),

@@ -23,6 +23,7 @@ import {
   type WrongResource,
 } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
+import { GrantRequests } from "../programs/GrantRequests.ts"
 import { type DuplicateAccount, type ImportRefused, type NewAccount, RunRequests } from "../programs/RunRequests.ts"
 import { type AccountFilter, Accounts, type Selection } from "../storage/Accounts.ts"
 import { Apps } from "../storage/Apps.ts"
@@ -30,6 +31,7 @@ import { Audit } from "../storage/Audit.ts"
 import { Changes } from "../storage/Changes.ts"
 import { Database, type DatabaseError } from "../storage/Database.ts"
 import { Events } from "../storage/Events.ts"
+import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { Folders } from "../storage/Folders.ts"
 import { Messages } from "../storage/Messages.ts"
 import { Policies } from "../storage/Policies.ts"
@@ -99,6 +101,8 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   }
   /** OAuth clients. Secrets go in and never come out. */
   readonly apps: Pick<Apps["Service"], "get" | "list"> & AppRequests["Service"]
+  /** Grants; those without a refresh token are made here, and mailboxes are added to them. */
+  readonly grants: GrantCatalog["Service"] & GrantRequests["Service"]
   /** The refresh policies of tags. That of an account is set by `accounts.patch`. */
   readonly policies: Pick<Policies["Service"], "list" | "set" | "unset">
   readonly runs: Pick<Runs["Service"], "get" | "list" | "items"> & Pick<RunRequests["Service"], "cancel"> & {
@@ -153,6 +157,8 @@ const make = Effect.gen(function* () {
   const events = yield* Events
   const changes = yield* Changes
   const folders = yield* Folders
+  const grants = yield* GrantCatalog
+  const grantRequests = yield* GrantRequests
   const messages = yield* Messages
   const policies = yield* Policies
   const requests = yield* RunRequests
@@ -185,6 +191,14 @@ const make = Effect.gen(function* () {
       add: (account) => outside(requests.addAccount(account)),
     },
     apps: { get: apps.get, list: apps.list, add: appRequests.add, patch: appRequests.patch },
+    grants: {
+      get: grants.get,
+      list: grants.list,
+      remove: grants.remove,
+      create: grantRequests.create,
+      mailboxes: (id, options) => outside(grantRequests.mailboxes(id, options)),
+      addAccounts: (id, selection) => outside(grantRequests.addAccounts(id, selection)),
+    },
     policies: { list: policies.list, set: policies.set, unset: policies.unset },
     runs: {
       get: runs.get,

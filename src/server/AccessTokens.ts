@@ -40,7 +40,8 @@ const toProblem = (error: ProviderError) => {
   }
 }
 
-const refuse = Effect.fnUntraced(function* (error: ProviderError) {
+/** Fails with the problem that an error of a provider is, and says when to come back. */
+export const refuse = Effect.fnUntraced(function* (error: ProviderError) {
   const problem = toProblem(error)
   if (problem._tag === "ProviderUnavailable" && (error.retryable || error.retryAfterMillis !== undefined)) {
     yield* retryAfter(Math.max(1, Math.ceil((error.retryAfterMillis ?? 5_000) / 1_000)))

@@ -10,6 +10,7 @@ import { layerAuthorization } from "./Authorization.ts"
 import { layerBoundary } from "./Boundary.ts"
 import { connectRoutes, layerConnectPages } from "./connect/Routes.ts"
 import { layerConnectSessions } from "./ConnectSessions.ts"
+import { layerGrants } from "./Grants.ts"
 import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
@@ -28,6 +29,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerAccounts,
     layerApps,
     layerConnectSessions,
+    layerGrants,
     layerPolicies,
     layerMail,
   ]),

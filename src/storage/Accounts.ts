@@ -59,7 +59,7 @@ export interface AccountTarget {
   readonly syncedAt: Date | null
 }
 
-interface AccountRow {
+interface AccountRow extends TokenFailureRow {
   readonly id: string
   readonly email: string
   readonly provider: Provider
@@ -82,14 +82,6 @@ interface AccountRow {
   readonly attempt_at: Date | null
   readonly policy: RefreshPolicy
   readonly refresh_policy: RefreshPolicy | null
-  readonly failures: number
-  readonly failing_since: Date | null
-  readonly failure_class: FailureClass | null
-  readonly failure_code: string | null
-  readonly failure_message: string | null
-  readonly failure_trace_id: string | null
-  readonly failure_correlation_id: string | null
-  readonly failed_at: Date | null
   readonly synced_at: Date | null
   readonly sync_due_at: Date | null
   readonly sync_failure_code: string | null
@@ -104,7 +96,19 @@ const timeOrNull = (date: Date | null): DateTime.Utc | null => date === null ? n
 const failure = (code: string | null, message: string | null, at: Date | null) =>
   code === null || at === null ? {} : { lastError: { code, message: message ?? "", at: time(at) } }
 
-const tokenFailure = (row: AccountRow) =>
+/** What of a grant tells why its last redemption failed. */
+export interface TokenFailureRow {
+  readonly failures: number
+  readonly failing_since: Date | null
+  readonly failure_class: FailureClass | null
+  readonly failure_code: string | null
+  readonly failure_message: string | null
+  readonly failure_trace_id: string | null
+  readonly failure_correlation_id: string | null
+  readonly failed_at: Date | null
+}
+
+export const toTokenFailure = (row: TokenFailureRow) =>
   row.failure_code === null || row.failure_class === null || row.failed_at === null ? {} : {
     lastError: {
       code: row.failure_code,
@@ -150,7 +154,7 @@ const toAccount = (row: AccountRow): Account => ({
     policy: row.policy,
     nextRefreshAt: timeOrNull(row.attempt_at),
     ...(row.ends_at === null || row.status === "needs_reauth" ? {} : { endsAt: time(row.ends_at) }),
-    ...tokenFailure(row),
+    ...toTokenFailure(row),
   },
   sync: {
     syncedAt: timeOrNull(row.synced_at),
@@ -324,8 +328,8 @@ export class Accounts extends Context.Service<Accounts, {
         if (!isId(id)) return Option.none()
         const found = yield* sql.withTransaction(Effect.gen(function* () {
           yield* lockTagPolicies(database)
-          const rows = yield* sql<{ status: AccountStatus; grant_id: string; refreshed_at: Date | null }>`
-            select a.status, a.grant_id, g.refreshed_at from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
+          const rows = yield* sql<Pick<AccountRow, "status" | "grant_id" | "kind" | "refreshed_at">>`
+            select a.status, a.grant_id, g.kind, g.refreshed_at from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
             where a.id = ${id} for update of g, a`
           const row = rows[0]
           if (row === undefined) return false
@@ -348,12 +352,14 @@ export class Accounts extends Context.Service<Accounts, {
               sync_due_at = case when ${status}::text = 'active' then now() end where id = ${id}`
             // An app-only grant has one access token for all of its accounts: it is not asked for again with each of them.
             yield* sql`update ${t.grants} g set due_at = now(), attempt_at = now() where id = ${row.grant_id}
-              and (kind = 'refresh_token' or failures > 0 or (attempt_at is null and (policy = 'warm' or not exists (
-                select 1 from ${t.access_tokens} x where x.grant_id = g.id and x.expires_at > now()))))`
+              and (kind = 'refresh_token' or failures > 0 or (attempt_at is null and not exists (
+                select 1 from ${t.access_tokens} x where x.grant_id = g.id and x.expires_at > now())))`
             yield* appendChanges(database, [statusChange(id, row.status, status)])
           }
           // One that was enabled is due already. After a change of channel a warm grant has no token for it yet.
-          const redue = isEnabled ? "none" : change.channel === undefined ? "changed" : "warm"
+          // An app-only grant that is warm now is not due yet: it has rested.
+          const wasDue = isEnabled && row.kind === "refresh_token"
+          const redue = wasDue ? "none" : change.channel === undefined && !isEnabled ? "changed" : "warm"
           yield* followPolicies({ database, settings }, sql`${row.grant_id}::uuid`, redue)
           return true
         }))

@@ -16,7 +16,7 @@ export class AppOnlyGrants extends Context.Service<AppOnlyGrants, {
     appId: AppId,
     tenant: string,
   ) => Effect.Effect<{ readonly id: GrantId; readonly created: boolean }, GrantRefused>
-  /** The same, after consent was given at the provider. */
+  /** The same, after consent was given at the provider: accounts that had waited for it are tried at once. */
   readonly ensure: (appId: AppId, tenant: string) => Effect.Effect<GrantId, GrantRefused>
 }>()("mailfleet/storage/AppOnlyGrants") {
   static readonly layer: Layer.Layer<AppOnlyGrants, never, Database> = Layer.effect(
@@ -63,7 +63,15 @@ export class AppOnlyGrants extends Context.Service<AppOnlyGrants, {
 
       return AppOnlyGrants.of({
         create,
-        ensure: (appId, tenant) => Effect.map(create(appId, tenant), ({ id }) => id),
+        ensure: Effect.fn("AppOnlyGrants.ensure")(function* (appId, tenant) {
+          const { id } = yield* create(appId, tenant)
+          yield* orDie(sql`update ${t.grants} g set due_at = now(), attempt_at = now(),
+              -- The refusal of before is not repeated to whoever asks.
+              failed_at = null
+            where id = ${id} and exists (
+            select 1 from ${t.accounts} a where a.grant_id = g.id and a.status in ('pending', 'needs_reauth', 'blocked'))`)
+          return id
+        }),
       })
     }),
   )

@@ -100,9 +100,8 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
 
     const inUse = sql`exists (select 1 from ${t.accounts} a where a.grant_id = g.id and a.status <> 'disabled')`
 
-    /** One of a whole tenant is of use before it has accounts: they are found by it. */
-    const mayBeRedeemed = sql`(${inUse} or (g.kind = 'client_credentials'
-      and not exists (select 1 from ${t.accounts} a where a.grant_id = g.id)))`
+    /** That of a whole tenant is of use without accounts as well: mailboxes are listed by it. */
+    const mayBeRedeemed = sql`(g.kind = 'client_credentials' or ${inUse})`
 
     /** Why a grant could not be leased. */
     const unleased = Effect.fnUntraced(function* (ids: ReadonlyArray<GrantId>) {
@@ -181,8 +180,9 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         left join ${t.access_tokens} x on x.grant_id = g.id and x.resource = w.resource
       ) when g.kind = 'refresh_token' then now() + make_interval(secs => new.keep_alive) end`
 
-    /** One that rests, for it is app-only, is tried again by itself once its accounts have suffered by the failure. */
-    const isPlanned = sql`(g.attempt_at is not null or (failed.status is not null and ${inUse}))`
+    /** One that rests, for it is app-only, is tried again by itself while accounts wait for it: they ask for nothing themselves. */
+    const isPlanned = sql`(g.attempt_at is not null or exists (select 1 from ${t.accounts} a where a.grant_id = g.id
+      and a.status <> 'disabled' and (failed.status is not null or a.status <> 'active')))`
 
     const sealedTokens = (batch: ReadonlyArray<Settlement>) =>
       column(
@@ -269,10 +269,11 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         ), unmoved as (
           ${lockNew(sql`g.version = new.version and (g.lease_fence = new.fence or new.secret is not null)`)}
         ), failed as (
-          -- A fault of the app or of a permission concerns only what the accounts read through.
+          -- A fault of the app or of a permission concerns only what the accounts read through, if there are any.
           select new.*, new.class not in ('app', 'scope') or exists (
             select 1 from ${t.accounts} a where a.grant_id = new.id and a.status <> 'disabled'
-              and ${resourceOfAccount(sql)} = new.resource) as concerns
+              and ${resourceOfAccount(sql)} = new.resource)
+            or not exists (select 1 from ${t.accounts} a where a.grant_id = new.id) as concerns
           from unmoved join new using (id)
         ), stored as (
           -- The fence is raised, so that a failure which is stored once more, for the answer was lost, does not count again.
@@ -349,6 +350,9 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             failure_trace_id as "traceId", failure_correlation_id as "correlationId"
           from ${t.grants} g where id = ${id} and failed_at > now() - interval '2 minutes'
             and (failure_class in ('needs_user', 'blocked', 'ambiguous')
+              -- Many accounts wait for the same answer. Shorter than the waits between the tries of a run.
+              or (kind <> 'refresh_token' and (failure_class = 'unknown'
+                or (failure_class = 'transient' and failed_at > now() - interval '2 seconds')))
               -- Which permission was refused is known only where all accounts want the same.
               or (failure_class = 'scope' and ${resource} = all (
                 select ${

@@ -39,7 +39,8 @@ export const followPolicies = (
         ) then 'warm' else 'keep-alive' end as policy
       from ${t.grants} g where g.id in (${grants})
     ), changed as (
-      select g.id, wanted.policy, ${
+      select g.id, wanted.policy, exists (select 1 from ${t.accounts} a where a.grant_id = g.id
+        and a.status not in ('active', 'disabled')) as waited_for, ${
     redue === "none" ? sql`null::timestamptz` : sql`case
           when g.due_at is null and not (g.kind <> 'refresh_token' and wanted.policy = 'warm') then null
           when wanted.policy = 'warm' then ${warmDue(sql, t)}
@@ -61,7 +62,7 @@ export const followPolicies = (
     from changed where g.id = changed.id`)
 
 /** There is nothing to keep alive of an app-only grant: it rests unless it is warm. */
-const rests = "g.kind <> 'refresh_token' and changed.policy <> 'warm'"
+const rests = "g.kind <> 'refresh_token' and changed.policy <> 'warm' and not changed.waited_for"
 
 type Tables = Database["Service"]["tables"]
 type Sql = Database["Service"]["sql"]

@@ -6,7 +6,11 @@ import { newId } from "../../src/domain/Ids.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { Settings } from "../../src/domain/Settings.ts"
+import { TenantDirectory } from "../../src/mail/TenantDirectory.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
+import { GrantRequests } from "../../src/programs/GrantRequests.ts"
+import { GrantAccounts } from "../../src/storage/GrantAccounts.ts"
+import { GrantCatalog } from "../../src/storage/GrantCatalog.ts"
 import { OAuthProvider } from "../../src/oauth/OAuthProvider.ts"
 import { SignIn } from "../../src/oauth/SignIn.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
@@ -87,6 +91,11 @@ const mailboxes = Layer.succeed(Mailboxes, {
   open: () => Effect.succeed({ folders: () => Effect.succeed([]), page: () => Effect.never }),
 })
 
+const directory = Layer.succeed(TenantDirectory, {
+  isNext: () => false,
+  page: () => Effect.succeed({ mailboxes: [], next: undefined }),
+})
+
 const lines: Array<string> = []
 
 const capture = Logger.layer([Logger.map(Logger.formatLogFmt, (line) => {
@@ -108,6 +117,8 @@ const storage = Layer.mergeAll(
   Apps.layer.pipe(Layer.provide(Vault.layer)),
   Audit.layer,
   Events.layer,
+  GrantAccounts.layer,
+  GrantCatalog.layer,
   Layer.merge(ConnectSessions.layer, SignedIn.layer).pipe(Layer.provide(Vault.layer)),
   Policies.layer,
   Reattempts.layer,
@@ -130,6 +141,7 @@ const pacing = Layer.mergeAll(
 const edges = Layer.mergeAll(
   AccessTokens.layer.pipe(Layer.provideMerge(tokens)),
   AppRequests.layer,
+  GrantRequests.layer.pipe(Layer.provide(directory)),
   ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer), Layer.provide(Vault.layer)),
   OperatorEvents.layer,
   SyncAccount.layer.pipe(Layer.provide(mailboxes), Layer.provide(tokens)),

@@ -144,3 +144,40 @@ await onDatabases("Sign-in in Chromium", service({ settings: { publicUrl: Option
       assert.deepInclude(JSON.parse(text).items[0], { action: "sign_in", outcome: "access_denied" })
     })), 60_000)
 })
+
+await onDatabases(
+  "Consent in Chromium",
+  service({ settings: { publicUrl: Option.none() }, simulator: { accounts: 50 } }),
+  (it) => {
+    it.effect(
+      "an administrator consents for a tenant of fifty mailboxes, which are found, added and read",
+      () =>
+        Effect.scoped(Effect.gen(function* () {
+          const origin = yield* listening
+          const { simulator } = yield* Provider
+          const app = yield* newApp({}, { redirectUris: [`${origin}/connect/callback`], consentedTenants: [] })
+          const session = yield* newSession({ appId: app.id, kind: "admin_consent" })
+          const { complaints, page } = yield* opened()
+          yield* step(() => page.goto(session.url ?? ""))
+          yield* step(() => fits(page))
+          yield* step(() => page.getByRole("button", { name: "Continue to Microsoft" }).click())
+          yield* step(() => page.getByRole("button", { name: "Accept" }).click())
+          yield* step(() => page.getByRole("heading", { name: "Access is allowed" }).waitFor())
+          yield* step(() => fits(page))
+          assert.deepStrictEqual(complaints, [])
+          const { grantId } = yield* sessionOf(session.id)
+          const added = JSON.parse((yield* api(`/v1/grants/${grantId}/accounts`, { all: true, tags: ["fifty"] })).text)
+          assert.deepInclude(added, { nextCursor: null })
+          assert.strictEqual(added.items.length, 50)
+          let run = JSON.parse((yield* api("/v1/syncs", { filter: { tag: "fifty" } })).text)
+          while (run.state !== "completed") {
+            yield* Effect.sleep("50 millis")
+            run = JSON.parse((yield* api(`/v1/runs/${run.id}`)).text)
+          }
+          assert.deepInclude(run, { total: 50, succeeded: 50 })
+          assert.deepStrictEqual(simulator.counters().tokenRequests[app.clientId], { client_credentials: 1 })
+        })),
+      120_000,
+    )
+  },
+)

@@ -7,6 +7,7 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
 import { apps } from "./commands/Apps.ts"
+import { connect } from "./commands/Connect.ts"
 import { demo } from "./commands/Demo.ts"
 import { layerPresenter, teardown } from "./commands/ExitCode.ts"
 import { grants } from "./commands/Grants.ts"
@@ -26,7 +27,10 @@ const mailfleet = Command.make("mailfleet").pipe(
   Command.withDescription("Keeps a fleet of OAuth mailboxes signed in and in sync."),
   Command.withSubcommands([
     { group: "Run", commands: [serve, demo, simulate] },
-    { group: "At a running server", commands: [importCommand, refresh, sync, accounts, apps, grants, policies, runs] },
+    {
+      group: "At a running server",
+      commands: [importCommand, connect, refresh, sync, accounts, apps, grants, policies, runs],
+    },
     { group: "Set up", commands: [migrate, keys] },
   ]),
 )

@@ -5,9 +5,9 @@ import { Channel } from "../domain/Account.ts"
 import { ConnectKind } from "../domain/ConnectSession.ts"
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
-import { ConnectSession } from "./Models.ts"
+import { ConnectSession, DeviceCode } from "./Models.ts"
 import { Id, Tags } from "./Parameters.ts"
-import { InvalidBody, NotFound } from "./Problems.ts"
+import { ConnectSessionUsed, DeviceNotAvailable, InvalidBody, NotFound, SignInRefused } from "./Problems.ts"
 
 const describe = <S extends Schema.Top>(schema: S, description: string): S["Rebuild"] =>
   schema.annotate({ description })
@@ -30,6 +30,13 @@ export const NewConnectSession = Schema.Struct({
       Schema.String,
       "Where the browser goes in the end, with connectSession and state (connected or refused) added to the query. Unless " +
         "given, a page says how it ended. MAILFLEET_RETURN_ORIGINS limits where it may lead.",
+    ),
+  ),
+  redirectUri: Schema.optionalKey(
+    describe(
+      Schema.String,
+      "Where the provider sends the browser instead of to this server: http, a loopback host and a port, for programs that run " +
+        "beside the browser and hand on to /connect/callback what comes, as mailfleet connect does.",
     ),
   ),
   tags: Schema.optionalKey(Tags),
@@ -60,6 +67,24 @@ export class ConnectSessions extends HttpApiGroup.make("connectSessions")
       summary: "Get a sign-in",
       description:
         "How it stands and, once it has ended, the account or grant that it came to, or why it was refused. Kept for 30 days.",
+    })),
+    HttpApiEndpoint.post("startDevice", "/v1/connect-sessions/:id/device-code", {
+      params: { id: Id },
+      success: DeviceCode,
+      error: [NotFound, ConnectSessionUsed, DeviceNotAvailable, SignInRefused],
+    }).annotateMerge(OpenApi.annotations({
+      summary: "Sign in by a code",
+      description:
+        "For machines without a browser (Microsoft): the person opens verificationUri anywhere and enters userCode. It spends the link.",
+    })),
+    HttpApiEndpoint.post("pollDevice", "/v1/connect-sessions/:id/device-poll", {
+      params: { id: Id },
+      success: ConnectSession,
+      error: NotFound,
+    }).annotateMerge(OpenApi.annotations({
+      summary: "Ask whether somebody has signed in",
+      description:
+        "To be called every interval seconds while the state is started. One that comes sooner changes nothing.",
     })),
   )
   .middleware(Boundary)

@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
+import { ConnectState, RefusalCode } from "../domain/ConnectSession.ts"
 import { GrantRefused as GrantRefusedError } from "../domain/Grant.ts"
 
 const problem = <const Code extends string, const Status extends number>(
@@ -74,6 +75,13 @@ export class DuplicateApp extends HttpApiError.Problem<DuplicateApp>()(
   "DuplicateApp",
   problem("duplicate_app", 409, "App exists already"),
   { code: Schema.tag("duplicate_app"), appId: Schema.String },
+) {}
+
+/** The link of a sign-in can be used once, and in time. */
+export class ConnectSessionUsed extends HttpApiError.Problem<ConnectSessionUsed>()(
+  "ConnectSessionUsed",
+  problem("connect_session_used", 409, "Sign-in was begun already"),
+  { code: Schema.tag("connect_session_used"), state: ConnectState },
 ) {}
 
 /** A grant goes after its accounts. */
@@ -150,6 +158,19 @@ export class ImportRefused
     code: Schema.String,
     /** Physical line in the file, from 1. */
     line: Schema.optionalKey(Schema.Int),
+  }) {}
+
+/** Nobody can sign in by a code for this session: it is no person's, or Google's. */
+export class DeviceNotAvailable extends HttpApiError.Problem<DeviceNotAvailable>()(
+  "DeviceNotAvailable",
+  problem("device_not_available", 422, "No sign-in by a code"),
+  { code: Schema.tag("device_not_available") },
+) {}
+
+/** A sign-in that the provider refused, or that cannot be. `code` names the reason. */
+export class SignInRefused
+  extends HttpApiError.Problem<SignInRefused>()("SignInRefused", problem("sign_in_refused", 422, "Sign-in refused"), {
+    code: RefusalCode,
   }) {}
 
 /** A grant cannot be made, or not be used so. `code` names the reason. */

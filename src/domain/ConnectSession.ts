@@ -68,9 +68,31 @@ export class SignInRefused extends Schema.TaggedError<SignInRefused>()("SignInRe
   actual: Schema.optionalKey(Schema.String),
 }) {}
 
+/** What a person is told who signs in elsewhere for a device, and how often the device may ask. */
+export const DeviceCode = Schema.Struct({
+  userCode: Schema.String,
+  /** Where the person enters it. */
+  verificationUri: Schema.String,
+  /** Seconds between two polls. */
+  interval: Schema.Number,
+  /** Until then somebody can sign in. */
+  expiresAt: Schema.DateTimeUtcFromString,
+})
+export type DeviceCode = typeof DeviceCode.Type
+
+/** The link has been opened, the device has its code, or the time is over. */
+export class ConnectSessionUsed extends Schema.TaggedError<ConnectSessionUsed>()("ConnectSessionUsed", {
+  state: ConnectState,
+}) {}
+
+/** Nobody can sign in by a code for this session. */
+export class DeviceNotAvailable extends Schema.TaggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
+  message: Schema.String,
+}) {}
+
 /** What is asked for does not go together. `message` says what was expected. */
 export class InvalidConnectSession extends Schema.TaggedError<InvalidConnectSession>()("InvalidConnectSession", {
-  field: Schema.Literals(["appId", "kind", "accountId", "expectedEmail", "returnUrl", "channel"]),
+  field: Schema.Literals(["appId", "kind", "accountId", "expectedEmail", "redirectUri", "returnUrl", "channel"]),
   message: Schema.String,
 }) {}
 

@@ -5,20 +5,16 @@
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import type { HttpClient } from "effect/http"
 import * as oauth from "oauth4webapi"
-import { type Channel, type Resource, resourceOf } from "../domain/Account.ts"
+import type { Channel } from "../domain/Account.ts"
 import type { AppCredentials } from "../domain/App.ts"
-import { canReadMail, SignInRefused } from "../domain/ConnectSession.ts"
+import { SignInRefused } from "../domain/ConnectSession.ts"
 import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
-import { signInScopes } from "./Scopes.ts"
+import { askedScopes, makeReadSignIn, mismatch, type SignedInAs } from "./SignInAnswer.ts"
 import { makeGetText } from "./SignInHttp.ts"
-import { type Person, personOf } from "./SignInPerson.ts"
-import { responseRefused, tokenRefused } from "./SignInRefusals.ts"
+import { responseRefused } from "./SignInRefusals.ts"
 import { makeGoogleServer, microsoftServer, microsoftUrl, type Server } from "./SignInServers.ts"
-import { makeTokenEndpoint, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
-
-/** Seconds that the provider's clock may be off ours. */
-const clockTolerance = 300
+import { makeTokenEndpoint, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
 export interface SignInRequest {
   readonly app: AppCredentials
@@ -38,55 +34,14 @@ export interface Departure {
   readonly secret: Redacted.Redacted
 }
 
-export interface SignedInAs extends Person {
-  readonly resource: Resource
-  readonly accessToken: Redacted.Redacted
-  readonly expiresInSeconds: number
-  readonly refreshToken: Redacted.Redacted
-  /** How long the refresh token lives, however it is used; undefined = the provider names no end. */
-  readonly livesSeconds: number | undefined
-}
-
 const FlowSecret = Schema.fromJsonString(Schema.Struct({ verifier: Schema.String, nonce: Schema.String }))
 const encodeSecret = Schema.encodeSync(FlowSecret)
 const decodeSecret = Schema.decodeUnknownEffect(FlowSecret)
 
-const mismatch = new SignInRefused({
-  code: "issuer_mismatch",
-  message: "the answer came from another provider or tenant than the one that was asked; nothing of it was used",
-})
 const invalidResponse = new SignInRefused({
   code: "sign_in_failed",
   message: "the answer of the provider is not valid; make a new link and sign in again",
 })
-const unproven = new SignInRefused({
-  code: "sign_in_failed",
-  message: "the provider's statement about who signed in is not valid; make a new link and sign in again",
-})
-const noRefreshToken = new SignInRefused({
-  code: "no_refresh_token",
-  message:
-    "the provider gave no refresh token, without which mail cannot be read later; check that the app may have offline access",
-})
-const noMail = new SignInRefused({
-  code: "permission_missing",
-  message: "the permission to read mail was not granted; sign in again and leave it ticked, or check the app's scopes",
-})
-
-/** What asks for nothing by name is replaced: of somebody who never consented, `.default` asks what the registration lists. */
-const namedDefaults: Readonly<Record<Resource, ReadonlyArray<string>>> = {
-  graph: ["Mail.Read", "User.Read"],
-  "outlook-imap": ["IMAP.AccessAsUser.All"],
-  gmail: [],
-}
-
-/** `.default` cannot stand beside scopes by name (provider-facts A3), nor be compared with what was granted. */
-const withoutDefault = (scopes: string, resource: Resource): string =>
-  scopes.split(" ").flatMap((scope) =>
-    /\/\.default$/i.test(scope)
-      ? namedDefaults[resource].map((name) => scope.slice(0, -".default".length) + name)
-      : [scope]
-  ).join(" ")
 
 export class SignIn extends Context.Service<SignIn, {
   readonly depart: (request: SignInRequest) => Effect.Effect<Departure, SignInRefused>
@@ -119,10 +74,8 @@ export class SignIn extends Context.Service<SignIn, {
       const serverOf = (app: AppCredentials): Effect.Effect<Server, SignInRefused> =>
         app.provider === "google" ? googleServer : Effect.succeed(microsoftServer(app, settings))
 
-      const scopesFor = ({ app, channel }: SignInRequest) => {
-        const resource = resourceOf(app.provider, channel)
-        return withoutDefault(signInScopes(app, settings, resource), resource)
-      }
+      const scopesFor = ({ app, channel }: SignInRequest) => askedScopes(app, settings, channel)
+      const read = makeReadSignIn(settings, getText)
 
       const depart = Effect.fn("SignIn.depart")(function* (request: SignInRequest) {
         const { app, loginHint, redirectUri } = request
@@ -197,7 +150,7 @@ export class SignIn extends Context.Service<SignIn, {
         const { app, channel, parameters, secret, state } = request
         const { nonce, verifier } = yield* Effect.mapError(decodeSecret(Redacted.value(secret)), () => invalidResponse)
         const server = yield* serverOf(app)
-        const client = { client_id: app.clientId, [oauth.clockTolerance]: clockTolerance }
+        const client = { client_id: app.clientId }
 
         const forResponse = server.forResponse(parameters.get("iss"))
         if (forResponse === undefined) return yield* mismatch
@@ -210,48 +163,15 @@ export class SignIn extends Context.Service<SignIn, {
         })
 
         const answer = yield* redeem(request, forResponse, response, verifier)
-        const redemption = redemptionOf(answer)
-        if (redemption === undefined) return yield* tokenRefused(app.provider, answer)
-
-        const forIdToken = server.forIdToken(answer.body?.id_token ?? "")
-        const iss = parameters.get("iss")
-        if (answer.body?.id_token === undefined) return yield* unproven
-        if (forIdToken === undefined || (iss !== null && forIdToken.issuer !== iss)) return yield* mismatch
-        const claims = yield* Effect.tryPromise({
-          try: async () => {
-            const { access_token, id_token, token_type } = answer.body!
-            const body = JSON.stringify({ access_token, id_token, token_type })
-            const result = await oauth.processAuthorizationCodeResponse(
-              forIdToken,
-              client,
-              new Response(body, { headers: { "content-type": "application/json" } }),
-              { expectedNonce: nonce, requireIdToken: true },
-            )
-            return oauth.getValidatedIdTokenClaims(result)!
-          },
-          catch: (error) => isIssuer(error) ? mismatch : unproven,
+        return yield* read({
+          app,
+          channel,
+          answer,
+          server,
+          asked: scopesFor(request),
+          nonce,
+          iss: parameters.get("iss"),
         })
-
-        const scope = redemption.scope ?? scopesFor(request)
-        if (!canReadMail(app.provider, channel, scope)) return yield* noMail
-        if (redemption.refreshToken === undefined) return yield* noRefreshToken
-        const resource = resourceOf(app.provider, channel)
-        const person = yield* personOf({
-          provider: app.provider,
-          resource,
-          claims,
-          accessToken: redemption.accessToken,
-          graphUrl: settings.graphUrl,
-          getText,
-        })
-        return {
-          ...person,
-          resource,
-          accessToken: redemption.accessToken,
-          expiresInSeconds: redemption.expiresIn,
-          refreshToken: redemption.refreshToken,
-          livesSeconds: secondsOf(answer.body.refresh_token_expires_in),
-        }
       })
 
       return SignIn.of({
@@ -285,15 +205,3 @@ export class SignIn extends Context.Service<SignIn, {
 }
 
 const guid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
-const isIssuer = (error: unknown): boolean =>
-  error instanceof oauth.OperationProcessingError && error.code === oauth.JWT_CLAIM_COMPARISON &&
-  (error.cause as { readonly claim?: unknown } | undefined)?.claim === "iss"
-
-/** Ten years: beyond it, it is no limit. */
-const longestLife = 315_360_000
-
-const secondsOf = (value: number | string | undefined): number | undefined => {
-  const seconds = value === undefined || value === "" ? NaN : Number(value)
-  return Number.isFinite(seconds) && seconds >= 1 && seconds <= longestLife ? Math.floor(seconds) : undefined
-}

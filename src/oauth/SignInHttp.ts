@@ -11,18 +11,16 @@ const manners = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
   Context.add(FetchHttpClient.RequestInit, { redirect: "manual" }),
 )
 
-/** The text of a 2xx answer. None = there was no such answer, for whatever reason. */
-export type GetText = (url: string, accessToken?: Redacted.Redacted) => Effect.Effect<Option.Option<string>>
+/** Status and text of an answer. None = none came, or none that is read. */
+export type Send = (
+  request: HttpClientRequest.HttpClientRequest,
+) => Effect.Effect<Option.Option<{ readonly status: number; readonly text: string }>>
 
-export const makeGetText: Effect.Effect<GetText, never, HttpClient.HttpClient> = Effect.map(
+export const makeSend: Effect.Effect<Send, never, HttpClient.HttpClient> = Effect.map(
   HttpClient.HttpClient,
-  (client): GetText => (url, accessToken) =>
+  (client): Send => (request) =>
     Effect.gen(function* () {
-      const request = HttpClientRequest.acceptJson(HttpClientRequest.get(url))
-      const response = yield* client.execute(
-        accessToken === undefined ? request : HttpClientRequest.bearerToken(request, accessToken),
-      )
-      if (response.status < 200 || response.status >= 300) return Option.none<string>()
+      const response = yield* client.execute(HttpClientRequest.acceptJson(request))
       const decoder = new TextDecoder()
       let length = 0
       let text = ""
@@ -32,11 +30,25 @@ export const makeGetText: Effect.Effect<GetText, never, HttpClient.HttpClient> =
         text += decoder.decode(bytes, { stream: true })
         return Effect.void
       })
-      return Option.some(text + decoder.decode())
+      return Option.some({ status: response.status, text: text + decoder.decode() })
     }).pipe(
       Effect.timeout(tokenTimeout),
       // The client's errors hold the whole request, the token included, and end here.
       Effect.catchCause(() => Effect.succeedNone),
       Effect.provideContext(manners),
     ),
+)
+
+/** The text of a 2xx answer. None = there was no such answer, for whatever reason. */
+export type GetText = (url: string, accessToken?: Redacted.Redacted) => Effect.Effect<Option.Option<string>>
+
+export const makeGetText: Effect.Effect<GetText, never, HttpClient.HttpClient> = Effect.map(
+  makeSend,
+  (send): GetText => (url, accessToken) => {
+    const request = HttpClientRequest.get(url)
+    return Effect.map(
+      send(accessToken === undefined ? request : HttpClientRequest.bearerToken(request, accessToken)),
+      Option.flatMap(({ status, text }) => status >= 200 && status < 300 ? Option.some(text) : Option.none()),
+    )
+  },
 )

@@ -45,7 +45,7 @@ const asText = (value: unknown) => typeof value === "string" ? value : undefined
 const isNumeric = (value: unknown) => typeof value === "number" || typeof value === "string"
 
 /** By hand: a schema took a tenth of the time of a redemption. Undefined where the text is no JSON object. */
-const decodeBody = (text: string): TokenBody | undefined => {
+export const decodeBody = (text: string): TokenBody | undefined => {
   let json: Record<string, unknown>
   try {
     json = JSON.parse(text)

@@ -1,5 +1,5 @@
 /** People sign in, and administrators consent: from a link to an account, or to the grant of a tenant. */
-import { Context, Duration, Effect, Fiber, Layer, Option, Random, Redacted, type Scope } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Option, Redacted, type Scope } from "effect"
 import { randomBytes } from "node:crypto"
 import type { Provider } from "../domain/Account.ts"
 import type { App } from "../domain/App.ts"
@@ -9,17 +9,17 @@ import {
   type InvalidConnectSession,
   SignInRefused,
 } from "../domain/ConnectSession.ts"
-import type { AccountId, AppId } from "../domain/Ids.ts"
+import type { AccountId } from "../domain/Ids.ts"
 import { Settings } from "../domain/Settings.ts"
-import { keepAliveSeconds, warmSeconds } from "../oauth/RefreshPolicy.ts"
 import { SignIn } from "../oauth/SignIn.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { AppOnlyGrants } from "../storage/AppOnlyGrants.ts"
-import { Apps, type SignInApp } from "../storage/Apps.ts"
+import { Apps } from "../storage/Apps.ts"
 import { Audit } from "../storage/Audit.ts"
 import { ConnectSessions, type StoredSession } from "../storage/ConnectSessions.ts"
-import { type Connected, SignedIn } from "../storage/SignedIn.ts"
+import type { Connected, SignedIn } from "../storage/SignedIn.ts"
 import { checked, type ConnectRequest } from "./ConnectRequest.ts"
+import { actorOf, makeSteps, misconfigured } from "./ConnectSteps.ts"
 import { PublicUrl } from "./PublicUrl.ts"
 
 export type { ConnectRequest }
@@ -65,8 +65,6 @@ export type Arrived =
   | { readonly _tag: "Connected"; readonly session: ConnectSession; readonly account: Connected }
   | { readonly _tag: "Consented"; readonly session: ConnectSession; readonly tenant: string }
 
-const misconfigured = (message: string) => new SignInRefused({ code: "app_misconfigured", message })
-
 /** 256 bits that nobody guesses. */
 const secret = Effect.sync(() => Redacted.make(randomBytes(32).toString("base64url")))
 
@@ -110,8 +108,8 @@ export class Connect extends Context.Service<Connect, {
       const publicUrl = yield* PublicUrl
       const sessions = yield* ConnectSessions
       const settings = yield* Settings
-      const signedIn = yield* SignedIn
       const signIn = yield* SignIn
+      const { credentialsOf, expectedOf, keep, refuse } = yield* makeSteps
       const scope: Scope.Scope = yield* Effect.scope
       const ttlSeconds = Duration.toSeconds(settings.connectTtl)
 
@@ -130,20 +128,11 @@ export class Connect extends Context.Service<Connect, {
           returnUrl,
           tags: [...new Set(tags)],
           channel,
-          redirectUri: redirectUri ?? `${origin}/connect/callback`,
+          redirectUri: request.redirectUri ?? redirectUri ?? `${origin}/connect/callback`,
           link,
           ttlSeconds,
         })
         return { ...session, url: `${origin}/connect/${Redacted.value(link)}` }
-      })
-
-      /** Who is to sign in. A shared mailbox is read by the right of somebody else, and an app-only one by nobody's. */
-      const expectedOf = Effect.fnUntraced(function* (
-        { accountId, expectedEmail, kind }: Pick<ConnectSession, "accountId" | "expectedEmail" | "kind">,
-      ) {
-        if (expectedEmail !== undefined || accountId === undefined || kind === "admin_consent") return expectedEmail
-        const account = Option.getOrUndefined(yield* accounts.get(accountId))
-        return account?.access === "own" ? account.email : undefined
       })
 
       const invitationTo = Effect.fnUntraced(function* ({ redirectUri, session }: StoredSession) {
@@ -199,15 +188,6 @@ export class Connect extends Context.Service<Connect, {
         })
       })
 
-      const credentialsOf = (id: AppId): Effect.Effect<SignInApp, SignInRefused> =>
-        apps.credentials(id).pipe(
-          Effect.mapError(({ message }) => misconfigured(`the secret of the app cannot be read: ${message}`)),
-          Effect.flatMap(Option.match({
-            onNone: () => Effect.fail(misconfigured("the app was deleted meanwhile")),
-            onSome: Effect.succeed,
-          })),
-        )
-
       const depart = Effect.fn("Connect.depart")(function* (link: string): Effect.fn.Return<Departed> {
         const found = yield* byLink(link)
         if (Option.isNone(found)) return { _tag: "Unusable", why: "unknown" }
@@ -236,33 +216,7 @@ export class Connect extends Context.Service<Connect, {
       ) {
         const app = yield* credentialsOf(session.appId)
         const person = yield* signIn.arrive({ app, channel, redirectUri, state, secret, parameters })
-        const { expectedEmail } = session
-        const isExpected = (one: string) => one.toLowerCase() === expectedEmail?.toLowerCase()
-        if (expectedEmail !== undefined && !person.addresses.some(isExpected)) {
-          return yield* new SignInRefused({
-            code: "wrong_person",
-            message: "another person signed in than the one who was expected; nothing was stored",
-            expected: expectedEmail,
-            actual: person.address,
-          })
-        }
-        const jitter = yield* Random.next
-        return yield* signedIn.store({
-          ...person,
-          // Of several addresses of the mailbox the one that it is known by.
-          address: person.addresses.find(isExpected) ?? person.address,
-          appId: session.appId,
-          provider: app.provider,
-          channel,
-          tags: session.tags,
-          accountId: session.accountId,
-          dueInSeconds: {
-            keepAlive: keepAliveSeconds(Duration.toSeconds(settings.refreshEvery), { redeemedBefore: true }, jitter),
-            warm: warmSeconds(person.expiresInSeconds, Duration.toSeconds(settings.warmMargin), jitter),
-          },
-          sessionId: session.id,
-          actor: actorOf(session),
-        })
+        return yield* keep(session, channel, app, person)
       })
 
       const takeConsent = Effect.fnUntraced(function* ({ session }: StoredSession, parameters: URLSearchParams) {
@@ -275,19 +229,6 @@ export class Connect extends Context.Service<Connect, {
         yield* sessions.consented(session.id, grantId)
         yield* audit.record({ actor: actorOf(session), action: "admin_consent", grantId, outcome: "connected" })
         return tenant
-      })
-
-      const refuse = Effect.fnUntraced(function* ({ provider, session }: StoredSession, refused: SignInRefused) {
-        yield* sessions.refuse(session.id, refused)
-        yield* audit.record({
-          actor: actorOf(session),
-          action: session.kind,
-          ...(session.accountId === undefined ? {} : { accountId: session.accountId }),
-          outcome: refused.code,
-        })
-        const { code, message } = refused
-        yield* Effect.logInfo("a sign-in was refused", { session: session.id, code, reason: message })
-        return { _tag: "Refused", session, provider, refused } as const
       })
 
       const arrive = Effect.fn("Connect.arrive")(function* (
@@ -317,7 +258,13 @@ export class Connect extends Context.Service<Connect, {
               takeSignIn(taken.value, state, parameters),
               (account): Arrived => ({ _tag: "Connected", session, account }),
             ),
-          (refused) => refuse(taken.value, refused),
+          (refused) =>
+            Effect.as(refuse(taken.value.session, refused), {
+              _tag: "Refused",
+              session: taken.value.session,
+              provider: taken.value.provider,
+              refused,
+            }),
         )
         return yield* Effect.flatMap(Effect.forkIn(work, scope), Fiber.join)
       })
@@ -333,5 +280,3 @@ export class Connect extends Context.Service<Connect, {
     }),
   )
 }
-
-const actorOf = ({ id }: ConnectSession): string => `session:${id}`

@@ -17,10 +17,15 @@ export interface ConnectRequest {
   readonly expectedEmail?: string | undefined
   /** Where the browser goes in the end, with `connectSession` and `state` in its query; absent = a page says how it ended. */
   readonly returnUrl?: string | undefined
+  /** Where the provider sends the browser, instead of to this server: a port of the machine that the browser runs on. */
+  readonly redirectUri?: string | undefined
   readonly tags?: ReadonlyArray<string> | undefined
   /** How the mailbox is to be read; absent = as the account is, else `graph` or `gmail`. */
   readonly channel?: Channel | undefined
 }
+
+/** RFC 8252 §7.3: as it is registered, but for the port. Nobody but this machine is reached by it. */
+const loopback = /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\]):\d{1,5}(?:\/[\w./-]{0,100})?$/
 
 const addressForm = /^[^\s@\p{Cc}]{1,64}@[^\s@\p{Cc}]{1,255}$/u
 
@@ -35,7 +40,7 @@ const invalid = (field: InvalidConnectSession["field"], message: string) =>
 /** Without an account of this id, `account` is undefined; likewise `app`. */
 export const checked = (
   settings: SettingsValues,
-  { accountId, channel: wanted, expectedEmail, kind = "sign_in", returnUrl }: ConnectRequest,
+  { accountId, channel: wanted, expectedEmail, kind = "sign_in", redirectUri, returnUrl }: ConnectRequest,
   app: App | undefined,
   account: Account | undefined,
 ): Result.Result<{ readonly channel: Channel; readonly redirectUri: string | undefined }, InvalidConnectSession> =>
@@ -53,6 +58,9 @@ export const checked = (
     }
     if (expectedEmail !== undefined && !addressForm.test(expectedEmail)) {
       return yield* invalid("expectedEmail", "Expected an e-mail address")
+    }
+    if (redirectUri !== undefined && !(loopback.test(redirectUri) && URL.canParse(redirectUri))) {
+      return yield* invalid("redirectUri", "Expected http, a loopback host and a port, such as http://localhost:51234")
     }
     if (returnUrl !== undefined && !isReturnUrl(returnUrl, Option.getOrUndefined(settings.returnOrigins))) {
       return yield* invalid(

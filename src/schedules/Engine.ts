@@ -8,6 +8,7 @@ import { Mailboxes } from "../mail/Mailboxes.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
 import { SignIn } from "../oauth/SignIn.ts"
+import { SignInDevice } from "../oauth/SignInDevice.ts"
 import { Tokens } from "../oauth/Tokens.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
@@ -19,6 +20,7 @@ import { TokenRate } from "../pacing/TokenRate.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
+import { ConnectDevice } from "../programs/ConnectDevice.ts"
 import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
@@ -68,6 +70,7 @@ export type Engine =
   | Changes
   | Concurrency
   | Connect
+  | ConnectDevice
   | Endings
   | Events
   | Folders
@@ -136,6 +139,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),
     Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
+    Layer.provideMerge(ConnectDevice.layer.pipe(Layer.provide(SignInDevice.layer))),
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),

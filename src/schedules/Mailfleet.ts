@@ -23,6 +23,8 @@ import {
   type WrongResource,
 } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
+import { Connect } from "../programs/Connect.ts"
+import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
 import { type DuplicateAccount, type ImportRefused, type NewAccount, RunRequests } from "../programs/RunRequests.ts"
 import { type AccountFilter, Accounts, type Selection } from "../storage/Accounts.ts"
@@ -101,6 +103,14 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   }
   /** OAuth clients. Secrets go in and never come out. */
   readonly apps: Pick<Apps["Service"], "get" | "list"> & AppRequests["Service"]
+  /**
+   * Links by which people sign in. They lead to a `mailfleet serve` on the same database and with the same encryption keys,
+   * which `publicUrl` of the options names.
+   */
+  readonly connect: Pick<Connect["Service"], "create" | "get"> & {
+    /** The lasting link where the user of an account signs in again. */
+    readonly reconnectUrl: (id: AccountId) => Effect.Effect<string>
+  }
   /** Grants; those without a refresh token are made here, and mailboxes are added to them. */
   readonly grants: GrantCatalog["Service"] & GrantRequests["Service"]
   /** The refresh policies of tags. That of an account is set by `accounts.patch`. */
@@ -156,6 +166,8 @@ const make = Effect.gen(function* () {
   const audit = yield* Audit
   const events = yield* Events
   const changes = yield* Changes
+  const connect = yield* Connect
+  const reconnectLinks = yield* ReconnectLinks
   const folders = yield* Folders
   const grants = yield* GrantCatalog
   const grantRequests = yield* GrantRequests
@@ -191,6 +203,7 @@ const make = Effect.gen(function* () {
       add: (account) => outside(requests.addAccount(account)),
     },
     apps: { get: apps.get, list: apps.list, add: appRequests.add, patch: appRequests.patch },
+    connect: { create: connect.create, get: connect.get, reconnectUrl: reconnectLinks.urlOf },
     grants: {
       get: grants.get,
       list: grants.list,

@@ -16,6 +16,14 @@ export interface MailfleetOptions {
   readonly microsoftGraphScope?: string | undefined
   /** Default `https://outlook.office.com/IMAP.AccessAsUser.All offline_access`. */
   readonly microsoftImapScope?: string | undefined
+  /** Where browsers reach a `mailfleet serve` on the same database: what links to sign in begin with. */
+  readonly publicUrl?: string | undefined
+  /** How long a link to sign in can be used. Default 15 minutes, at least 1. */
+  readonly connectTtl?: Duration.Input | undefined
+  /** Where people sign in to Google. Default `https://accounts.google.com`. */
+  readonly googleAuthority?: string | undefined
+  /** Scope of an app-only token. Default `https://graph.microsoft.com/.default`. */
+  readonly microsoftAppScope?: string | undefined
   /** Default `https://graph.microsoft.com/v1.0`. */
   readonly graphUrl?: string | undefined
   /** Default `https://oauth2.googleapis.com/token`. */
@@ -49,6 +57,10 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   microsoftTenant: "MAILFLEET_MICROSOFT_TENANT",
   microsoftGraphScope: "MAILFLEET_MICROSOFT_GRAPH_SCOPE",
   microsoftImapScope: "MAILFLEET_MICROSOFT_IMAP_SCOPE",
+  publicUrl: "MAILFLEET_PUBLIC_URL",
+  connectTtl: "MAILFLEET_CONNECT_TTL",
+  googleAuthority: "MAILFLEET_GOOGLE_AUTHORITY",
+  microsoftAppScope: "MAILFLEET_MICROSOFT_APP_SCOPE",
   graphUrl: "MAILFLEET_GRAPH_URL",
   googleTokenUrl: "MAILFLEET_GOOGLE_TOKEN_URL",
   importConcurrency: "MAILFLEET_IMPORT_CONCURRENCY",
@@ -63,7 +75,7 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   syncEvery: "MAILFLEET_SYNC_EVERY",
 }
 
-const durations: ReadonlySet<string> = new Set(["syncSpacing", "refreshEvery", "warmMargin", "syncEvery"])
+const durations: ReadonlySet<string> = new Set(["connectTtl", "syncSpacing", "refreshEvery", "warmMargin", "syncEvery"])
 
 /** As the environment variable would say it, so that one set of checks serves both. */
 const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {

@@ -102,6 +102,14 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
     state: Redacted.Redacted,
     browser: Redacted.Redacted,
   ) => Effect.Effect<Option.Option<StoredSession & { readonly secret: Redacted.Redacted }>>
+  /** Spends a link for a device: the code that it was given. False = it is spent already, or has ended. */
+  readonly startDevice: (id: string, secret: Redacted.Redacted, ttlSeconds: number) => Effect.Effect<boolean>
+  /** Takes the code of a device, for as long as one asks with it. None = another does, it has ended, or is no device's. */
+  readonly takeDevice: (
+    id: string,
+  ) => Effect.Effect<Option.Option<StoredSession & { readonly secret: Redacted.Redacted }>>
+  /** Gives it back: nobody has signed in yet. */
+  readonly giveBackDevice: (id: string, secret: Redacted.Redacted) => Effect.Effect<void>
   /** Whether the state of a session has been spent. */
   readonly isTaken: (id: string) => Effect.Effect<boolean>
   /** The end of a session that was started, or whose link was given up. */
@@ -178,6 +186,32 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
           const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.taken))
           return Option.map(secret, (secret) => ({ ...toStored(row), secret }))
         }, orDie),
+        startDevice: Effect.fn("ConnectSessions.startDevice")(function* (id, secret, ttlSeconds) {
+          const started = yield* sql`update ${t.connect_sessions} set state = 'started', opened_at = now(),
+              secret = ${vault.seal(sessionOwner(id), Redacted.value(secret))},
+              expires_at = now() + make_interval(secs => ${ttlSeconds}::float8)
+            where id = ${id} and state = 'open' and expires_at > now() returning id`
+          return started.length > 0
+        }, orDie),
+        takeDevice: Effect.fn("ConnectSessions.takeDevice")(function* (id) {
+          const rows = yield* sql<Row & { readonly taken: Uint8Array }>`with found as (
+              select id, secret from ${t.connect_sessions} where id = ${id} and state = 'started' and expires_at > now()
+                and state_hash is null and secret is not null for update
+            ), taken as (
+              update ${t.connect_sessions} s set secret = null from found where s.id = found.id returning s.id
+            )
+            select ${columns}, found.secret as taken from found join taken using (id)
+            join ${from} on s.id = found.id`
+          const row = rows[0]
+          if (row === undefined) return Option.none()
+          const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.taken))
+          return Option.map(secret, (secret) => ({ ...toStored(row), secret }))
+        }, orDie),
+        giveBackDevice: (id, secret) =>
+          Effect.asVoid(orDie(
+            sql`update ${t.connect_sessions} set secret = ${vault.seal(sessionOwner(id), Redacted.value(secret))}
+              where id = ${id} and state = 'started'`,
+          )),
         isTaken: (id) =>
           orDie(Effect.map(
             sql`select 1 from ${t.connect_sessions} where id = ${id} and state_hash is not null and secret is null`,
@@ -191,9 +225,6 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
         consented: Effect.fn("ConnectSessions.consented")(function* (id, grantId) {
           yield* sql`update ${t.connect_sessions} set state = 'connected', grant_id = ${grantId}, finished_at = now()
             where id = ${id} and state = 'started'`
-          // Accounts of the tenant that waited for the consent are tried at once.
-          yield* sql`update ${t.grants} g set due_at = now(), attempt_at = now() where id = ${grantId} and exists (
-            select 1 from ${t.accounts} a where a.grant_id = g.id and a.status in ('needs_reauth', 'blocked'))`
         }, orDie),
       })
     }),

@@ -50,6 +50,8 @@ export const cli = (args: ReadonlyArray<string>, environment: Environment): Effe
 export interface Running {
   /** The first line of standard output that matches, with its groups. */
   readonly line: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
+  /** Likewise of standard error. */
+  readonly errorLine: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
   readonly signal: (signal: Deno.Signal) => Effect.Effect<void>
   readonly ended: Effect.Effect<Ended>
 }
@@ -85,19 +87,21 @@ export const started = (
         stderr: stderr.text,
       }))
       ended.then(news)
+      const lineOf = (output: { readonly text: string }) => (pattern: RegExp) =>
+        Effect.callback<RegExpExecArray>((resume) => {
+          const look = () => {
+            const found = pattern.exec(output.text)
+            if (found === null) return
+            waiting.delete(look)
+            resume(Effect.succeed(found))
+          }
+          waiting.add(look)
+          ended.then(({ stderr }) => resume(Effect.die(new Error(`ended without ${pattern}: ${stderr}`))))
+          look()
+        })
       const running: Running = {
-        line: (pattern) =>
-          Effect.callback((resume) => {
-            const look = () => {
-              const found = pattern.exec(stdout.text)
-              if (found === null) return
-              waiting.delete(look)
-              resume(Effect.succeed(found))
-            }
-            waiting.add(look)
-            ended.then(({ stderr }) => resume(Effect.die(new Error(`ended without ${pattern}: ${stderr}`))))
-            look()
-          }),
+        line: lineOf(stdout),
+        errorLine: lineOf(stderr),
         signal: (signal) => Effect.sync(() => child.kill(signal)),
         ended: Effect.promise(() => ended),
       }

@@ -148,6 +148,8 @@ await onDatabases("Operations", server, (it) => {
         "POST /v1/syncs",
         "POST /v1/connect-sessions",
         "GET /v1/connect-sessions/{id}",
+        "POST /v1/connect-sessions/{id}/device-code",
+        "POST /v1/connect-sessions/{id}/device-poll",
         "GET /v1/runs",
         "GET /v1/runs/{id}",
         "GET /v1/runs/{id}/items",

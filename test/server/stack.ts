@@ -13,6 +13,7 @@ import { GrantAccounts } from "../../src/storage/GrantAccounts.ts"
 import { GrantCatalog } from "../../src/storage/GrantCatalog.ts"
 import { OAuthProvider } from "../../src/oauth/OAuthProvider.ts"
 import { SignIn } from "../../src/oauth/SignIn.ts"
+import { SignInDevice } from "../../src/oauth/SignInDevice.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Vault } from "../../src/oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
@@ -23,6 +24,7 @@ import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { AccessTokens } from "../../src/programs/AccessTokens.ts"
 import { AppRequests } from "../../src/programs/AppRequests.ts"
 import { Concurrency } from "../../src/programs/Concurrency.ts"
+import { ConnectDevice } from "../../src/programs/ConnectDevice.ts"
 import { Connect } from "../../src/programs/Connect.ts"
 import * as OperatorEvents from "../../src/programs/OperatorEvents.ts"
 import { PublicUrl } from "../../src/programs/PublicUrl.ts"
@@ -151,7 +153,8 @@ const edges = Layer.mergeAll(
   (services) =>
     Reconnect.layer.pipe(
       Layer.provideMerge(Connect.layer),
-      Layer.provide(SignIn.layer),
+      Layer.provideMerge(ConnectDevice.layer),
+      Layer.provide(Layer.merge(SignIn.layer, SignInDevice.layer)),
       Layer.provide(FetchHttpClient.layer),
       Layer.provideMerge(services),
     ),

@@ -145,6 +145,68 @@ await onDatabases("Sign-in in Chromium", service({ settings: { publicUrl: Option
     })), 60_000)
 })
 
+/** A run to its end; all of its items succeeded, or none. */
+const ran = Effect.fnUntraced(function* (path: string, accountId: string, outcome: "succeeded" | "failed") {
+  let run = JSON.parse((yield* api(path, { accountIds: [accountId] })).text)
+  while (run.state !== "completed") {
+    yield* Effect.sleep("50 millis")
+    run = JSON.parse((yield* api(`/v1/runs/${run.id}`)).text)
+  }
+  assert.strictEqual(run[outcome], 1)
+})
+
+await onDatabases("Revival in Chromium", service({ settings: { publicUrl: Option.none() } }), (it) => {
+  it.effect(
+    "whoever opens the lasting link of a dead account has it back, with all that came meanwhile, each message once",
+    () =>
+      Effect.scoped(Effect.gen(function* () {
+        const origin = yield* listening
+        const { simulator } = yield* Provider
+        const app = yield* newApp({}, { redirectUris: [`${origin}/connect/callback`] })
+        const { complaints, page } = yield* opened()
+        const session = yield* newSession({ appId: app.id })
+        yield* step(() => page.goto(session.url ?? ""))
+        yield* step(() => page.getByRole("button").click())
+        yield* step(() => signIn(page, address(5)))
+        yield* step(() => page.getByRole("heading", { name: "Your mailbox is connected" }).waitFor())
+        const { connectedAccountId: id = "" } = yield* sessionOf(session.id)
+        yield* ran("/v1/syncs", id, "succeeded")
+        const subjects = Effect.map(
+          api(`/v1/accounts/${id}/messages?limit=500`),
+          ({ text }): ReadonlyArray<string> =>
+            JSON.parse(text).items.map(({ subject }: { readonly subject: string }) => subject).toSorted(),
+        )
+        const before = yield* subjects
+        assert.isAbove(before.length, 0)
+
+        simulator.revoke(address(5))
+        yield* ran("/v1/refreshes", id, "failed")
+        const dead = yield* accountOf(id)
+        assert.strictEqual(dead.status, "needs_reauth")
+        simulator.deliver(address(5), { count: 3, subject: "While it was dead" })
+
+        yield* step(() => page.goto(dead.reconnectUrl ?? ""))
+        yield* step(() => fits(page))
+        assert.include(yield* step(() => page.locator("body").innerText()), address(5))
+        yield* step(() => page.getByRole("button", { name: "Continue to Microsoft" }).click())
+        yield* step(() => signIn(page, address(5)))
+        yield* step(() => page.getByRole("heading", { name: "Your mailbox is connected" }).waitFor())
+        assert.deepInclude(yield* accountOf(id), { id, grantId: dead.grantId, status: "active" })
+        yield* ran("/v1/syncs", id, "succeeded")
+        const late = Array.from({ length: 3 }, () => "While it was dead")
+        assert.deepStrictEqual(yield* subjects, [...before, ...late].toSorted())
+        const created = JSON.parse((yield* api("/v1/changes?limit=500")).text).items
+          .filter(({ accountId, kind }: { readonly accountId: string; readonly kind: string }) =>
+            accountId === id && kind === "message.created"
+          ).map(({ messageId }: { readonly messageId: string }) => messageId)
+        assert.strictEqual(created.length, before.length + 3)
+        assert.strictEqual(new Set(created).size, created.length)
+        assert.deepStrictEqual(complaints, [])
+      })),
+    120_000,
+  )
+})
+
 await onDatabases(
   "Consent in Chromium",
   service({ settings: { publicUrl: Option.none() }, simulator: { accounts: 50 } }),

@@ -1,5 +1,5 @@
 /** `connect`: somebody signs in, here or by a code on another machine, and the mailbox is an account. */
-import { Console, DateTime, Deferred, Duration, Effect } from "effect"
+import { Console, DateTime, Deferred, Duration, Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Channel } from "../domain/Account.ts"
 import { ConnectSession } from "../domain/ConnectSession.ts"
@@ -11,6 +11,7 @@ import { given, json } from "./Flags.ts"
 import { serve } from "./Listener.ts"
 import { openInBrowser } from "./OpenInBrowser.ts"
 import { printJson } from "./Report.ts"
+import { printable } from "./Text.ts"
 
 /** What of an answer of our server a browser is to see: the page, and what it is held to. */
 const passedOn = [
@@ -23,12 +24,13 @@ const passedOn = [
 
 /** Who is to sign in with which app: an account by its address, which is revived, or an app. */
 const whom = Effect.fnUntraced(function* (who: string) {
-  if (!who.includes("@")) {
+  const { ask, client: { api } } = yield* Connection
+  const found = yield* Effect.option(findAccounts(who))
+  if (Option.isNone(found) && !who.includes("@")) {
     const app = yield* findApp(who)
     return { appId: app.id, provider: app.provider }
   }
-  const { ask, client: { api } } = yield* Connection
-  const [account, another] = yield* findAccounts(who)
+  const [account, another] = yield* Option.isSome(found) ? Effect.succeed(found.value) : findAccounts(who)
   if (account === undefined || another !== undefined) {
     return yield* new CommandError({ message: `several accounts have the address ${who}: name one by its id` })
   }
@@ -43,16 +45,17 @@ const whom = Effect.fnUntraced(function* (who: string) {
 const depart = Effect.fnUntraced(function* (link: string) {
   const { url } = yield* Connection
   const response = yield* Effect.tryPromise({
-    try: () => fetch(`${url}${new URL(link).pathname}`, { method: "POST", redirect: "manual" }),
+    try: () => fetch(`${url}/connect/${link.slice(link.lastIndexOf("/") + 1)}`, { method: "POST", redirect: "manual" }),
     catch: () => new CommandError({ message: `no server answers at ${url}` }),
   })
   yield* Effect.promise(() => response.text())
   const location = response.headers.get("location")
   const cookie = response.headers.getSetCookie()[0]?.split(";")[0]
-  if (response.status !== 303 || location === null || cookie === undefined) {
+  const state = location === null || !/^https?:/.test(location) ? null : new URL(location).searchParams.get("state")
+  if (response.status !== 303 || location === null || cookie === undefined || state === null) {
     return yield* new CommandError({ message: "the server cannot send anybody to the provider: its log says why" })
   }
-  return { location, cookie }
+  return { location, cookie, state }
 })
 
 /** Hands on what the provider sent, and answers with the page that tells how it ended. */
@@ -89,22 +92,24 @@ const payloadOf = ({ provider: _, ...payload }: Wanted) => payload
 const byBrowser = Effect.fnUntraced(function* (wanted: Wanted) {
   const { ask, client: { api }, url } = yield* Connection
   const returned = yield* Deferred.make<void>()
-  let cookie = ""
+  let departed: { readonly cookie: string; readonly state: string } | undefined
   const { port } = yield* serve({ host: "127.0.0.1", port: 0 }, async (request) => {
-    if (request.method !== "GET" || !new URL(request.url).searchParams.has("state")) {
+    // Anything on this machine can ask here: only the browser that comes from the provider knows the state.
+    const state = new URL(request.url).searchParams.get("state")
+    if (request.method !== "GET" || departed === undefined || state !== departed.state) {
       return new Response("Not found\n", { status: 404 })
     }
-    const page = await handOn(url, cookie, request)
+    const page = await handOn(url, departed.cookie, request)
     Deferred.doneUnsafe(returned, Effect.void)
     return page
   })
   // As each of them wants a port of the machine to be registered: Microsoft by name, Google by number.
   const redirectUri = `http://${wanted.provider === "microsoft" ? "localhost" : "127.0.0.1"}:${port}`
   const { body: session } = yield* ask(api.connectSessions.create({ payload: { ...payloadOf(wanted), redirectUri } }))
-  const departed = yield* depart(session.url ?? "")
-  cookie = departed.cookie
-  yield* Console.error(`sign in here: ${departed.location}`)
-  yield* openInBrowser(departed.location)
+  const { location, ...mine } = yield* depart(session.url ?? "")
+  departed = mine
+  yield* Console.error(`sign in here: ${location}`)
+  yield* openInBrowser(location)
   const left = DateTime.toEpochMillis(session.expiresAt) - DateTime.toEpochMillis(yield* DateTime.now)
   yield* Effect.timeoutOption(Deferred.await(returned), Duration.millis(Math.max(0, left)))
   return yield* sessionOf(session.id)
@@ -129,7 +134,7 @@ const report = Effect.fnUntraced(function* (session: ConnectSession, asJson: boo
   if (asJson) yield* printJson(ConnectSession, session)
   if (state === "connected" && id !== undefined) {
     const account = yield* ask(api.accounts.get({ params: { id } }))
-    if (!asJson) yield* Console.log(`connected: ${account.email} (${account.id}), ${account.status}`)
+    if (!asJson) yield* Console.log(printable(`connected: ${account.email} (${account.id}), ${account.status}`))
     return
   }
   if (!asJson) {
@@ -147,7 +152,7 @@ export const connect = Command.make(
   {
     who: Argument.String("app-or-address").pipe(
       Argument.withDescription(
-        "The app to sign in with, by its id or client id; or the address of an account to revive",
+        "The app to sign in with, by its id or client id; or an account to revive, by its address or id",
       ),
     ),
     device: Flag.Boolean("device").pipe(

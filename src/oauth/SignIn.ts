@@ -10,11 +10,11 @@ import type { AppCredentials } from "../domain/App.ts"
 import { SignInRefused } from "../domain/ConnectSession.ts"
 import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
-import { askedScopes, makeReadSignIn, mismatch, type SignedInAs } from "./SignInAnswer.ts"
+import { askedScopes, claimsOf, makeReadSignIn, mismatch, type SignedInAs } from "./SignInAnswer.ts"
 import { makeGetText } from "./SignInHttp.ts"
-import { responseRefused } from "./SignInRefusals.ts"
+import { responseRefused, tokenRefused } from "./SignInRefusals.ts"
 import { makeGoogleServer, microsoftServer, microsoftUrl, type Server } from "./SignInServers.ts"
-import { makeTokenEndpoint, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
+import { makeTokenEndpoint, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
 export interface SignInRequest {
   readonly app: AppCredentials
@@ -34,7 +34,10 @@ export interface Departure {
   readonly secret: Redacted.Redacted
 }
 
-const FlowSecret = Schema.fromJsonString(Schema.Struct({ verifier: Schema.String, nonce: Schema.String }))
+const FlowSecret = Schema.fromJsonString(Schema.Struct({
+  verifier: Schema.String,
+  nonce: Schema.String,
+}))
 const encodeSecret = Schema.encodeSync(FlowSecret)
 const decodeSecret = Schema.decodeUnknownEffect(FlowSecret)
 
@@ -43,25 +46,34 @@ const invalidResponse = new SignInRefused({
   message: "the answer of the provider is not valid; make a new link and sign in again",
 })
 
+/** What a browser brought back, with what its flow was begun with. */
+export interface Returned extends Pick<SignInRequest, "app" | "redirectUri"> {
+  readonly state: Redacted.Redacted
+  readonly secret: Redacted.Redacted
+  readonly parameters: URLSearchParams
+}
+
+/** Asks for nothing but who it is. */
+const proofScope = "openid profile"
+
 export class SignIn extends Context.Service<SignIn, {
   readonly depart: (request: SignInRequest) => Effect.Effect<Departure, SignInRefused>
   /**
    * Takes the answer of the authorization endpoint, redeems its code once, and reads who signed in. The caller has found the
    * flow by `state`.
    */
-  readonly arrive: (
-    request: SignInRequest & {
-      readonly state: Redacted.Redacted
-      readonly secret: Redacted.Redacted
-      readonly parameters: URLSearchParams
-    },
-  ) => Effect.Effect<SignedInAs, SignInRefused>
+  readonly arrive: (request: SignInRequest & Returned) => Effect.Effect<SignedInAs, SignInRefused>
   /** To where an administrator consents to what the app may do by itself (Microsoft). */
   readonly departForConsent: (request: Pick<SignInRequest, "app" | "redirectUri">) => Departure
-  /** The tenant whose administrator consented. */
+  /** The tenant whose administrator is said to have consented: it stands in the URL, and anybody can write it there. */
   readonly arriveFromConsent: (
     request: { readonly app: AppCredentials; readonly parameters: URLSearchParams },
   ) => Effect.Effect<string, SignInRefused>
+  /** To where somebody signs in to the tenant of the app, and so proves to be of it. */
+  readonly departForProof: (
+    request: Pick<SignInRequest, "app" | "redirectUri">,
+  ) => Effect.Effect<Departure, SignInRefused>
+  readonly arriveWithProof: (request: Returned) => Effect.Effect<void, SignInRefused>
 }>()("mailfleet/oauth/SignIn") {
   static readonly layer: Layer.Layer<SignIn, never, HttpClient.HttpClient | Settings> = Layer.effect(
     SignIn,
@@ -77,30 +89,25 @@ export class SignIn extends Context.Service<SignIn, {
       const scopesFor = ({ app, channel }: SignInRequest) => askedScopes(app, settings, channel)
       const read = makeReadSignIn(settings, getText)
 
-      const depart = Effect.fn("SignIn.depart")(function* (request: SignInRequest) {
-        const { app, loginHint, redirectUri } = request
-        const server = yield* serverOf(app)
+      /** To the authorization endpoint, with PKCE, state and nonce. */
+      const setOut = Effect.fnUntraced(function* (
+        { authorizationEndpoint }: Server,
+        fields: Readonly<Record<string, string>>,
+      ) {
         const verifier = oauth.generateRandomCodeVerifier()
         const nonce = oauth.generateRandomNonce()
         const state = oauth.generateRandomState()
         const challenge = yield* Effect.promise(() => oauth.calculatePKCECodeChallenge(verifier))
-        const url = new URL(server.authorizationEndpoint)
-        const fields: Record<string, string> = {
-          client_id: app.clientId,
+        const url = new URL(authorizationEndpoint)
+        const all = {
+          ...fields,
           response_type: "code",
-          redirect_uri: redirectUri,
-          scope: scopesFor(request),
           state,
           nonce,
           code_challenge: challenge,
           code_challenge_method: "S256",
-          ...(loginHint === undefined ? {} : { login_hint: loginHint }),
-          ...(app.provider === "google"
-            // Without both there is a refresh token the first time only (provider-facts B).
-            ? { access_type: "offline", prompt: "consent" }
-            : { response_mode: "query", ...(loginHint === undefined ? { prompt: "select_account" } : {}) }),
         }
-        for (const [name, value] of Object.entries(fields)) url.searchParams.set(name, value)
+        for (const [name, value] of Object.entries(all)) url.searchParams.set(name, value)
         return {
           url: url.href,
           state: Redacted.make(state),
@@ -108,9 +115,24 @@ export class SignIn extends Context.Service<SignIn, {
         }
       })
 
+      const depart = Effect.fn("SignIn.depart")(function* (request: SignInRequest) {
+        const { app, loginHint, redirectUri } = request
+        return yield* setOut(yield* serverOf(app), {
+          client_id: app.clientId,
+          redirect_uri: redirectUri,
+          scope: scopesFor(request),
+          ...(loginHint === undefined ? {} : { login_hint: loginHint }),
+          ...(app.provider === "google"
+            // Without both there is a refresh token the first time only (provider-facts B).
+            ? { access_type: "offline", prompt: "consent" }
+            : { response_mode: "query", ...(loginHint === undefined ? { prompt: "select_account" } : {}) }),
+        })
+      })
+
       /** Sends the code; the answer as the library wants it, and as our tables do. */
       const redeem = Effect.fnUntraced(function* (
-        { app, redirectUri, ...request }: Parameters<SignIn["Service"]["arrive"]>[0],
+        { app, redirectUri }: Pick<SignInRequest, "app" | "redirectUri">,
+        scope: string,
         as: oauth.AuthorizationServer,
         response: URLSearchParams,
         verifier: string,
@@ -132,9 +154,7 @@ export class SignIn extends Context.Service<SignIn, {
               {
                 [oauth.allowInsecureRequests]: true,
                 // Google takes none here.
-                ...(app.provider === "microsoft"
-                  ? { additionalParameters: { scope: scopesFor({ app, redirectUri, channel: request.channel }) } }
-                  : {}),
+                ...(app.provider === "microsoft" ? { additionalParameters: { scope } } : {}),
                 [oauth.customFetch]: async (url, { body }) => {
                   answers.push(await Effect.runPromise(post(url, Object.fromEntries(body as URLSearchParams))))
                   return new Response()
@@ -146,32 +166,29 @@ export class SignIn extends Context.Service<SignIn, {
         return answers[0]!
       })
 
-      const arrive = Effect.fn("SignIn.arrive")(function* (request: Parameters<SignIn["Service"]["arrive"]>[0]) {
-        const { app, channel, parameters, secret, state } = request
+      /** Checks what a browser brought back, and sends the code that is in it. */
+      const exchange = Effect.fnUntraced(function* (request: Returned, scope: string) {
+        const { app, parameters, secret, state } = request
         const { nonce, verifier } = yield* Effect.mapError(decodeSecret(Redacted.value(secret)), () => invalidResponse)
         const server = yield* serverOf(app)
-        const client = { client_id: app.clientId }
-
-        const forResponse = server.forResponse(parameters.get("iss"))
+        const iss = parameters.get("iss")
+        const forResponse = server.forResponse(iss)
         if (forResponse === undefined) return yield* mismatch
         const response = yield* Effect.try({
-          try: () => oauth.validateAuthResponse(forResponse, client, parameters, Redacted.value(state)),
+          try: () =>
+            oauth.validateAuthResponse(forResponse, { client_id: app.clientId }, parameters, Redacted.value(state)),
           catch: (error) =>
             error instanceof oauth.AuthorizationResponseError
               ? responseRefused(app.provider, parameters)
               : invalidResponse,
         })
+        const answer = yield* redeem(request, scope, forResponse, response, verifier)
+        return { app, answer, server, nonce, iss }
+      })
 
-        const answer = yield* redeem(request, forResponse, response, verifier)
-        return yield* read({
-          app,
-          channel,
-          answer,
-          server,
-          asked: scopesFor(request),
-          nonce,
-          iss: parameters.get("iss"),
-        })
+      const arrive = Effect.fn("SignIn.arrive")(function* (request: SignInRequest & Returned) {
+        const asked = scopesFor(request)
+        return yield* read({ ...yield* exchange(request, asked), channel: request.channel, asked })
       })
 
       return SignIn.of({
@@ -198,6 +215,19 @@ export class SignIn extends Context.Service<SignIn, {
           }
           if (guid.test(app.tenant) && app.tenant.toLowerCase() !== tenant.toLowerCase()) return yield* mismatch
           return tenant.toLowerCase()
+        }),
+        departForProof: Effect.fn("SignIn.departForProof")(function* ({ app, redirectUri }) {
+          return yield* setOut(yield* serverOf(app), {
+            client_id: app.clientId,
+            redirect_uri: redirectUri,
+            scope: proofScope,
+            response_mode: "query",
+          })
+        }),
+        arriveWithProof: Effect.fn("SignIn.arriveWithProof")(function* (request) {
+          const exchanged = yield* exchange(request, proofScope)
+          if (redemptionOf(exchanged.answer) === undefined) return yield* tokenRefused("microsoft", exchanged.answer)
+          yield* claimsOf(exchanged)
         }),
       })
     }),

@@ -63,46 +63,55 @@ export const askedScopes = (app: AppCredentials, settings: SettingsValues, chann
   return withoutDefault(signInScopes(app, settings, resource), resource)
 }
 
+interface IdTokenCheck {
+  readonly app: AppCredentials
+  readonly server: Server
+  readonly answer: TokenAnswer
+  /** Of the flow that a browser came back from; undefined = a device's, which has none. */
+  readonly nonce: string | undefined
+  /** The issuer that the answer in the browser named, if it did. */
+  readonly iss: string | null
+}
+
 /**
- * Reads who signed in. The signature of the id token is not checked: it comes from the token endpoint itself, over TLS
- * (OpenID Connect Core §3.1.3.7, 6).
+ * What the provider states about who signed in. The signature is not checked: the id token comes from the token endpoint itself
+ * (OpenID Connect Core §3.1.3.7, 6), over TLS wherever the authority is an https URL.
  */
+export const claimsOf = Effect.fnUntraced(function* (
+  { answer, app, iss, nonce, server }: IdTokenCheck,
+): Effect.fn.Return<oauth.IDToken, SignInRefused> {
+  const { access_token, id_token, token_type } = answer.body ?? {}
+  if (id_token === undefined) return yield* unproven
+  const forIdToken = server.forIdToken(id_token)
+  if (forIdToken === undefined || (iss !== null && forIdToken.issuer !== iss)) return yield* mismatch
+  const client = { client_id: app.clientId, [oauth.clockTolerance]: clockTolerance }
+  return yield* Effect.tryPromise({
+    try: async () => {
+      const response = new Response(JSON.stringify({ access_token, id_token, token_type }), {
+        headers: { "content-type": "application/json" },
+      })
+      const result = nonce === undefined
+        ? await oauth.processDeviceCodeResponse(forIdToken, client, response)
+        : await oauth.processAuthorizationCodeResponse(forIdToken, client, response, {
+          expectedNonce: nonce,
+          requireIdToken: true,
+        })
+      return oauth.getValidatedIdTokenClaims(result)!
+    },
+    catch: (error) => isIssuer(error) ? mismatch : unproven,
+  })
+})
+
+/** Reads who signed in, and what they gave. */
 export const makeReadSignIn = (settings: SettingsValues, getText: GetText) =>
-  Effect.fnUntraced(function* ({ answer, app, asked, channel, iss, nonce, server }: {
-    readonly app: AppCredentials
+  Effect.fnUntraced(function* ({ answer, app, asked, channel, iss, nonce, server }: IdTokenCheck & {
     readonly channel: Channel
-    readonly server: Server
-    readonly answer: TokenAnswer
     /** What stands for the scopes where the answer names none. */
     readonly asked: string
-    /** Of the flow that a browser came back from; undefined = a device's, which has none. */
-    readonly nonce: string | undefined
-    /** The issuer that the answer in the browser named, if it did. */
-    readonly iss: string | null
   }): Effect.fn.Return<SignedInAs, SignInRefused> {
     const redemption = redemptionOf(answer)
     if (redemption === undefined) return yield* tokenRefused(app.provider, answer)
-    const { access_token, id_token, refresh_token_expires_in, token_type } = answer.body!
-    if (id_token === undefined) return yield* unproven
-    const forIdToken = server.forIdToken(id_token)
-    if (forIdToken === undefined || (iss !== null && forIdToken.issuer !== iss)) return yield* mismatch
-    const client = { client_id: app.clientId, [oauth.clockTolerance]: clockTolerance }
-    const claims = yield* Effect.tryPromise({
-      try: async () => {
-        const response = new Response(JSON.stringify({ access_token, id_token, token_type }), {
-          headers: { "content-type": "application/json" },
-        })
-        const result = nonce === undefined
-          ? await oauth.processDeviceCodeResponse(forIdToken, client, response)
-          : await oauth.processAuthorizationCodeResponse(forIdToken, client, response, {
-            expectedNonce: nonce,
-            requireIdToken: true,
-          })
-        return oauth.getValidatedIdTokenClaims(result)!
-      },
-      catch: (error) => isIssuer(error) ? mismatch : unproven,
-    })
-
+    const claims = yield* claimsOf({ answer, app, iss, nonce, server })
     if (!canReadMail(app.provider, channel, redemption.scope ?? asked)) return yield* noMail
     if (redemption.refreshToken === undefined) return yield* noRefreshToken
     const resource = resourceOf(app.provider, channel)
@@ -120,7 +129,7 @@ export const makeReadSignIn = (settings: SettingsValues, getText: GetText) =>
       accessToken: redemption.accessToken,
       expiresInSeconds: redemption.expiresIn,
       refreshToken: redemption.refreshToken,
-      livesSeconds: secondsOf(refresh_token_expires_in),
+      livesSeconds: secondsOf(answer.body?.refresh_token_expires_in),
     }
   })
 

@@ -10,8 +10,10 @@ export interface Person {
   readonly subject: string
   /** That of the mailbox. */
   readonly address: string
-  /** All that are known to be the person's, this one included. */
+  /** All that are said to be the person's, this one included. */
   readonly addresses: ReadonlyArray<string>
+  /** Those of them that the provider vouches for: no others decide whose account it is. */
+  readonly verified: ReadonlyArray<string>
 }
 
 const Me = Schema.fromJsonString(Schema.Struct({
@@ -36,6 +38,28 @@ const addressesIn = (candidates: ReadonlyArray<unknown>): ReadonlyArray<string> 
 /** The object id is the same for every app of a tenant, `sub` is one for each app (Microsoft, id token claims). */
 const subjectOf = (provider: Provider, { oid, sub, tid }: IDToken): string =>
   provider === "google" ? sub : `${String(tid).toLowerCase()}.${typeof oid === "string" ? oid.toLowerCase() : sub}`
+
+/** Of all personal accounts (provider-facts A1): there every address has been proved. */
+const personalTenant = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
+const domainOf = (address: string): string => address.slice(address.lastIndexOf("@") + 1).toLowerCase()
+
+/**
+ * The user name has a domain that the tenant has proved to own; `mail` and `email` are whatever the tenant's administrator wrote,
+ * unless they are of the same domain, or Microsoft says that it has checked them (`xms_edov`).
+ */
+const verifiedAtMicrosoft = (
+  addresses: ReadonlyArray<string>,
+  userNames: ReadonlyArray<unknown>,
+  { email, tid, xms_edov }: IDToken,
+): ReadonlyArray<string> => {
+  if (tid === personalTenant) return addresses
+  const domains = new Set(addressesIn(userNames).map(domainOf))
+  const isChecked = xms_edov === true || xms_edov === 1 || xms_edov === "1" || xms_edov === "true"
+  return addresses.filter((one) =>
+    domains.has(domainOf(one)) || (isChecked && typeof email === "string" && email.toLowerCase() === one.toLowerCase())
+  )
+}
 
 export const personOf = Effect.fnUntraced(function* (options: {
   readonly provider: Provider
@@ -64,5 +88,8 @@ export const personOf = Effect.fnUntraced(function* (options: {
       message: "the provider names no address of who signed in; check that the app may read the profile",
     })
   }
-  return { subject: subjectOf(provider, claims), address, addresses } satisfies Person
+  const verified = provider === "google"
+    ? addresses
+    : verifiedAtMicrosoft(addresses, [me?.userPrincipalName, userName], claims)
+  return { subject: subjectOf(provider, claims), address, addresses, verified } satisfies Person
 })

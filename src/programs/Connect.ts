@@ -64,6 +64,8 @@ export type Arrived =
   }
   | { readonly _tag: "Connected"; readonly session: ConnectSession; readonly account: Connected }
   | { readonly _tag: "Consented"; readonly session: ConnectSession; readonly tenant: string }
+  /** It goes to the provider once more. */
+  | { readonly _tag: "Onward"; readonly session: ConnectSession; readonly url: string }
 
 /** 256 bits that nobody guesses. */
 const secret = Effect.sync(() => Redacted.make(randomBytes(32).toString("base64url")))
@@ -188,16 +190,24 @@ export class Connect extends Context.Service<Connect, {
         })
       })
 
+      /** The app at the tenant that is to consent: that of the account, where there is one. */
+      const consentApp = Effect.fnUntraced(function* ({ accountId, appId }: ConnectSession) {
+        const app = yield* credentialsOf(appId)
+        const account = accountId === undefined ? undefined : Option.getOrUndefined(yield* accounts.get(accountId))
+        return { account, app: account === undefined ? app : { ...app, tenant: account.tenant } }
+      })
+
       const depart = Effect.fn("Connect.depart")(function* (link: string): Effect.fn.Return<Departed> {
         const found = yield* byLink(link)
         if (Option.isNone(found)) return { _tag: "Unusable", why: "unknown" }
         const { channel, provider, redirectUri, session } = found.value
         if (session.state !== "open") return { _tag: "Unusable", why: whyNot(session) }
         const going = Effect.gen(function* () {
+          if (session.kind === "admin_consent") {
+            return signIn.departForConsent({ app: (yield* consentApp(session)).app, redirectUri })
+          }
           const app = yield* credentialsOf(session.appId)
-          return session.kind === "admin_consent"
-            ? signIn.departForConsent({ app, redirectUri })
-            : yield* signIn.depart({ app, channel, redirectUri, loginHint: yield* expectedOf(session) })
+          return yield* signIn.depart({ app, channel, redirectUri, loginHint: yield* expectedOf(session) })
         })
         return yield* Effect.matchEffect(going, {
           onFailure: (refused) => Effect.succeed<Departed>({ _tag: "Failed", session, provider, refused }),
@@ -219,16 +229,35 @@ export class Connect extends Context.Service<Connect, {
         return yield* keep(session, channel, app, person)
       })
 
-      const takeConsent = Effect.fnUntraced(function* ({ session }: StoredSession, parameters: URLSearchParams) {
-        const app = yield* credentialsOf(session.appId)
-        const tenant = yield* signIn.arriveFromConsent({ app, parameters })
+      /**
+       * An administrator comes back twice: from the consent, whose answer anybody can forge, and from a sign-in to the tenant that
+       * it names, which nobody can who is not of it.
+       */
+      const takeConsent = Effect.fnUntraced(function* (
+        { redirectUri, secret, session }: StoredSession & { readonly secret: Redacted.Redacted },
+        state: Redacted.Redacted,
+        parameters: URLSearchParams,
+      ): Effect.fn.Return<Arrived, SignInRefused> {
+        const { account, app } = yield* consentApp(session)
+        const [tenant, flow] = consentFlow.read(secret)
+        if (tenant === undefined) {
+          const named = yield* signIn.arriveFromConsent({ app, parameters })
+          // A tenant that is known by its domain is asked by its domain: the provider knows whose it is.
+          const at = account?.tenant ?? named
+          const departure = yield* signIn.departForProof({ app: { ...app, tenant: at }, redirectUri })
+          const flow = consentFlow.write(at, departure.secret)
+          return (yield* sessions.goOn(session.id, { state: departure.state, secret: flow }))
+            ? { _tag: "Onward", session, url: departure.url }
+            : { _tag: "Unusable", why: "expired" }
+        }
+        yield* signIn.arriveWithProof({ app: { ...app, tenant }, redirectUri, state, secret: flow, parameters })
         const grantId = yield* Effect.mapError(
           appOnly.ensure(session.appId, tenant),
           ({ message }) => misconfigured(message),
         )
         yield* sessions.consented(session.id, grantId)
         yield* audit.record({ actor: actorOf(session), action: "admin_consent", grantId, outcome: "connected" })
-        return tenant
+        return { _tag: "Consented", session, tenant }
       })
 
       const arrive = Effect.fn("Connect.arrive")(function* (
@@ -249,15 +278,10 @@ export class Connect extends Context.Service<Connect, {
           return { _tag: "Unusable", why: isTaken ? "used" : "other_browser" }
         }
         const work: Effect.Effect<Arrived> = Effect.catch(
-          taken.value.session.kind === "admin_consent"
-            ? Effect.map(
-              takeConsent(taken.value, parameters),
-              (tenant): Arrived => ({ _tag: "Consented", session, tenant }),
-            )
-            : Effect.map(
-              takeSignIn(taken.value, state, parameters),
-              (account): Arrived => ({ _tag: "Connected", session, account }),
-            ),
+          taken.value.session.kind === "admin_consent" ? takeConsent(taken.value, state, parameters) : Effect.map(
+            takeSignIn(taken.value, state, parameters),
+            (account): Arrived => ({ _tag: "Connected", session, account }),
+          ),
           (refused) =>
             Effect.as(refuse(taken.value.session, refused), {
               _tag: "Refused",
@@ -279,4 +303,15 @@ export class Connect extends Context.Service<Connect, {
       })
     }),
   )
+}
+
+/** What is kept between the two ways of an administrator: the tenant, and the flow of the sign-in to it. */
+const consentFlow = {
+  write: (tenant: string, flow: Redacted.Redacted): Redacted.Redacted =>
+    Redacted.make(`${tenant}\n${Redacted.value(flow)}`),
+  /** No tenant: the consent is still to come. */
+  read: (secret: Redacted.Redacted): readonly [tenant: string | undefined, flow: Redacted.Redacted] => {
+    const [tenant = "", ...flow] = Redacted.value(secret).split("\n")
+    return [tenant === "" ? undefined : tenant, Redacted.make(flow.join("\n"))]
+  },
 }

@@ -54,7 +54,11 @@ export class ConnectDevice extends Context.Service<ConnectDevice, {
         if (session.state !== "open") return yield* new ConnectSessionUsed({ state: session.state })
         if (provider !== "microsoft" || session.kind !== "sign_in") return yield* notAvailable
         const asking = Effect.flatMap(credentialsOf(session.appId), (app) => device.ask({ app, channel }))
-        const code = yield* Effect.tapError(asking, (refused) => refuse(session, refused))
+        // A fault that passes leaves the link as it is.
+        const code = yield* Effect.tapError(
+          asking,
+          (refused) => refused.code === "provider_unavailable" ? Effect.void : refuse(session, refused),
+        )
         const now = yield* Clock.currentTimeMillis
         const interval = code.intervalSeconds * 1_000
         const waiting = encodeWaiting({ deviceCode: Redacted.value(code.deviceCode), interval, askedAt: now })

@@ -77,7 +77,11 @@ const checkAccount = (app: App, account: Account | undefined, kind: ConnectKind)
   if (account.access === "service-account") {
     return invalid("accountId", "Expected an account that people sign in to: a service account reads this one")
   }
-  if ((account.access === "app-only") === (kind === "admin_consent")) return Result.void
+  if ((account.access === "app-only") === (kind === "admin_consent")) {
+    return kind === "sign_in" || account.clientId === app.clientId
+      ? Result.void
+      : invalid("appId", "Expected the app by whose right the account is read")
+  }
   return invalid(
     "kind",
     kind === "sign_in"

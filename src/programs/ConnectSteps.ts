@@ -52,7 +52,7 @@ export const makeSteps = Effect.gen(function* () {
   ): Effect.fn.Return<Connected, SignInRefused> {
     const { expectedEmail } = session
     const isExpected = (one: string) => one.toLowerCase() === expectedEmail?.toLowerCase()
-    if (expectedEmail !== undefined && !person.addresses.some(isExpected)) {
+    if (expectedEmail !== undefined && !person.verified.some(isExpected)) {
       return yield* new SignInRefused({
         code: "wrong_person",
         message: "another person signed in than the one who was expected; nothing was stored",
@@ -64,7 +64,7 @@ export const makeSteps = Effect.gen(function* () {
     return yield* signedIn.store({
       ...person,
       // Of several addresses of the mailbox the one that it is known by.
-      address: person.addresses.find(isExpected) ?? person.address,
+      address: person.verified.find(isExpected) ?? person.address,
       appId: session.appId,
       provider: app.provider,
       channel,

@@ -102,6 +102,11 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
     state: Redacted.Redacted,
     browser: Redacted.Redacted,
   ) => Effect.Effect<Option.Option<StoredSession & { readonly secret: Redacted.Redacted }>>
+  /** Sends the browser of a session out once more. False = its time is over. */
+  readonly goOn: (
+    id: string,
+    flow: { readonly state: Redacted.Redacted; readonly secret: Redacted.Redacted },
+  ) => Effect.Effect<boolean>
   /** Spends a link for a device: the code that it was given. False = it is spent already, or has ended. */
   readonly startDevice: (id: string, secret: Redacted.Redacted, ttlSeconds: number) => Effect.Effect<boolean>
   /** Takes the code of a device, for as long as one asks with it. None = another does, it has ended, or is no device's. */
@@ -186,6 +191,13 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
           const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.taken))
           return Option.map(secret, (secret) => ({ ...toStored(row), secret }))
         }, orDie),
+        goOn: (id, { secret, state }) =>
+          orDie(Effect.map(
+            sql`update ${t.connect_sessions} set state_hash = ${hash(state)},
+                secret = ${vault.seal(sessionOwner(id), Redacted.value(secret))}
+              where id = ${id} and state = 'started' and secret is null and expires_at > now() returning id`,
+            (rows) => rows.length > 0,
+          )),
         startDevice: Effect.fn("ConnectSessions.startDevice")(function* (id, secret, ttlSeconds) {
           const started = yield* sql`update ${t.connect_sessions} set state = 'started', opened_at = now(),
               secret = ${vault.seal(sessionOwner(id), Redacted.value(secret))},

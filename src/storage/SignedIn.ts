@@ -26,6 +26,8 @@ export interface NewSignIn {
   /** The address of the mailbox, and all that are the person's. */
   readonly address: string
   readonly addresses: ReadonlyArray<string>
+  /** Those of them that the provider vouches for. */
+  readonly verified: ReadonlyArray<string>
   readonly resource: Resource
   readonly accessToken: Redacted.Redacted
   readonly expiresInSeconds: number
@@ -101,9 +103,9 @@ export class SignedIn extends Context.Service<SignedIn, {
         )
       }
 
-      /** Who may sign in for an account that is there: whoever did before, else whose address it has. */
+      /** Who may sign in for an account that is there: whoever did before, else whose verified address it has. */
       const faultOf = Effect.fnUntraced(
-        function* ({ accountId, address, addresses, subject }: NewSignIn, it: Existing) {
+        function* ({ accountId, address, subject, verified }: NewSignIn, it: Existing) {
           const wrongPerson = new SignInRefused({
             code: "wrong_person",
             message: "another person signed in than the one that the account belongs to; nothing was stored",
@@ -124,10 +126,8 @@ export class SignedIn extends Context.Service<SignedIn, {
               { email_key: string }
             >`select email_key from ${t.accounts} where grant_id = ${it.grant_id} and not by_name`
             : [{ email_key: it.email.toLowerCase() }]
-          const known = addresses.map((one) => one.toLowerCase())
-          return owners.length === 0 || owners.some(({ email_key }) => known.includes(email_key))
-            ? undefined
-            : wrongPerson
+          const known = verified.map((one) => one.toLowerCase())
+          return owners.some(({ email_key }) => known.includes(email_key)) ? undefined : wrongPerson
         },
       )
 

@@ -66,6 +66,13 @@ describe("connect", () => {
           const clientId = yield* newApp
           const command = yield* started(["connect", clientId, "--tag", "new"], environment)
           const [, url = ""] = yield* command.errorLine(/^sign in here: (\S+)$/m)
+          // Whatever else on this machine asks there is told nothing, and ends nothing.
+          const back = new URL(url).searchParams.get("redirect_uri") ?? ""
+          for (const query of ["", "?state=another&code=x", "?state="]) {
+            const stray = yield* Effect.promise(() => fetch(`${back.replace("localhost", "127.0.0.1")}/${query}`))
+            assert.strictEqual(stray.status, 404)
+            yield* Effect.promise(() => stray.text())
+          }
           assert.strictEqual(yield* signInAt(url, address(1)), "Your mailbox is connected")
           const connected = yield* command.ended
           assert.strictEqual(connected.code, 0, connected.stderr)

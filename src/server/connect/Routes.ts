@@ -114,6 +114,7 @@ export const layerConnectPages = HttpRouter.addAll(Effect.gen(function* () {
     const language = languageOf(request)
     const answer = yield* connect.arrive(queryOf(request), (id) => request.cookies[cookieOf(id)])
     if (answer._tag === "Unusable") return unusablePage(language, answer.why)
+    if (answer._tag === "Onward") return seeOther(answer.url)
     const { session } = answer
     const done = HttpServerResponse.expireCookieUnsafe(cookieOf(session.id), yield* cookieOptions)
     if (answer._tag === "Refused") {

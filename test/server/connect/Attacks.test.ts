@@ -1,10 +1,11 @@
 /** Attacks on a sign-in, each refused: RFC 6819 §4.4.1, RFC 9700 §4, RFC 9207. */
 import { assert } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import { onDatabases } from "../../support/databases.ts"
 import { Provider, serve } from "../../support/simulator.ts"
 import { Database } from "../../../src/storage/Database.ts"
 import {
+  accountOf,
   address,
   answering,
   api,
@@ -408,3 +409,33 @@ await onDatabases("Attacks on sign-in", service(), (it) => {
       assert.strictEqual((yield* api(`/v1/connect-sessions/${session.id}`)).status, 404, "it goes with its account")
     }))
 })
+
+/** A directory that says of everybody what an administrator of some tenant may write there. */
+const lyingDirectory = Effect.map(
+  serve(() => Response.json({ mail: "victim@contoso.example", userPrincipalName: address(2) })),
+  (origin) => `${origin}/v1.0`,
+)
+
+await onDatabases(
+  "An address that nobody has verified",
+  Layer.unwrap(Effect.map(lyingDirectory, (graphUrl) => service({ settings: { graphUrl } }))),
+  (it) => {
+    it.effect("decides of no account whose it is", () =>
+      Effect.gen(function* () {
+        const app = yield* newApp()
+        const made = yield* api("/v1/accounts", {
+          email: "victim@contoso.example",
+          clientId: app.clientId,
+          refreshToken: "no-token-of-the-victim",
+        })
+        const victim = JSON.parse(made.text)
+        for (const wanted of [{}, { expectedEmail: "victim@contoso.example" }, { accountId: victim.id }]) {
+          const session = yield* newSession({ appId: app.id, ...wanted })
+          const page = yield* signingIn(session.url ?? "", address(2))
+          assert.strictEqual(page.status, 403, page.text)
+          assert.strictEqual((yield* sessionOf(session.id)).error?.code, "wrong_person")
+        }
+        assert.strictEqual((yield* accountOf(victim.id)).token.version, victim.token.version)
+      }))
+  },
+)

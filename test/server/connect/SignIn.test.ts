@@ -312,11 +312,10 @@ await onDatabases("Sign-in", service(), (it) => {
         const url = yield* departing(browser, session.url ?? "")
         assert.include(url, "/organizations/v2.0/adminconsent?")
         const answer = yield* browser.go(url, { method: "POST", body: new URLSearchParams({ decision }) })
-        return {
-          page: yield* browser.go(locationOf(answer)),
-          session: yield* sessionOf(session.id),
-          answer: locationOf(answer),
-        }
+        let page = yield* browser.go(locationOf(answer))
+        // Who consented signs in to the tenant.
+        if (page.status === 303) page = yield* browser.go(yield* answering(browser, locationOf(page), address(1)))
+        return { page, session: yield* sessionOf(session.id) }
       })
       const declined = yield* decide("cancel")
       assert.strictEqual(declined.page.status, 403)
@@ -334,6 +333,66 @@ await onDatabases("Sign-in", service(), (it) => {
       const fields = { state, admin_consent: "True", tenant: "../common" }
       assert.strictEqual((yield* browser.go(`${callback}?${new URLSearchParams(fields)}`)).status, 403)
       assert.strictEqual((yield* sessionOf(forged.id)).error?.code, "sign_in_failed")
+    }))
+
+  it.effect("a consent that is only claimed is believed of nobody who cannot sign in to the tenant", () =>
+    Effect.gen(function* () {
+      const { simulator } = yield* Provider
+      const tenant = simulator.account(address(1)).tenant ?? ""
+      const victim = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+      const app = yield* newApp({}, { consentedTenants: [victim, tenant] })
+      const session = yield* newSession({ appId: app.id, kind: "admin_consent" })
+      const browser = yield* newBrowser()
+      const state = new URL(yield* departing(browser, session.url ?? "")).searchParams.get("state") ?? ""
+      const claimed = yield* browser.go(
+        `${callback}?${new URLSearchParams({ state, admin_consent: "True", tenant: victim })}`,
+      )
+      const proof = locationOf(claimed)
+      assert.include(proof, `/${victim}/oauth2/v2.0/authorize?`)
+      assert.isUndefined((yield* sessionOf(session.id)).grantId)
+      // The same, at the tenant of whoever tries.
+      const elsewhere = proof.replace(victim, tenant)
+      const page = yield* browser.go(yield* answering(browser, elsewhere, address(1)))
+      assert.strictEqual(page.status, 403, page.text)
+      assert.strictEqual((yield* sessionOf(session.id)).state, "refused")
+      assert.notInclude((yield* api(`/v1/grants?appId=${app.id}`)).text, "client_credentials")
+    }))
+
+  it.effect("an account of a tenant is cured by a consent of that tenant alone", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const { simulator } = yield* Provider
+      const tenant = simulator.account(address(1)).tenant ?? ""
+      const app = yield* newApp({}, { consentedTenants: [tenant] })
+      const grant = JSON.parse((yield* api("/v1/grants", { appId: app.id, tenant })).text)
+      const { items } = JSON.parse(
+        (yield* api(`/v1/grants/${grant.id}/accounts`, { mailboxes: ["consent@sim.example"] })).text,
+      )
+      const id: string = items[0].accountId
+      yield* Effect.orDie(sql`update ${t.accounts} set status = 'needs_reauth' where id = ${id}`)
+      const another = yield* newApp()
+      const refused = yield* api("/v1/connect-sessions", { appId: another.id, kind: "admin_consent", accountId: id })
+      assert.strictEqual(refused.status, 422)
+      const begin = Effect.fnUntraced(function* () {
+        const session = yield* newSession({ appId: app.id, kind: "admin_consent", accountId: id })
+        const browser = yield* newBrowser()
+        return { session, browser, url: yield* departing(browser, session.url ?? "") }
+      })
+      const wrong = yield* begin()
+      assert.include(wrong.url, `/${tenant}/v2.0/adminconsent?`)
+      const state = new URL(wrong.url).searchParams.get("state") ?? ""
+      const fields = { state, admin_consent: "True", tenant: newId() }
+      assert.strictEqual((yield* wrong.browser.go(`${callback}?${new URLSearchParams(fields)}`)).status, 403)
+      assert.strictEqual((yield* sessionOf(wrong.session.id)).error?.code, "issuer_mismatch")
+      const right = yield* begin()
+      const answer = yield* right.browser.go(right.url, {
+        method: "POST",
+        body: new URLSearchParams({ decision: "accept" }),
+      })
+      const onward = locationOf(yield* right.browser.go(locationOf(answer)))
+      yield* right.browser.go(yield* answering(right.browser, onward, address(1)))
+      assert.strictEqual((yield* sessionOf(right.session.id)).grantId, grant.id)
+      assert.isNotNull((yield* accountOf(id)).token.nextRefreshAt)
     }))
 
   it.effect("goes on to its end where the browser hangs up, and half of it is never stored", () =>

@@ -92,22 +92,20 @@ const payloadOf = ({ provider: _, ...payload }: Wanted) => payload
 const byBrowser = Effect.fnUntraced(function* (wanted: Wanted) {
   const { ask, client: { api }, url } = yield* Connection
   const returned = yield* Deferred.make<void>()
-  let departed: { readonly cookie: string; readonly state: string } | undefined
+  // Anything on this machine can ask at the port: only the browser that comes from the provider knows the state.
+  const cookies = new Map<string, string>()
   const { port } = yield* serve({ host: "127.0.0.1", port: 0 }, async (request) => {
-    // Anything on this machine can ask here: only the browser that comes from the provider knows the state.
-    const state = new URL(request.url).searchParams.get("state")
-    if (request.method !== "GET" || departed === undefined || state !== departed.state) {
-      return new Response("Not found\n", { status: 404 })
-    }
-    const page = await handOn(url, departed.cookie, request)
+    const cookie = cookies.get(new URL(request.url).searchParams.get("state") ?? "")
+    if (request.method !== "GET" || cookie === undefined) return new Response("Not found\n", { status: 404 })
+    const page = await handOn(url, cookie, request)
     Deferred.doneUnsafe(returned, Effect.void)
     return page
   })
   // As each of them wants a port of the machine to be registered: Microsoft by name, Google by number.
   const redirectUri = `http://${wanted.provider === "microsoft" ? "localhost" : "127.0.0.1"}:${port}`
   const { body: session } = yield* ask(api.connectSessions.create({ payload: { ...payloadOf(wanted), redirectUri } }))
-  const { location, ...mine } = yield* depart(session.url ?? "")
-  departed = mine
+  const { cookie, location, state } = yield* depart(session.url ?? "")
+  cookies.set(state, cookie)
   yield* Console.error(`sign in here: ${location}`)
   yield* openInBrowser(location)
   const left = DateTime.toEpochMillis(session.expiresAt) - DateTime.toEpochMillis(yield* DateTime.now)

@@ -1,13 +1,13 @@
 /** Mailboxes of Microsoft 365 and Outlook.com, read through Microsoft Graph: folders, and a delta query for each of them. */
 import { Context, Effect, Layer } from "effect"
-import { HttpClient } from "effect/http"
+import type { HttpClient } from "effect/http"
 import type { FolderRole } from "../domain/Mail.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
-import { Settings } from "../domain/Settings.ts"
-import { Tokens } from "../oauth/Tokens.ts"
-import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
-import { Throttle } from "../pacing/Throttle.ts"
-import { type GraphClient, makeGraphClient } from "./GraphClient.ts"
+import type { Settings } from "../domain/Settings.ts"
+import type { Tokens } from "../oauth/Tokens.ts"
+import type { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import type { Throttle } from "../pacing/Throttle.ts"
+import { type GraphClient, graphServices, makeGraphClient } from "./GraphClient.ts"
 import { type GraphRefusal, isCursorLost, isNotFound, ofNamedMailbox, strangeAnswer } from "./GraphErrors.ts"
 import { DeltaPage, FolderIdOnly, FolderPage, GraphFolder, messageSelect, toChange } from "./GraphMessage.ts"
 import {
@@ -53,16 +53,10 @@ export class Graph extends Context.Service<Graph, {
   > = Layer.effect(
     Graph,
     Effect.gen(function* () {
-      const { graphUrl } = yield* Settings
-      const services = {
-        http: yield* HttpClient.HttpClient,
-        tokens: yield* Tokens,
-        throttle: yield* Throttle,
-        limiter: yield* MailboxLimiter,
-        graphUrl,
-      }
+      const services = yield* graphServices
       return Graph.of({
-        open: (account) => Effect.sync(() => openMailbox(makeGraphClient(services, account), account, graphUrl)),
+        open: (account) =>
+          Effect.sync(() => openMailbox(makeGraphClient(services, account), account, services.graphUrl)),
       })
     }),
   )

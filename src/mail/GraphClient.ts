@@ -2,9 +2,10 @@
 import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { ProviderError } from "../domain/ProviderError.ts"
-import type { AccessToken, Tokens } from "../oauth/Tokens.ts"
-import type { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
-import { mailboxKey, type Throttle } from "../pacing/Throttle.ts"
+import { Settings } from "../domain/Settings.ts"
+import { type AccessToken, Tokens } from "../oauth/Tokens.ts"
+import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { mailboxKey, Throttle } from "../pacing/Throttle.ts"
 import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
 import type { MailAccount } from "./Mailbox.ts"
 
@@ -38,6 +39,18 @@ export interface GraphServices {
   /** Without a slash at the end. */
   readonly graphUrl: string
 }
+
+export const graphServices: Effect.Effect<
+  GraphServices,
+  never,
+  HttpClient.HttpClient | Settings | Tokens | Throttle | MailboxLimiter
+> = Effect.all({
+  http: HttpClient.HttpClient,
+  tokens: Tokens,
+  throttle: Throttle,
+  limiter: MailboxLimiter,
+  graphUrl: Effect.map(Settings, ({ graphUrl }) => graphUrl),
+})
 
 export interface GraphClient {
   /** Reads a whole URL, which is used as it is: delta links are opaque. */

@@ -1,13 +1,13 @@
 /** The mailboxes of a tenant, as Microsoft Graph lists its users. Needs the application permission `User.Read.All`. */
 import { Context, Effect, Layer, Schema } from "effect"
-import { HttpClient } from "effect/http"
+import type { HttpClient } from "effect/http"
 import type { GrantId } from "../domain/Ids.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
-import { Settings } from "../domain/Settings.ts"
-import { Tokens } from "../oauth/Tokens.ts"
-import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
-import { Throttle } from "../pacing/Throttle.ts"
-import { makeGraphClient } from "./GraphClient.ts"
+import type { Settings } from "../domain/Settings.ts"
+import type { Tokens } from "../oauth/Tokens.ts"
+import type { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import type { Throttle } from "../pacing/Throttle.ts"
+import { graphServices, makeGraphClient } from "./GraphClient.ts"
 
 export interface ListedMailbox {
   readonly email: string
@@ -52,15 +52,8 @@ export class TenantDirectory extends Context.Service<TenantDirectory, {
   > = Layer.effect(
     TenantDirectory,
     Effect.gen(function* () {
-      const { graphUrl } = yield* Settings
-      const services = {
-        http: yield* HttpClient.HttpClient,
-        tokens: yield* Tokens,
-        throttle: yield* Throttle,
-        limiter: yield* MailboxLimiter,
-        graphUrl,
-      }
-      const users = `${graphUrl}/users?`
+      const services = yield* graphServices
+      const users = `${services.graphUrl}/users?`
 
       return TenantDirectory.of({
         isNext: (url) => url.startsWith(users),

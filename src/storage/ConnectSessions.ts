@@ -1,5 +1,6 @@
 /** Sign-ins under way. The link, the browser and the state are known by their hashes only. */
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import type { Statement } from "effect/sql"
 import { createHash } from "node:crypto"
 import type { Channel, Provider } from "../domain/Account.ts"
 import type { ConnectKind, ConnectSession, ConnectState, RefusalCode, SignInRefused } from "../domain/ConnectSession.ts"
@@ -139,6 +140,22 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
         return first(yield* sql<Row>`select ${columns} from ${from} where s.id = ${id}`)
       }, orDie)
 
+      /** What is taken is gone before it is used: a process that dies meanwhile leaves a session that expires. */
+      const takeWhere = Effect.fnUntraced(function* (condition: Statement.Fragment) {
+        const rows = yield* sql<Row & { readonly taken: Uint8Array }>`with found as (
+            select id, secret from ${t.connect_sessions} where ${condition} and state = 'started' and expires_at > now()
+              and secret is not null for update
+          ), taken as (
+            update ${t.connect_sessions} s set secret = null from found where s.id = found.id returning s.id
+          )
+          select ${columns}, found.secret as taken from found join taken using (id)
+          join ${from} on s.id = found.id`
+        const row = rows[0]
+        if (row === undefined) return Option.none()
+        const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.taken))
+        return Option.map(secret, (secret) => ({ ...toStored(row), secret }))
+      }, orDie)
+
       return ConnectSessions.of({
         create: Effect.fn("ConnectSessions.create")(function* (made: NewConnectSession) {
           const id = newId()
@@ -175,22 +192,9 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
             where id = ${id} and state = 'open' and expires_at > now() returning id`
           return started.length > 0
         }, orDie),
-        take: Effect.fn("ConnectSessions.take")(function* (state, browser) {
-          // What is taken is gone before it is used: a process that dies meanwhile leaves a session that expires.
-          const rows = yield* sql<Row & { readonly taken: Uint8Array }>`with found as (
-              select id, secret from ${t.connect_sessions} where state_hash = ${hash(state)}
-                and browser_hash = ${hash(browser)} and state = 'started' and expires_at > now() and secret is not null
-              for update
-            ), taken as (
-              update ${t.connect_sessions} s set secret = null from found where s.id = found.id returning s.id
-            )
-            select ${columns}, found.secret as taken from found join taken using (id)
-            join ${from} on s.id = found.id`
-          const row = rows[0]
-          if (row === undefined) return Option.none()
-          const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.taken))
-          return Option.map(secret, (secret) => ({ ...toStored(row), secret }))
-        }, orDie),
+        take: Effect.fn("ConnectSessions.take")((state, browser) =>
+          takeWhere(sql`state_hash = ${hash(state)} and browser_hash = ${hash(browser)}`)
+        ),
         goOn: (id, { secret, state }) =>
           orDie(Effect.map(
             sql`update ${t.connect_sessions} set state_hash = ${hash(state)},
@@ -205,20 +209,9 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
             where id = ${id} and state = 'open' and expires_at > now() returning id`
           return started.length > 0
         }, orDie),
-        takeDevice: Effect.fn("ConnectSessions.takeDevice")(function* (id) {
-          const rows = yield* sql<Row & { readonly taken: Uint8Array }>`with found as (
-              select id, secret from ${t.connect_sessions} where id = ${id} and state = 'started' and expires_at > now()
-                and state_hash is null and secret is not null for update
-            ), taken as (
-              update ${t.connect_sessions} s set secret = null from found where s.id = found.id returning s.id
-            )
-            select ${columns}, found.secret as taken from found join taken using (id)
-            join ${from} on s.id = found.id`
-          const row = rows[0]
-          if (row === undefined) return Option.none()
-          const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.taken))
-          return Option.map(secret, (secret) => ({ ...toStored(row), secret }))
-        }, orDie),
+        takeDevice: Effect.fn("ConnectSessions.takeDevice")((id: string) =>
+          takeWhere(sql`id = ${id} and state_hash is null`)
+        ),
         giveBackDevice: (id, secret) =>
           Effect.asVoid(orDie(
             sql`update ${t.connect_sessions} set secret = ${vault.seal(sessionOwner(id), Redacted.value(secret))}

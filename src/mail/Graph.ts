@@ -115,6 +115,8 @@ const openMailbox = (client: GraphClient, { byName, email }: MailAccount, graphU
   })
 
   return {
+    concurrency: 4,
+
     folders: Effect.fn("Graph.folders")(function* (known) {
       const found = yield* listing(`${mailFolders}?${query}`)
       const roles = yield* rolesOf(found, known)

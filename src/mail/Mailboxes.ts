@@ -1,12 +1,12 @@
 /** Picks the channel that an account's mail is read through. */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Graph } from "./Graph.ts"
-import type { MailAccount, Mailbox } from "./Mailbox.ts"
+import type { MailAccount, Mailbox, StoredMail } from "./Mailbox.ts"
 
 export class Mailboxes extends Context.Service<Mailboxes, {
-  /** Contacts nobody yet. */
-  readonly open: (account: MailAccount) => Effect.Effect<Mailbox, ProviderError>
+  /** Whatever connection it needs lives as long as the scope. */
+  readonly open: (account: MailAccount, stored: StoredMail) => Effect.Effect<Mailbox, ProviderError, Scope.Scope>
 }>()("mailfleet/mail/Mailboxes") {
   static readonly layer: Layer.Layer<Mailboxes, never, Graph> = Layer.effect(
     Mailboxes,

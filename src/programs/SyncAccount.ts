@@ -47,8 +47,11 @@ export class SyncAccount extends Context.Service<SyncAccount, {
 
       /** The round itself, while the lease is kept. */
       const work = (lease: SyncLease) =>
-        Effect.flatMap(mailboxes.open(lease.account), (mailbox) => syncFolders({ mailbox, folders, writer }, lease))
-          .pipe(Effect.raceFirst(keep(lease)))
+        Effect.flatMap(
+          mailboxes.open(lease.account, { ids: (folder) => folders.storedIds(lease, folder) }),
+          (mailbox) => syncFolders({ mailbox, folders, writer }, lease),
+        )
+          .pipe(Effect.scoped, Effect.raceFirst(keep(lease)))
 
       /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */
       const attempt = (accountId: AccountId) =>

@@ -8,9 +8,6 @@ import type { Folders, FolderState } from "../storage/Folders.ts"
 import type { MessageWriter } from "../storage/MessageWriter.ts"
 import type { SyncLease } from "../storage/SyncLeases.ts"
 
-/** As many as Microsoft Graph serves at a time for one mailbox; other providers bear more. */
-const concurrency = 4
-
 /** A removal that comes up during the third pass waits for the next round. */
 const passes = 3
 
@@ -90,7 +87,10 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
     const due = (yield* folders.store(lease, before, listing))
       .filter((folder) => !folder.gone && (asked.get(folder.id) ?? 0) <= lastRemoval)
       .sort((a, b) => order.indexOf(a.role) - order.indexOf(b.role))
-    yield* Effect.forEach(due, (folder) => follow(folder, present.has(folder.remoteId)), { concurrency, discard: true })
+    yield* Effect.forEach(due, (folder) => follow(folder, present.has(folder.remoteId)), {
+      concurrency: mailbox.concurrency,
+      discard: true,
+    })
     if (pass === passes || lastRemoval === removalBefore || !(yield* writer.unsettled(lease, time))) break
     time = yield* writer.now
   }

@@ -72,6 +72,8 @@ export class Folders extends Context.Service<Folders, {
     before: ReadonlyArray<FolderState>,
     listing: ReadonlyArray<RemoteFolder>,
   ) => Effect.Effect<ReadonlyArray<FolderState>, LeaseLost>
+  /** The remote ids of the messages that are stored in the folder and have not left it. */
+  readonly storedIds: (key: LeaseKey, folderRemoteId: string) => Effect.Effect<ReadonlyArray<string>>
   /** After a lost cursor: the folder is listed from the start, and what that listing does not show will have left it. */
   readonly restart: (key: LeaseKey, folder: FolderState) => Effect.Effect<FolderState, LeaseLost>
 }>()("mailfleet/storage/Folders") {
@@ -165,7 +167,16 @@ export class Folders extends Context.Service<Folders, {
           Effect.catchTag("SqlError", Effect.die),
         ))
 
-      return Folders.of({ list, states, store, restart })
+      // Index: messages_of_folder.
+      const storedIds = ({ accountId }: LeaseKey, folderRemoteId: string) =>
+        sql<{ remote_id: string }>`select m.remote_id from ${t.folders} f
+          join ${t.messages} m on m.account_id = f.account_id and m.folder_id = f.id and m.removed_at is null
+          where f.account_id = ${accountId} and f.remote_id = ${folderRemoteId}`.pipe(
+          Effect.map((rows) => rows.map(({ remote_id }) => remote_id)),
+          Effect.orDie,
+        )
+
+      return Folders.of({ list, states, store, storedIds, restart })
     }),
   )
 }

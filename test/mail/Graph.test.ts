@@ -47,7 +47,7 @@ const scripted = Effect.fnUntraced(function* (
     }),
   )
   const context = yield* Layer.build(graphOver(origin).pipe(Layer.provide(tokens)))
-  const mailbox = yield* Context.get(context, Mailboxes).open(account)
+  const mailbox = yield* Context.get(context, Mailboxes).open(account, { ids: () => Effect.succeed([]) })
   return { mailbox, asked, origin, issued: () => issued }
 })
 
@@ -194,10 +194,13 @@ describe("Graph", () => {
       assert.include(box.asked[0]!.url, "includeHiddenFolders=true")
       const before = box.asked.length
       assert.strictEqual(before, 4 + 6)
-      assert.deepStrictEqual(yield* box.mailbox.folders(found), found)
+      assert.deepStrictEqual(yield* box.mailbox.folders(found.map((folder) => ({ ...folder, cursor: null }))), found)
       assert.strictEqual(box.asked.length - before, 4)
       // A folder that nobody knew: whichever roles are still open may be its.
-      assert.deepStrictEqual(yield* box.mailbox.folders(found.slice(0, 2)), found)
+      assert.deepStrictEqual(
+        yield* box.mailbox.folders(found.slice(0, 2).map((folder) => ({ ...folder, cursor: null }))),
+        found,
+      )
       assert.strictEqual(box.asked.length - before, 4 + 4 + 4)
     }))
 })

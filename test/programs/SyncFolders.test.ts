@@ -13,6 +13,7 @@ type Answer = readonly [cursor: string, ...changes: Page["changes"]] | "lost" | 
 const scripted = (names: ReadonlyArray<string>, answers: Record<string, Answer>) => {
   const asked: Array<string> = []
   const mailbox: Mailbox = {
+    concurrency: 4,
     folders: () => Effect.succeed(names.map((name) => remoteFolder(name))),
     page: (folder, cursor) =>
       Effect.suspend((): ReturnType<Mailbox["page"]> => {

@@ -90,7 +90,7 @@ const provider = Layer.succeed(OAuthProvider, {
 })
 
 const mailboxes = Layer.succeed(Mailboxes, {
-  open: () => Effect.succeed({ folders: () => Effect.succeed([]), page: () => Effect.never }),
+  open: () => Effect.succeed({ concurrency: 4, folders: () => Effect.succeed([]), page: () => Effect.never }),
 })
 
 const directory = Layer.succeed(TenantDirectory, {

@@ -26,6 +26,7 @@ import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { Api } from "./api/Api.ts"
 import { Authorization } from "./api/Authorization.ts"
 import type { importMediaTypes } from "./api/Imports.ts"
+import type { Change } from "./domain/Mail.ts"
 import type { Run } from "./domain/Run.ts"
 
 export { Api } from "./api/Api.ts"
@@ -41,6 +42,8 @@ export interface ClientOptions {
 type ApiClient = HttpApiClient.ForApi<typeof Api>
 type ImportCall = Parameters<ApiClient["imports"]["create"]>[0]
 type RunCall = ReturnType<ApiClient["runs"]["get"]>
+type ChangeStreamCall = ReturnType<ApiClient["mail"]["changeStream"]>
+type StreamError = Effect.Error<ChangeStreamCall> | Stream.Error<Effect.Success<ChangeStreamCall>>
 
 export interface ImportUpload {
   readonly contentType: typeof importMediaTypes[number]
@@ -86,8 +89,25 @@ const make = Effect.fnUntraced(function* (options: ClientOptions) {
 
   const watch = (id: string) => Stream.unwrap(api.runs.events({ params: { id } })).pipe(Stream.map(({ data }) => data))
 
+  const follow = (after: string | undefined) =>
+    Stream.unwrap(api.mail.changeStream({ query: after === undefined ? {} : { after }, headers: {} })).pipe(
+      Stream.map(({ data }) => data),
+    )
+
+  /** Goes on after the last change that arrived, for as long as the connection can be had again. */
+  const followChanges = (after: string | undefined): ReturnType<typeof follow> =>
+    Stream.suspend(() => {
+      let last = after
+      const seen = Stream.tap(follow(after), ({ position }) => Effect.sync(() => last = position))
+      return Stream.concat(
+        Stream.catch(seen, (error) => last === after ? Stream.fail(error) : Stream.empty),
+        Stream.unwrap(Effect.delay(Effect.sync(() => followChanges(last)), Duration.seconds(1))),
+      )
+    })
+
   return MailfleetClient.of({
     api,
+    followChanges: (options) => followChanges(options?.after),
     importFile,
     pollRun: (id, options) => Stream.takeUntil(poll(id, options?.every ?? Duration.millis(250)), hasEnded),
     watchRun: (id) =>
@@ -113,6 +133,14 @@ export class MailfleetClient extends Context.Service<MailfleetClient, {
     id: string,
     options?: { readonly every?: Duration.Input | undefined },
   ) => Stream.Stream<Run, Effect.Error<RunCall>>
+  /**
+   * Every change after a position, or from the beginning, and each new one as it comes. A connection that breaks is made again;
+   * fails where that brings nothing.
+   */
+  readonly followChanges: (options?: { readonly after?: string | undefined }) => Stream.Stream<
+    Change,
+    StreamError
+  >
   /** The run each time it changed, pushed by the server, until it has ended. Falls back to asking each second. */
   readonly watchRun: (id: string) => Stream.Stream<Run, Effect.Error<RunCall>>
 }>()("mailfleet/client/MailfleetClient") {

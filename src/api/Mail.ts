@@ -1,6 +1,7 @@
 /** Stored mail: folders, messages and the log of what changed. */
 import { Schema } from "effect"
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { ChangeKind } from "../domain/Mail.ts"
 
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
@@ -9,6 +10,14 @@ import { Cursor, Id, Limit, page, pageOf, Text } from "./Parameters.ts"
 import { InvalidCursor, NotFound } from "./Problems.ts"
 
 const params = { id: Id }
+
+/** An entry of the change log; `id` is its position. */
+export const ChangeEvent = Schema.Struct({
+  id: Schema.optionalKey(Schema.String),
+  event: ChangeKind,
+  data: Schema.fromJsonString(Change),
+})
+export type ChangeEvent = typeof ChangeEvent.Type
 
 export class Mail extends HttpApiGroup.make("mail")
   .add(
@@ -57,6 +66,19 @@ export class Mail extends HttpApiGroup.make("mail")
       description: [
         "Each change once, oldest first. `after` takes the `position` of a change; `nextCursor` is the position to go on",
         "from, now or later, and never null. `cursor` means the same as `after`.",
+      ].join(" "),
+    })),
+    HttpApiEndpoint.get("changeStream", "/v1/changes/stream", {
+      query: { after: Cursor },
+      headers: { "last-event-id": Schema.optionalKey(Schema.String) },
+      success: HttpApiSchema.StreamSse({ events: ChangeEvent }),
+      error: InvalidCursor,
+    }).annotateMerge(OpenApi.annotations({
+      summary: "Follow the change log",
+      description: [
+        "Server-sent events, one for each entry: those after `after`, or from the beginning, and then each new one as it",
+        "comes. The id of an event is its position: `Last-Event-ID`, which browsers send when they connect again, goes on",
+        "after it and wins over `after`. Comments keep the connection alive.",
       ].join(" "),
     })),
   )

@@ -11,6 +11,8 @@ import { decodeCursor, encodeCursor, invalidCursor } from "../storage/Cursor.ts"
 import { Folders } from "../storage/Folders.ts"
 import { Messages } from "../storage/Messages.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
+import { changeEvents } from "./ChangeEvents.ts"
+import { Shutdown } from "./Shutdown.ts"
 
 /** A page of the folders of one account, which storage lists whole: they are few. None = the cursor is not ours. */
 const pageOf = (folders: ReadonlyArray<Folder>, limit: number, cursor: string | undefined) => {
@@ -37,6 +39,7 @@ export const layerMail = HttpApiBuilder.group(
     const folders = yield* Folders
     const messages = yield* Messages
     const changes = yield* Changes
+    const shutdown = yield* Shutdown
 
     const find = (id: string) => orNotFound("account")(accounts.get(id))
 
@@ -62,6 +65,11 @@ export const layerMail = HttpApiBuilder.group(
       changes: ({ query }) =>
         Effect.mapError(
           changes.list({ after: query.after ?? query.cursor, limit: limited(query).limit }),
+          cursorProblem,
+        ),
+      changeStream: ({ headers, query }) =>
+        Effect.mapError(
+          Effect.map(changes.follow({ after: headers["last-event-id"] ?? query.after }), changeEvents(shutdown)),
           cursorProblem,
         ),
     })

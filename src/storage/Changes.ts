@@ -1,5 +1,5 @@
 /** Reading the change log: each change once, in one order, without gaps from any position. */
-import { Context, DateTime, Effect, Layer } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Stream } from "effect"
 import type { Change, ChangeKind, ChangeOrigin } from "../domain/Mail.ts"
 import { type InvalidCursor, invalidCursor } from "./Cursor.ts"
 import { Database, orDie } from "./Database.ts"
@@ -24,6 +24,12 @@ const position = (epoch: number, id: bigint): string =>
 
 const largestId = 2n ** 63n - 1n
 
+/** How often the log is looked at for those who follow it: one short query in that time, however many they are. */
+const glance = "250 millis"
+
+/** Entries that a follower holds at most. */
+const pageSize = 100
+
 export class Changes extends Context.Service<Changes, {
   /**
    * At most `limit` entries after the position `after`, oldest first; without it from the beginning. `nextCursor` is the
@@ -35,6 +41,14 @@ export class Changes extends Context.Service<Changes, {
   >
   /** The position of the newest entry: what a reader who wants only the future starts after. */
   readonly latest: Effect.Effect<string>
+  /**
+   * Every entry after the position `after`, oldest first, and then each new one as it comes, for ever; without it from the
+   * beginning. Entries are read as they are taken, a page at a time.
+   */
+  readonly follow: (options?: { readonly after?: string | undefined }) => Effect.Effect<
+    Stream.Stream<Change>,
+    InvalidCursor
+  >
 }>()("mailfleet/storage/Changes") {
   static readonly layer: Layer.Layer<Changes, never, Database> = Layer.effect(
     Changes,
@@ -63,13 +77,14 @@ export class Changes extends Context.Service<Changes, {
 
       // Entries are inserted under a lock that is held until commit, so what a reader sees of the log is always a prefix
       // of it. Served by the primary key.
+      const rowsAfter = (id: bigint, limit: number) =>
+        sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
+          from ${t.changes} where id > ${id} order by id limit ${limit}`
+
       const list = Effect.fn("Changes.list")(
         function* (options: { readonly after?: string | undefined; readonly limit: number }) {
           const after = options.after === undefined ? 0n : yield* parse(options.after)
-          const found = yield* orDie(
-            sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
-            from ${t.changes} where id > ${after} order by id limit ${options.limit}`,
-          )
+          const found = yield* orDie(rowsAfter(after, options.limit))
           return { items: found.map(toChange), nextCursor: position(epoch, found[found.length - 1]?.id ?? after) }
         },
       )
@@ -80,7 +95,32 @@ export class Changes extends Context.Service<Changes, {
         Effect.withSpan("Changes.latest"),
       )
 
-      return Changes.of({ list, latest })
+      // Asked for all followers at once: never within the transaction of one of them.
+      const seen = yield* Effect.cachedWithTTL(
+        Effect.updateContext(
+          latest,
+          (context: Context.Context<never>) => Context.omit(sql.transactionService)(context),
+        ),
+        glance,
+      )
+
+      /** The entries after `id`, once there are some. */
+      const next = (id: bigint): Effect.Effect<ReadonlyArray<ChangeRow>> =>
+        Effect.gen(function* () {
+          while ((yield* seen) <= position(epoch, id)) yield* Effect.sleep(glance)
+          return yield* orDie(rowsAfter(id, pageSize))
+        })
+
+      const follow = Effect.fnUntraced(function* (options: { readonly after?: string | undefined } = {}) {
+        const after = options.after === undefined ? 0n : yield* parse(options.after)
+        return Stream.paginate(
+          after,
+          (id) =>
+            Effect.map(next(id), (found) => [found.map(toChange), Option.some(found[found.length - 1]?.id ?? id)]),
+        )
+      })
+
+      return Changes.of({ list, latest, follow })
     }),
   )
 }

@@ -8,6 +8,7 @@ import { documented } from "./Documentation.ts"
 import { Events } from "./Events.ts"
 import { Grants } from "./Grants.ts"
 import { Imports } from "./Imports.ts"
+import { Keys } from "./Keys.ts"
 import { Mail } from "./Mail.ts"
 import { Health, Operations } from "./Operations.ts"
 import { Policies } from "./Policies.ts"
@@ -16,7 +17,22 @@ import { version } from "./Version.ts"
 import { Work } from "./Work.ts"
 
 export class Api extends HttpApi.make("mailfleet")
-  .add(Imports, Work, Runs, Accounts, Apps, Grants, ConnectSessions, Policies, Mail, Events, Audit, Operations, Health)
+  .add(
+    Imports,
+    Work,
+    Runs,
+    Accounts,
+    Apps,
+    Keys,
+    Grants,
+    ConnectSessions,
+    Policies,
+    Mail,
+    Events,
+    Audit,
+    Operations,
+    Health,
+  )
   // All issues at once. A misspelt field in a body is refused: a filter without it would select more than was meant.
   .annotate(HttpApi.QueryParseOptions, { errors: "all" })
   .annotate(HttpApi.HeadersParseOptions, { errors: "all" })

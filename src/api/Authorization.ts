@@ -1,7 +1,7 @@
 /** Who may call: the bearer of a key. */
 import { Context } from "effect"
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
-import { Unauthorized } from "./Problems.ts"
+import { Forbidden, Unauthorized } from "./Problems.ts"
 
 /** Whose key came with the request. Named in the audit log. */
 export class Caller extends Context.Service<Caller, { readonly name: string }>()("mailfleet/api/Caller") {}
@@ -12,10 +12,13 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
     requiredForClient: true,
     security: {
       // In lower case, as the registry has it: tools that read the document do not all ignore case.
-      adminKey: HttpApiSecurity.http({ scheme: "bearer" }).pipe(
-        HttpApiSecurity.annotate(OpenApi.Description, "The admin key (`MAILFLEET_ADMIN_KEY`) as a bearer token."),
+      apiKey: HttpApiSecurity.http({ scheme: "bearer" }).pipe(
+        HttpApiSecurity.annotate(
+          OpenApi.Description,
+          "An API key with the scope that the call names, or the admin key (`MAILFLEET_ADMIN_KEY`), as a bearer token.",
+        ),
       ),
     },
-    error: Unauthorized,
+    error: [Unauthorized, Forbidden],
   },
 ) {}

@@ -1,6 +1,7 @@
 /** What the OpenAPI document says beyond the schemas: parameters in words, and components under their plain names. */
 import type { OpenApi } from "effect/http-api"
 import { defaultLimit, maxLimit } from "./Parameters.ts"
+import { scopeOf } from "./Scopes.ts"
 
 /** Parameters mean the same wherever they occur, so each is described once. */
 const parameters: Readonly<
@@ -13,6 +14,7 @@ const parameters: Readonly<
   },
   cursor: { description: "`nextCursor` of the page before." },
   after: { description: "A `position`, or `nextCursor` of the page before: only what came later is listed." },
+  "last-event-id": { description: "The position of the last entry that was read; browsers send it by themselves." },
   "idempotency-key": {
     description: "Makes the call safe to repeat: the same key with the same request answers with the same run.",
     schema: { type: "string", pattern: "^[!-~]{1,255}$" },
@@ -76,6 +78,12 @@ export const documented = (generated: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec 
   for (const item of Object.values(spec.paths)) {
     for (const operation of Object.values(item)) {
       if (!("parameters" in operation)) continue
+      if (operation.security.some((requirement) => "apiKey" in requirement)) {
+        const [group, endpoint] = operation.operationId.split(".")
+        const scope = scopeOf(group!, endpoint!)
+        operation.security = [{ apiKey: [scope] }]
+        operation.description = `${operation.description ?? ""}\n\nScope: \`${scope}\`.`.trim()
+      }
       operation.parameters = operation.parameters.map((parameter) => ({
         ...parameter,
         ...parameters[parameter.name],

@@ -1,5 +1,6 @@
 /** The nouns of the domain under the names that the OpenAPI document gives them. */
 import * as AccountModel from "../domain/Account.ts"
+import * as ApiKeyModel from "../domain/ApiKey.ts"
 import * as AuditModel from "../domain/AuditEntry.ts"
 import * as ConnectSessionModel from "../domain/ConnectSession.ts"
 import * as EventModel from "../domain/Event.ts"
@@ -10,6 +11,7 @@ import * as RunModel from "../domain/Run.ts"
 import * as TagPolicyModel from "../domain/TagPolicy.ts"
 
 export const Account = AccountModel.Account.annotate({ identifier: "Account" })
+export const ApiKey = ApiKeyModel.ApiKey.annotate({ identifier: "ApiKey" })
 export const App = AppModel.App.annotate({ identifier: "App" })
 export const Grant = GrantModel.Grant.annotate({ identifier: "Grant" })
 export const MailboxOutcome = GrantModel.MailboxOutcome.annotate({ identifier: "MailboxOutcome" })

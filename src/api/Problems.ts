@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
+import { Scope } from "../domain/ApiKey.ts"
 import { ConnectState, RefusalCode } from "../domain/ConnectSession.ts"
 import { GrantRefused as GrantRefusedError } from "../domain/Grant.ts"
 
@@ -50,6 +51,14 @@ export class UploadBroken
 export class Unauthorized
   extends HttpApiError.Problem<Unauthorized>()("Unauthorized", problem("unauthorized", 401, "Unauthorized"), {
     code: Schema.tag("unauthorized"),
+  }) {}
+
+/** The key is valid, and does not reach this far. */
+export class Forbidden
+  extends HttpApiError.Problem<Forbidden>()("Forbidden", problem("insufficient_scope", 403, "Insufficient scope"), {
+    code: Schema.tag("insufficient_scope"),
+    /** What the call needs. */
+    scope: Scope,
   }) {}
 
 /** No such route, or nothing has this id. */

@@ -33,6 +33,7 @@ import { SyncAccount } from "../programs/SyncAccount.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { AppOnlyGrants } from "../storage/AppOnlyGrants.ts"
 import { Apps } from "../storage/Apps.ts"
+import { ApiKeys } from "../storage/ApiKeys.ts"
 import { Audit } from "../storage/Audit.ts"
 import { ConnectSessions } from "../storage/ConnectSessions.ts"
 import { Changes } from "../storage/Changes.ts"
@@ -66,6 +67,7 @@ export type Engine =
   | AppBreaker
   | AppRequests
   | Apps
+  | ApiKeys
   | Audit
   | Changes
   | Concurrency
@@ -95,6 +97,7 @@ const storage = Layer.mergeAll(
   Accounts.layer,
   AppOnlyGrants.layer,
   Apps.layer,
+  ApiKeys.layer,
   Audit.layer,
   Changes.layer,
   ConnectSessions.layer,

@@ -2,8 +2,11 @@
 import { Effect, Layer, Option, Redacted } from "effect"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import { Authorization, Caller } from "../api/Authorization.ts"
-import { Unauthorized } from "../api/Problems.ts"
+import { Forbidden, Unauthorized } from "../api/Problems.ts"
+import { scopeOf } from "../api/Scopes.ts"
+import { allows } from "../domain/ApiKey.ts"
 import { Settings, SettingsError } from "../domain/Settings.ts"
+import { ApiKeys } from "../storage/ApiKeys.ts"
 
 const digest = (text: string): Effect.Effect<Uint8Array> =>
   Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
@@ -18,10 +21,11 @@ const challenge = HttpEffect.appendPreResponseHandler((_request, response) =>
   Effect.succeed(HttpServerResponse.setHeader(response, "www-authenticate", 'Bearer realm="mailfleet"'))
 )
 
-export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Settings> = Layer.effect(
+export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Settings | ApiKeys> = Layer.effect(
   Authorization,
   Effect.gen(function* () {
     const settings = yield* Settings
+    const keys = yield* ApiKeys
     if (Option.isNone(settings.adminKey)) {
       return yield* new SettingsError({
         variable: "MAILFLEET_ADMIN_KEY",
@@ -29,14 +33,25 @@ export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Setti
       })
     }
     const expected = yield* digest(Redacted.value(settings.adminKey.value))
+    const callerOf = Effect.fnUntraced(function* (credential: Redacted.Redacted) {
+      if (same(yield* digest(Redacted.value(credential)), expected)) {
+        return Option.some({ name: "admin", scopes: ["admin"] as const })
+      }
+      return yield* keys.find(credential)
+    })
     return Authorization.of({
-      adminKey: Effect.fnUntraced(function* (httpEffect, { credential }) {
-        if (!same(yield* digest(Redacted.value(credential)), expected)) {
+      apiKey: Effect.fnUntraced(function* (httpEffect, { credential, endpoint, group }) {
+        const caller = yield* callerOf(credential)
+        if (Option.isNone(caller)) {
           yield* challenge
-          // The same answer for a missing and for a wrong key.
+          // The same answer for a missing, a wrong and an expired key.
           return yield* new Unauthorized({ detail: "a valid key is needed: Authorization: Bearer <key>" })
         }
-        return yield* Effect.provideService(httpEffect, Caller, { name: "admin" })
+        const scope = scopeOf(group.identifier, endpoint.identifier)
+        if (!allows(caller.value.scopes, scope)) {
+          return yield* new Forbidden({ detail: `the key has not the scope that this call needs: ${scope}`, scope })
+        }
+        return yield* Effect.provideService(httpEffect, Caller, { name: caller.value.name })
       }),
     })
   }),

@@ -14,6 +14,7 @@ import { layerGrants } from "./Grants.ts"
 import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
+import { layerKeys } from "./Keys.ts"
 import { layerMail } from "./Mail.ts"
 import { layerHealth, layerOperations } from "./Operations.ts"
 import { layerPages } from "./Pages.ts"
@@ -28,6 +29,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerRuns,
     layerAccounts,
     layerApps,
+    layerKeys,
     layerConnectSessions,
     layerGrants,
     layerPolicies,

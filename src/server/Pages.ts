@@ -50,7 +50,7 @@ const layerFront = HttpRouter.add(
 // The reference brings its script within the page, and talks to this server only: nothing is fetched from elsewhere.
 const layerReference = HttpApiScalar.layer(Api, {
   path: "/docs",
-  scalar: { withDefaultFonts: false, authentication: { preferredSecurityScheme: "adminKey" } },
+  scalar: { withDefaultFonts: false, authentication: { preferredSecurityScheme: "apiKey" } },
 }).pipe(Layer.provide(
   HttpRouter.middleware((page) =>
     Effect.map(

@@ -28,6 +28,7 @@ const tables = [
   "events",
   "audit",
   "connect_sessions",
+  "api_keys",
   "meta",
 ] as const
 

@@ -182,6 +182,10 @@ await onDatabases("Operations", server, (it) => {
         "GET /v1/changes",
         "GET /v1/events",
         "GET /v1/audit",
+        "GET /v1/keys",
+        "POST /v1/keys",
+        "DELETE /v1/keys/{id}",
+        "GET /v1/changes/stream",
         "GET /v1/stats",
         "GET /metrics",
         "GET /health/live",
@@ -194,7 +198,10 @@ await onDatabases("Operations", server, (it) => {
           const inPath = operation.parameters.filter((parameter) => parameter.in === "path")
           assert.sameMembers(inPath.map(({ name }) => `{${name}}`), path.match(/\{\w+\}/g) ?? [])
           for (const { name, description } of operation.parameters) assert.isNotEmpty(description, `${path} ${name}`)
-          assert.deepStrictEqual(operation.security, path.startsWith("/health/") ? [] : [{ adminKey: [] }])
+          assert.deepStrictEqual(
+            operation.security.flatMap((requirement) => Object.keys(requirement)),
+            path.startsWith("/health/") ? [] : ["apiKey"],
+          )
           for (const tag of operation.tags) assert.isTrue(document.tags.some(({ name }) => name === tag))
           for (const [status, { content }] of Object.entries(operation.responses)) {
             if (Number(status) >= 400) assert.deepStrictEqual(Object.keys(content ?? {}), ["application/problem+json"])
@@ -205,7 +212,7 @@ await onDatabases("Operations", server, (it) => {
       for (const [, name] of text.matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
         assert.property(document.components.schemas, name!)
       }
-      assert.deepInclude(document.components.securitySchemes["adminKey"], { type: "http", scheme: "bearer" })
+      assert.deepInclude(document.components.securitySchemes["apiKey"], { type: "http", scheme: "bearer" })
       assert.sameMembers(Object.keys(document.paths["/v1/imports"]?.["post"]?.requestBody?.content ?? {}), [
         "text/csv",
         "text/plain",

@@ -38,6 +38,7 @@ import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { AppOnlyGrants } from "../../src/storage/AppOnlyGrants.ts"
 import { Apps } from "../../src/storage/Apps.ts"
+import { ApiKeys } from "../../src/storage/ApiKeys.ts"
 import { Audit } from "../../src/storage/Audit.ts"
 import { ConnectSessions } from "../../src/storage/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
@@ -117,6 +118,7 @@ const storage = Layer.mergeAll(
   Accounts.layer,
   AppOnlyGrants.layer,
   Apps.layer.pipe(Layer.provide(Vault.layer)),
+  ApiKeys.layer,
   Audit.layer,
   Events.layer,
   GrantAccounts.layer,

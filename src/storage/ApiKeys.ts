@@ -1,0 +1,100 @@
+/** Keys of the HTTP API: made, found by their hash, taken away. */
+import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { createHash, randomBytes } from "node:crypto"
+import type { ApiKey, Scope } from "../domain/ApiKey.ts"
+import { isId, newId } from "../domain/Ids.ts"
+import { afterCursor, type InvalidCursor, pageOf } from "./Cursor.ts"
+import { Database, orDie } from "./Database.ts"
+
+/** 192 random bits: not to be guessed, so a plain hash of them keeps them as well as a slow one would. */
+const secretBytes = 24
+
+const prefixLength = 8
+
+/** A key that is used all the time is written down this often. */
+const usedEvery = "1 minute"
+
+interface KeyRow {
+  readonly id: string
+  readonly name: string
+  readonly prefix: string
+  readonly scopes: ReadonlyArray<Scope>
+  readonly created_at: Date
+  readonly expires_at: Date | null
+  readonly last_used_at: Date | null
+}
+
+const time = (date: Date | null) => date === null ? null : DateTime.fromDateUnsafe(date)
+
+const toKey = (row: KeyRow): ApiKey => ({
+  id: row.id,
+  name: row.name,
+  prefix: row.prefix,
+  scopes: row.scopes,
+  createdAt: DateTime.fromDateUnsafe(row.created_at),
+  expiresAt: time(row.expires_at),
+  lastUsedAt: time(row.last_used_at),
+})
+
+/** Looked up by this, the time of a look-up tells nothing of the key. */
+const hashOf = (key: string): Uint8Array => createHash("sha256").update(key).digest()
+
+export class ApiKeys extends Context.Service<ApiKeys, {
+  /** The key itself is in this answer, and never again. */
+  readonly create: (options: {
+    readonly name: string
+    readonly scopes: ReadonlyArray<Scope>
+    readonly expiresAt?: DateTime.Utc | undefined
+  }) => Effect.Effect<{ readonly key: ApiKey; readonly secret: Redacted.Redacted }>
+  /** None = no such key, or one that has expired. */
+  readonly find: (secret: Redacted.Redacted) => Effect.Effect<
+    Option.Option<{ readonly name: string; readonly scopes: ReadonlyArray<Scope> }>
+  >
+  /** Oldest first, expired ones included. */
+  readonly list: (options: { readonly limit: number; readonly cursor?: string | undefined }) => Effect.Effect<
+    { readonly items: ReadonlyArray<ApiKey>; readonly nextCursor: string | null },
+    InvalidCursor
+  >
+  /** The key is refused from now on, by all processes. False = there is none of this id. */
+  readonly revoke: (id: string) => Effect.Effect<boolean>
+}>()("mailfleet/storage/ApiKeys") {
+  static readonly layer: Layer.Layer<ApiKeys, never, Database> = Layer.effect(
+    ApiKeys,
+    Effect.map(Database, ({ sql, tables: t }) => {
+      const columns = sql.literal("id, name, prefix, scopes, created_at, expires_at, last_used_at")
+      return ApiKeys.of({
+        create: Effect.fn("ApiKeys.create")(function* ({ expiresAt, name, scopes }) {
+          const secret = `mf_${randomBytes(secretBytes).toString("hex")}`
+          const rows = yield* sql<KeyRow>`insert into ${t.api_keys} (id, name, prefix, hash, scopes, expires_at)
+            values (${newId()}, ${name}, ${secret.slice(0, prefixLength)}, ${hashOf(secret)},
+              string_to_array(${[...new Set(scopes)].join(",")}, ','),
+              ${expiresAt === undefined ? null : DateTime.toDateUtc(expiresAt)})
+            returning ${columns}`
+          return { key: toKey(rows[0]!), secret: Redacted.make(secret) }
+        }, orDie),
+        // Index: api_keys_hash_key.
+        find: Effect.fn("ApiKeys.find")(function* (secret) {
+          const rows = yield* sql<Pick<KeyRow, "id" | "name" | "scopes"> & { readonly unseen: boolean }>`
+            select id, name, scopes, last_used_at is null or last_used_at < now() - ${usedEvery}::interval as unseen
+            from ${t.api_keys}
+            where hash = ${hashOf(Redacted.value(secret))} and (expires_at is null or expires_at > now())`
+          const row = rows[0]
+          if (row?.unseen) yield* sql`update ${t.api_keys} set last_used_at = now() where id = ${row.id}`
+          return Option.fromUndefinedOr(row)
+        }, orDie),
+        // Served by the primary key.
+        list: Effect.fn("ApiKeys.list")(function* ({ cursor, limit }) {
+          const after = yield* afterCursor(cursor, isId)
+          const rows = yield* orDie(sql<KeyRow>`select ${columns} from ${t.api_keys}
+            where ${after === undefined ? sql`true` : sql`id > ${after}`} order by id limit ${limit + 1}`)
+          return pageOf(rows, limit, toKey, ({ id }) => id)
+        }),
+        revoke: Effect.fn("ApiKeys.revoke")(function* (id) {
+          if (!isId(id)) return false
+          const rows = yield* sql`delete from ${t.api_keys} where id = ${id} returning 1`
+          return rows.length > 0
+        }, orDie),
+      })
+    }),
+  )
+}

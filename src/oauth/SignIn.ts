@@ -53,6 +53,15 @@ export interface Returned extends Pick<SignInRequest, "app" | "redirectUri"> {
   readonly parameters: URLSearchParams
 }
 
+const guest = new SignInRefused({
+  code: "consent_required",
+  message: "who signed in is a guest of the tenant; an administrator who belongs to it must open a new link",
+})
+
+/** Whom another provider signs in, which `idp` names then and at no other time (Microsoft, id token claims). */
+const isGuest = ({ idp, tid }: oauth.IDToken): boolean =>
+  idp !== undefined && !(typeof tid === "string" && String(idp).toLowerCase().includes(tid.toLowerCase()))
+
 /** Asks for nothing but who it is. */
 const proofScope = "openid profile"
 
@@ -69,7 +78,7 @@ export class SignIn extends Context.Service<SignIn, {
   readonly arriveFromConsent: (
     request: { readonly app: AppCredentials; readonly parameters: URLSearchParams },
   ) => Effect.Effect<string, SignInRefused>
-  /** To where somebody signs in to the tenant of the app, and so proves to be of it. */
+  /** To where somebody signs in to the tenant of the app, and so proves to be of it: its guests are not. */
   readonly departForProof: (
     request: Pick<SignInRequest, "app" | "redirectUri">,
   ) => Effect.Effect<Departure, SignInRefused>
@@ -227,7 +236,7 @@ export class SignIn extends Context.Service<SignIn, {
         arriveWithProof: Effect.fn("SignIn.arriveWithProof")(function* (request) {
           const exchanged = yield* exchange(request, proofScope)
           if (redemptionOf(exchanged.answer) === undefined) return yield* tokenRefused("microsoft", exchanged.answer)
-          yield* claimsOf(exchanged)
+          if (isGuest(yield* claimsOf(exchanged))) return yield* guest
         }),
       })
     }),

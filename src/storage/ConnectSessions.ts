@@ -210,7 +210,7 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
           return started.length > 0
         }, orDie),
         takeDevice: Effect.fn("ConnectSessions.takeDevice")((id: string) =>
-          takeWhere(sql`id = ${id} and state_hash is null`)
+          isId(id) ? takeWhere(sql`id = ${id} and state_hash is null`) : Effect.succeedNone
         ),
         giveBackDevice: (id, secret) =>
           Effect.asVoid(orDie(

@@ -1,5 +1,5 @@
 /** From a sign-in to an account that works: a new one, or one that was there, in one transaction. */
-import { Context, Data, Effect, Layer, Redacted } from "effect"
+import { Context, Data, Effect, Layer, Redacted, Schedule } from "effect"
 import type { AccountStatus, Channel, Provider, Resource } from "../domain/Account.ts"
 import { SignInRefused } from "../domain/ConnectSession.ts"
 import { type AccountId, type AppId, type GrantId, newId } from "../domain/Ids.ts"
@@ -232,7 +232,12 @@ export class SignedIn extends Context.Service<SignedIn, {
       return SignedIn.of({
         store: (signIn) =>
           sql.withTransaction(store(signIn)).pipe(
-            Effect.retry({ while: ({ _tag }) => _tag === "Raced", times: 3 }),
+            // The code is spent: what a passing fault of the database undoes would be lost, and somebody had to sign in again.
+            Effect.retry({
+              while: (error) => error._tag === "Raced" || (error._tag === "SqlError" && error.isRetryable),
+              schedule: Schedule.spaced("200 millis"),
+              times: 5,
+            }),
             Effect.catchTags({ Raced: Effect.die, SqlError: Effect.die }),
             apart,
             Effect.withSpan("SignedIn.store"),

@@ -77,7 +77,7 @@ export const layerConnectPages = HttpRouter.addAll(Effect.gen(function* () {
 
   const departed = Effect.fnUntraced(function* (request: Request, answer: Departed) {
     const language = languageOf(request)
-    if (answer._tag === "Unusable") return unusablePage(language, answer.why)
+    if (answer._tag === "Unusable") return unusablePage(language, answer.why, true)
     if (answer._tag === "Failed") return refusedPage(language, { ...answer, isOpen: true })
     const cookie = yield* cookieOptions
     const wanted = chosen(queryOf(request).get("lang"))
@@ -96,10 +96,10 @@ export const layerConnectPages = HttpRouter.addAll(Effect.gen(function* () {
     const link = yield* linkOf
     const invitation = Option.getOrUndefined(yield* connect.look(link))
     const language = languageOf(request)
-    if (invitation === undefined) return unusablePage(language, "unknown")
+    if (invitation === undefined) return unusablePage(language, "unknown", true)
     return invitation.usable === "yes"
       ? invitationPage(language, invitation, true)
-      : unusablePage(language, invitation.usable)
+      : unusablePage(language, invitation.usable, true)
   })
 
   const invitedAgain = Effect.fnUntraced(function* (request: Request) {

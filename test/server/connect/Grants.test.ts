@@ -5,6 +5,7 @@ import { Grant, MailboxOutcome, TenantMailbox } from "../../../src/domain/Grant.
 import { newId } from "../../../src/domain/Ids.ts"
 import { Run } from "../../../src/domain/Run.ts"
 import { Account } from "../../../src/domain/Account.ts"
+import { Database } from "../../../src/storage/Database.ts"
 import { onDatabases } from "../../support/databases.ts"
 import { Provider } from "../../support/simulator.ts"
 import { accountOf, address, api, newApp, newSession, service, sessionOf, signingIn } from "./stack.ts"
@@ -53,7 +54,7 @@ const consentedApp = Effect.gen(function* () {
 
 await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_000, messages: 1 } }), (it) => {
   it.effect(
-    "serves a thousand accounts with one token request",
+    "serves a thousand accounts with one token request an hour",
     () =>
       Effect.gen(function* () {
         const { app, requests, tenant } = yield* consentedApp
@@ -87,18 +88,29 @@ await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_00
 
         const one = yield* accountOf(added[0]?.accountId ?? "")
         assert.deepInclude(one, { access: "app-only", status: "active", tenant, tags: ["tenant"] })
-        for (const { accountId } of added.slice(0, 20)) {
-          assert.strictEqual((yield* api(`/v1/accounts/${accountId}/access-token`)).status, 200)
-        }
+        const tokens = Effect.forEach(
+          added,
+          ({ accountId }) => Effect.map(api(`/v1/accounts/${accountId}/access-token`), ({ status }) => status),
+          { concurrency: 50 },
+        )
+        assert.deepStrictEqual([...new Set(yield* tokens)], [200])
         const synced = yield* ended("/v1/syncs", { accountIds: added.slice(0, 20).map(({ accountId }) => accountId) })
         assert.strictEqual(synced.succeeded, 20)
         assert.strictEqual((yield* accountOf(one.id)).sync.messages, 1)
         assert.deepStrictEqual(requests(), { client_credentials: 1 })
 
+        // Hour after hour: when the token has ended, all who come at once share the next.
+        const { sql, tables: t } = yield* Database
+        for (const hour of [2, 3, 4]) {
+          yield* Effect.orDie(sql`update ${t.access_tokens} set expires_at = now() where grant_id = ${grant.id}`)
+          assert.deepStrictEqual([...new Set(yield* tokens)], [200])
+          assert.deepStrictEqual(requests(), { client_credentials: hour })
+        }
+
         // Asked for by hand, it is redeemed once more: for all of them together.
         const refreshed = yield* ended("/v1/refreshes", { filter: { tag: "tenant" } })
         assert.strictEqual(refreshed.succeeded, 1_000)
-        assert.deepStrictEqual(requests(), { client_credentials: 2 })
+        assert.deepStrictEqual(requests(), { client_credentials: 5 })
         assert.deepInclude(yield* taken(Grant, 200, path), { accounts: 1_001, nextRefreshAt: null })
 
         // Nobody is at this address: that is told of this account alone.
@@ -153,6 +165,11 @@ await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_00
       const bare = yield* newApp({ secret: undefined })
       const google = yield* newApp({ provider: "google", clientId: `${newId()}.apps.googleusercontent.com` })
       yield* refused(422, "app_not_found", "/v1/grants", { appId: newId(), tenant })
+      const { text } = yield* api("/v1/grants", { appId: app.id, tenant: "common" })
+      assert.deepInclude(JSON.parse(text), {
+        code: "invalid_tenant",
+        issues: [{ in: "body", field: "tenant", message: "Expected the id of one tenant, or a domain of it" }],
+      })
       yield* refused(422, "app_is_public", "/v1/grants", { appId: bare.id, tenant })
       yield* refused(422, "wrong_provider", "/v1/grants", { appId: google.id, tenant })
       yield* refused(422, "wrong_provider", "/v1/grants", { appId: app.id, mailbox: address(1) })

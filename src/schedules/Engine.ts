@@ -83,6 +83,7 @@ export type Engine =
   | PublicUrl
   | Reconnect
   | ReconnectLinks
+  | Reconnects
   | RunRequests
   | Runs
   | Stats

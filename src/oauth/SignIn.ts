@@ -2,7 +2,7 @@
  * The authorization code flow with PKCE (RFC 6749 §4.1, RFC 7636, RFC 9700 §2.1; OpenID Connect Core §3.1): where a browser is
  * sent, and what the answer that it brings back is worth.
  */
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Context, Effect, Layer, type Option, Redacted, Schema } from "effect"
 import type { HttpClient } from "effect/http"
 import * as oauth from "oauth4webapi"
 import type { Channel } from "../domain/Account.ts"
@@ -12,6 +12,7 @@ import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
 import { askedScopes, claimsOf, makeReadSignIn, mismatch, type SignedInAs } from "./SignInAnswer.ts"
 import { makeGetText } from "./SignInHttp.ts"
+import { type Person, personFrom } from "./SignInPerson.ts"
 import { responseRefused, tokenRefused } from "./SignInRefusals.ts"
 import { makeGoogleServer, microsoftServer, microsoftUrl, type Server } from "./SignInServers.ts"
 import { makeTokenEndpoint, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
@@ -82,7 +83,8 @@ export class SignIn extends Context.Service<SignIn, {
   readonly departForProof: (
     request: Pick<SignInRequest, "app" | "redirectUri">,
   ) => Effect.Effect<Departure, SignInRefused>
-  readonly arriveWithProof: (request: Returned) => Effect.Effect<void, SignInRefused>
+  /** Who that was. None = the provider names no address. */
+  readonly arriveWithProof: (request: Returned) => Effect.Effect<Option.Option<Person>, SignInRefused>
 }>()("mailfleet/oauth/SignIn") {
   static readonly layer: Layer.Layer<SignIn, never, HttpClient.HttpClient | Settings> = Layer.effect(
     SignIn,
@@ -236,7 +238,10 @@ export class SignIn extends Context.Service<SignIn, {
         arriveWithProof: Effect.fn("SignIn.arriveWithProof")(function* (request) {
           const exchanged = yield* exchange(request, proofScope)
           if (redemptionOf(exchanged.answer) === undefined) return yield* tokenRefused("microsoft", exchanged.answer)
-          if (isGuest(yield* claimsOf(exchanged))) return yield* guest
+          const claims = yield* claimsOf(exchanged)
+          if (isGuest(claims)) return yield* guest
+          // The directory is not asked: nobody is required to have a mailbox.
+          return yield* Effect.option(personFrom({ provider: "microsoft", claims, me: undefined }))
         }),
       })
     }),

@@ -9,7 +9,7 @@ import { Accounts } from "../storage/Accounts.ts"
 import { AppOnlyGrants } from "../storage/AppOnlyGrants.ts"
 import { Audit } from "../storage/Audit.ts"
 import { ConnectSessions, type StoredSession } from "../storage/ConnectSessions.ts"
-import { actorOf, makeSteps, misconfigured } from "./ConnectSteps.ts"
+import { actorOf, makeSteps, misconfigured, unexpected } from "./ConnectSteps.ts"
 
 export type ConsentArrived =
   | { readonly _tag: "Consented"; readonly session: ConnectSession; readonly tenant: string }
@@ -49,7 +49,9 @@ export const makeTenantConsent = Effect.gen(function* () {
         ? { _tag: "Onward", session, url: departure.url }
         : { _tag: "Unusable", why: "expired" }
     }
-    yield* signIn.arriveWithProof({ app: { ...app, tenant }, redirectUri, state, secret: flow, parameters })
+    const proof = { app: { ...app, tenant }, redirectUri, state, secret: flow, parameters }
+    const stranger = unexpected(session, Option.getOrUndefined(yield* signIn.arriveWithProof(proof)))
+    if (stranger !== undefined) return yield* stranger
     const grantId = yield* Effect.mapError(
       appOnly.ensure(session.appId, tenant),
       ({ message }) => misconfigured(message),

@@ -362,6 +362,32 @@ await onDatabases("Sign-in", service(), (it) => {
       assert.notInclude((yield* api(`/v1/grants?appId=${app.id}`)).text, "client_credentials")
     }))
 
+  it.effect("a consent that one administrator was asked for is taken of nobody else", () =>
+    Effect.gen(function* () {
+      const { simulator } = yield* Provider
+      const tenant = simulator.account(address(1)).tenant ?? ""
+      const app = yield* newApp({}, { consentedTenants: [tenant] })
+      const consentOf = Effect.fnUntraced(function* (who: string) {
+        const session = yield* newSession({
+          appId: app.id,
+          kind: "admin_consent",
+          expectedEmail: address(1).toUpperCase(),
+        })
+        const browser = yield* newBrowser()
+        const state = new URL(yield* departing(browser, session.url ?? "")).searchParams.get("state") ?? ""
+        const claimed = yield* browser.go(
+          `${callback}?${new URLSearchParams({ state, admin_consent: "True", tenant })}`,
+        )
+        const page = yield* browser.go(yield* answering(browser, locationOf(claimed), who))
+        return { page, session: yield* sessionOf(session.id) }
+      })
+      const other = yield* consentOf(address(2))
+      assert.strictEqual(other.page.status, 403)
+      assert.include(other.page.text, address(2))
+      assert.strictEqual(other.session.error?.code, "wrong_person")
+      assert.strictEqual((yield* consentOf(address(1))).session.state, "connected")
+    }))
+
   it.effect("a guest of a tenant proves no consent of it", () =>
     Effect.scoped(Effect.gen(function* () {
       const { simulator } = yield* Provider

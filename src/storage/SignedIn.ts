@@ -217,7 +217,7 @@ export class SignedIn extends Context.Service<SignedIn, {
           values (${signIn.actor}, 'sign_in', ${connected.accountId}, ${connected.grantId}, ${signIn.resource}, 'connected')`
         if (signIn.sessionId !== undefined) {
           yield* sql`update ${t.connect_sessions} set state = 'connected', connected_account_id = ${connected.accountId},
-              grant_id = ${connected.grantId}, finished_at = now() where id = ${signIn.sessionId}`
+              grant_id = ${connected.grantId}, secret = null, finished_at = now() where id = ${signIn.sessionId}`
         }
         yield* tellChanged(database, changed.map((one) => ({ ...one, after: "active" as const })))
         yield* appendChanges(

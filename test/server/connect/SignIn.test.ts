@@ -590,6 +590,50 @@ await onDatabases("Sign-in", service(), (it) => {
       assert.strictEqual(grants.length, 0)
     })))
 
+  it.effect(
+    "of several polls of a device one asks the provider",
+    () =>
+      Effect.scoped(Effect.gen(function* () {
+        const { origin, simulator } = yield* Provider
+        let asked = 0
+        let release = () => {}
+        const gate = new Promise<void>((resolve) => release = resolve)
+        const authority = yield* serve(async (request) => {
+          if (request.url.endsWith("/token")) {
+            asked++
+            await gate
+          }
+          return await simulator.handler(request)
+        })
+        const app = yield* newApp({ authority })
+        const session = yield* newSession({ appId: app.id })
+        const path = `/v1/connect-sessions/${session.id}`
+        const { interval, userCode } = JSON.parse((yield* api(`${path}/device-code`, {})).text)
+        const poll = Effect.map(api(`${path}/device-poll`, {}), ({ text }) => JSON.parse(text))
+        assert.strictEqual((yield* poll).state, "started")
+        assert.strictEqual(asked, 0, "too early")
+        yield* Effect.sleep(interval * 1_000)
+        const polls = yield* Effect.forEach([1, 2, 3], () => Effect.forkScoped(poll))
+        yield* Effect.sleep("300 millis")
+        assert.strictEqual(asked, 1)
+        const form = new URLSearchParams({ user_code: userCode, login: address(17), decision: "accept" })
+        yield* Effect.promise(async () =>
+          await (await fetch(`${origin}/devicelogin`, { method: "POST", body: form })).text()
+        )
+        release()
+        const ends = yield* Effect.forEach(polls, Fiber.join)
+        assert.deepStrictEqual(ends.map(({ state }) => state).toSorted(), ["connected", "started", "started"])
+        assert.strictEqual(asked, 1)
+        assert.strictEqual((yield* poll).state, "connected")
+        const { sql, tables: t } = yield* Database
+        const kept = yield* Effect.orDie(
+          sql`select 1 from ${t.connect_sessions} where id = ${session.id} and secret is not null`,
+        )
+        assert.strictEqual(kept.length, 0)
+      })),
+    30_000,
+  )
+
   it.effect("two links of one person at the same time make one account", () =>
     Effect.gen(function* () {
       const app = yield* newApp()

@@ -186,6 +186,8 @@ export class SignInRefused
 export class GrantRefused
   extends HttpApiError.Problem<GrantRefused>()("GrantRefused", problem("grant_refused", 422, "Grant refused"), {
     code: GrantRefusedError.fields.code,
+    /** The value that cannot be taken; absent = it is the grant itself. */
+    issues: Schema.optionalKey(Schema.Array(Issue)),
   }) {}
 
 export class InternalError

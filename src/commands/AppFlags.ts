@@ -1,6 +1,6 @@
 /** What `apps add` and `apps update` take of an app, and where its secrets come from: never from an argument. */
 import { Config, DateTime, Effect, Option, Redacted, Schema } from "effect"
-import { Flag } from "effect/cli"
+import { CliError, Flag } from "effect/cli"
 import { AppScopes, Registration } from "../domain/App.ts"
 import { CommandError } from "./ExitCode.ts"
 import { given } from "./Flags.ts"
@@ -45,6 +45,8 @@ const readFile = (file: string) =>
     catch: () => new CommandError({ message: `the file ${file} cannot be read` }),
   })
 
+const decodeScopes = Schema.decodeUnknownOption(AppScopes, { onExcessProperty: "error" })
+
 export const secretExpires = Flag.Date("secret-expires").pipe(
   Flag.withDescription("When the provider ends the secret, such as 2027-01-31: events tell of it beforehand"),
   Flag.optional,
@@ -67,9 +69,17 @@ export const appFlags = {
     Flag.withDescription(
       'Scopes of a channel (graph, imap, gmail), such as graph="Mail.Read User.Read"; may be repeated',
     ),
-    Flag.filterMap(
-      Schema.decodeUnknownOption(AppScopes, { onExcessProperty: "error" }),
-      () => "channel=scopes, where the channel is graph, imap or gmail",
+    Flag.mapEffect((scopes) =>
+      Effect.mapError(
+        Effect.fromOption(decodeScopes(scopes)),
+        () =>
+          new CliError.InvalidValue({
+            option: "scopes",
+            value: Object.entries(scopes).map((pair) => pair.join("=")).join(", "),
+            expected: "channel=scopes, where the channel is graph, imap or gmail",
+            kind: "flag",
+          }),
+      )
     ),
     Flag.optional,
   ),

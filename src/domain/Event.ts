@@ -7,7 +7,7 @@ import { Schema } from "effect"
  * - `app.secret_expiring`: its secret or certificate ends soon, or has ended
  * - `reauth.spike`: so many users would have to sign in again at once that it is not believed without confirmation
  * - `reauth.spike_ended`: refusals are believed at once again
- * - `account.needs_reauth`: somebody must sign in again
+ * - `account.needs_reauth`: somebody must sign in again, or an administrator allow the access
  * - `account.blocked`: an administrator must act, or the provider locked it
  * - `account.recovered`: an account that was told of by one of these two is active again
  * - `grant.ending`: a refresh token ends soon unless it is used, or somebody signs in again
@@ -35,7 +35,7 @@ export const Event = Schema.Struct({
   code: Schema.optionalKey(Schema.String),
   /** What happened, and what to do. */
   message: Schema.String,
-  /** Of `account.needs_reauth`: where the user, or the administrator, signs in again. */
+  /** Of `account.needs_reauth`: where the user, or the administrator, signs in again. Absent = a service account reads it. */
   reconnectUrl: Schema.optionalKey(Schema.String),
 })
 export type Event = typeof Event.Type

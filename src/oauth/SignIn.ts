@@ -2,7 +2,7 @@
  * The authorization code flow with PKCE (RFC 6749 §4.1, RFC 7636, RFC 9700 §2.1; OpenID Connect Core §3.1): where a browser is
  * sent, and what the answer that it brings back is worth.
  */
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Context, Effect, Layer, type Option, Redacted, Schema } from "effect"
 import type { HttpClient } from "effect/http"
 import * as oauth from "oauth4webapi"
 import type { Channel } from "../domain/Account.ts"
@@ -12,6 +12,7 @@ import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
 import { askedScopes, claimsOf, makeReadSignIn, mismatch, type SignedInAs } from "./SignInAnswer.ts"
 import { makeGetText } from "./SignInHttp.ts"
+import { type Person, personFrom } from "./SignInPerson.ts"
 import { responseRefused, tokenRefused } from "./SignInRefusals.ts"
 import { makeGoogleServer, microsoftServer, microsoftUrl, type Server } from "./SignInServers.ts"
 import { makeTokenEndpoint, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
@@ -53,6 +54,15 @@ export interface Returned extends Pick<SignInRequest, "app" | "redirectUri"> {
   readonly parameters: URLSearchParams
 }
 
+const guest = new SignInRefused({
+  code: "consent_required",
+  message: "who signed in is a guest of the tenant; an administrator who belongs to it must open a new link",
+})
+
+/** Whom another provider signs in, which `idp` names then and at no other time (Microsoft, id token claims). */
+const isGuest = ({ idp, tid }: oauth.IDToken): boolean =>
+  idp !== undefined && !(typeof tid === "string" && String(idp).toLowerCase().includes(tid.toLowerCase()))
+
 /** Asks for nothing but who it is. */
 const proofScope = "openid profile"
 
@@ -69,11 +79,12 @@ export class SignIn extends Context.Service<SignIn, {
   readonly arriveFromConsent: (
     request: { readonly app: AppCredentials; readonly parameters: URLSearchParams },
   ) => Effect.Effect<string, SignInRefused>
-  /** To where somebody signs in to the tenant of the app, and so proves to be of it. */
+  /** To where somebody signs in to the tenant of the app, and so proves to be of it: its guests are not. */
   readonly departForProof: (
     request: Pick<SignInRequest, "app" | "redirectUri">,
   ) => Effect.Effect<Departure, SignInRefused>
-  readonly arriveWithProof: (request: Returned) => Effect.Effect<void, SignInRefused>
+  /** Who that was. None = the provider names no address. */
+  readonly arriveWithProof: (request: Returned) => Effect.Effect<Option.Option<Person>, SignInRefused>
 }>()("mailfleet/oauth/SignIn") {
   static readonly layer: Layer.Layer<SignIn, never, HttpClient.HttpClient | Settings> = Layer.effect(
     SignIn,
@@ -227,7 +238,10 @@ export class SignIn extends Context.Service<SignIn, {
         arriveWithProof: Effect.fn("SignIn.arriveWithProof")(function* (request) {
           const exchanged = yield* exchange(request, proofScope)
           if (redemptionOf(exchanged.answer) === undefined) return yield* tokenRefused("microsoft", exchanged.answer)
-          yield* claimsOf(exchanged)
+          const claims = yield* claimsOf(exchanged)
+          if (isGuest(claims)) return yield* guest
+          // The directory is not asked: nobody is required to have a mailbox.
+          return yield* Effect.option(personFrom({ provider: "microsoft", claims, me: undefined }))
         }),
       })
     }),

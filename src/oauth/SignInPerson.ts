@@ -61,23 +61,16 @@ const verifiedAtMicrosoft = (
   )
 }
 
-export const personOf = Effect.fnUntraced(function* (options: {
+/** From what the id token states, and what its directory says where that was asked. */
+export const personFrom = Effect.fnUntraced(function* ({ claims, me, provider }: {
   readonly provider: Provider
-  readonly resource: Resource
   readonly claims: IDToken
-  readonly accessToken: Redacted.Redacted
-  readonly graphUrl: string
-  readonly getText: GetText
-}) {
-  const { accessToken, claims, getText, graphUrl, provider, resource } = options
+  readonly me: typeof Me.Type | undefined
+}): Effect.fn.Return<Person, SignInRefused> {
   const { email, preferred_username: userName } = claims
-  // What the directory says comes first: claims may be missing, and the mailbox is read under the address that it has there.
-  const text = resource === "graph"
-    ? yield* getText(`${graphUrl}/me?$select=mail,userPrincipalName`, accessToken)
-    : Option.none<string>()
-  const me = Option.isNone(text) ? undefined : Result.getOrUndefined(decodeMe(text.value))
   const isVerified = provider === "microsoft" || claims["email_verified"] === true ||
     claims["email_verified"] === "true"
+  // What the directory says comes first: claims may be missing, and the mailbox is read under the address that it has there.
   const addresses = addressesIn(
     provider === "google" ? isVerified ? [email] : [] : [me?.mail, me?.userPrincipalName, email, userName],
   )
@@ -91,5 +84,21 @@ export const personOf = Effect.fnUntraced(function* (options: {
   const verified = provider === "google"
     ? addresses
     : verifiedAtMicrosoft(addresses, [me?.userPrincipalName, userName], claims)
-  return { subject: subjectOf(provider, claims), address, addresses, verified } satisfies Person
+  return { subject: subjectOf(provider, claims), address, addresses, verified }
+})
+
+export const personOf = Effect.fnUntraced(function* (options: {
+  readonly provider: Provider
+  readonly resource: Resource
+  readonly claims: IDToken
+  readonly accessToken: Redacted.Redacted
+  readonly graphUrl: string
+  readonly getText: GetText
+}) {
+  const { accessToken, claims, getText, graphUrl, provider, resource } = options
+  const text = resource === "graph"
+    ? yield* getText(`${graphUrl}/me?$select=mail,userPrincipalName`, accessToken)
+    : Option.none<string>()
+  const me = Option.isNone(text) ? undefined : Result.getOrUndefined(decodeMe(text.value))
+  return yield* personFrom({ provider, claims, me })
 })

@@ -23,6 +23,9 @@ const decodeWaiting = Schema.decodeUnknownOption(Waiting)
 /** RFC 8628 §3.5. */
 const slowerBy = 5_000
 
+/** Longer than the token endpoint and what is read of the person may take, by their timeouts. */
+const longestQuestion = 20_000
+
 const notAvailable = new DeviceNotAvailable({
   message: "only people sign in by a code, and at Microsoft: Google lets no device ask for mail",
 })
@@ -73,32 +76,29 @@ export class ConnectDevice extends Context.Service<ConnectDevice, {
         })
       })
 
-      /** One question at a time: who has taken the code asks, and gives it back if the answer is to wait. */
+      /** One question at a time: who has written down that it asks is alone for as long as an answer can take. */
       const ask = Effect.fnUntraced(function* (id: string) {
-        const taken = Option.getOrUndefined(yield* sessions.takeDevice(id))
-        if (taken === undefined) return
-        const { channel, secret, session } = taken
-        const waiting = Option.getOrUndefined(decodeWaiting(Redacted.value(secret)))
-        if (waiting === undefined) return
+        const found = Option.getOrUndefined(yield* sessions.deviceOf(id))
+        const waiting = Option.getOrUndefined(decodeWaiting(found === undefined ? "" : Redacted.value(found.secret)))
+        if (found === undefined || waiting === undefined) return
         const now = yield* Clock.currentTimeMillis
         // A poll that comes a little early is nobody's fault: the interval is kept by both clocks.
-        if (now - waiting.askedAt < waiting.interval - 500) return yield* sessions.giveBackDevice(id, secret)
+        if (now - waiting.askedAt < waiting.interval - 500) return
+        // As if it had been asked later: a process that dies meanwhile has held the others up no longer than that.
+        const later = encodeWaiting({ ...waiting, askedAt: now + longestQuestion })
+        const asking = Option.getOrUndefined(yield* sessions.noteDevice(found, later))
+        if (asking === undefined) return
+        const { channel, session } = asking
         const deviceCode = Redacted.make(waiting.deviceCode)
         yield* credentialsOf(session.appId).pipe(
           Effect.flatMap((app) =>
             Effect.flatMap(
               device.poll({ app, channel, deviceCode }),
-              (answer) =>
-                answer._tag === "SignedIn"
-                  ? Effect.asVoid(keep(session, channel, app, answer.person))
-                  : sessions.giveBackDevice(
-                    id,
-                    encodeWaiting({
-                      ...waiting,
-                      interval: waiting.interval + (answer.slower ? slowerBy : 0),
-                      askedAt: now,
-                    }),
-                  ),
+              (answer) => {
+                if (answer._tag === "SignedIn") return Effect.asVoid(keep(session, channel, app, answer.person))
+                const interval = waiting.interval + (answer.slower ? slowerBy : 0)
+                return Effect.asVoid(sessions.noteDevice(asking, encodeWaiting({ ...waiting, interval, askedAt: now })))
+              },
             )
           ),
           Effect.catch((refused) => refuse(session, refused)),

@@ -6,6 +6,7 @@ import type { AppId } from "../domain/Ids.ts"
 import { Settings } from "../domain/Settings.ts"
 import { keepAliveSeconds, warmSeconds } from "../oauth/RefreshPolicy.ts"
 import type { SignedInAs } from "../oauth/SignInAnswer.ts"
+import type { Person } from "../oauth/SignInPerson.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { Apps, type SignInApp } from "../storage/Apps.ts"
 import { Audit } from "../storage/Audit.ts"
@@ -13,6 +14,23 @@ import { ConnectSessions } from "../storage/ConnectSessions.ts"
 import { type Connected, SignedIn } from "../storage/SignedIn.ts"
 
 export const misconfigured = (message: string) => new SignInRefused({ code: "app_misconfigured", message })
+
+const isExpected = ({ expectedEmail }: ConnectSession, address: string): boolean =>
+  address.toLowerCase() === expectedEmail?.toLowerCase()
+
+/** Why the person is not the one that the session is for, if it is for one. */
+export const unexpected = (
+  session: ConnectSession,
+  person: Pick<Person, "address" | "verified"> | undefined,
+): SignInRefused | undefined =>
+  session.expectedEmail === undefined || person?.verified.some((one) => isExpected(session, one)) === true
+    ? undefined
+    : new SignInRefused({
+      code: "wrong_person",
+      message: "another person signed in than the one who was expected; nothing was stored",
+      expected: session.expectedEmail,
+      actual: person?.address ?? "?",
+    })
 
 /** Whose doing it is, in the audit log. */
 export const actorOf = ({ id }: ConnectSession): string => `session:${id}`
@@ -50,21 +68,13 @@ export const makeSteps = Effect.gen(function* () {
     app: SignInApp,
     person: SignedInAs,
   ): Effect.fn.Return<Connected, SignInRefused> {
-    const { expectedEmail } = session
-    const isExpected = (one: string) => one.toLowerCase() === expectedEmail?.toLowerCase()
-    if (expectedEmail !== undefined && !person.verified.some(isExpected)) {
-      return yield* new SignInRefused({
-        code: "wrong_person",
-        message: "another person signed in than the one who was expected; nothing was stored",
-        expected: expectedEmail,
-        actual: person.address,
-      })
-    }
+    const stranger = unexpected(session, person)
+    if (stranger !== undefined) return yield* stranger
     const jitter = yield* Random.next
     return yield* signedIn.store({
       ...person,
       // Of several addresses of the mailbox the one that it is known by.
-      address: person.verified.find(isExpected) ?? person.address,
+      address: person.verified.find((one) => isExpected(session, one)) ?? person.address,
       appId: session.appId,
       provider: app.provider,
       channel,

@@ -16,8 +16,11 @@ export class ReconnectLinks extends Context.Service<ReconnectLinks, {
   /** The account as people see it: with its link where somebody must sign in again. */
   readonly withLink: (account: Account) => Effect.Effect<Account>
   readonly withLinks: <P extends { readonly items: ReadonlyArray<Account> }>(page: P) => Effect.Effect<P>
-  /** Likewise events. */
-  readonly ofEvents: <P extends { readonly items: ReadonlyArray<Event> }>(page: P) => Effect.Effect<P>
+  /** Likewise events, but for those of accounts that nobody signs in to. */
+  readonly ofEvents: <P extends { readonly items: ReadonlyArray<Event> }>(
+    page: P,
+    unattended: ReadonlySet<AccountId>,
+  ) => Effect.Effect<P>
 }>()("mailfleet/programs/ReconnectLinks") {
   static readonly layer: Layer.Layer<ReconnectLinks, never, PublicUrl | Vault> = Layer.effect(
     ReconnectLinks,
@@ -34,8 +37,8 @@ export class ReconnectLinks extends Context.Service<ReconnectLinks, {
           ? Effect.succeed(account)
           : Effect.map(urlOf(account.id), (reconnectUrl) => ({ ...account, reconnectUrl }))
 
-      const eventWithLink = (event: Event): Effect.Effect<Event> =>
-        event.kind === "account.needs_reauth"
+      const eventWithLink = (event: Event, unattended: ReadonlySet<AccountId>): Effect.Effect<Event> =>
+        event.kind === "account.needs_reauth" && !unattended.has(event.subject)
           ? Effect.map(urlOf(event.subject), (reconnectUrl) => ({ ...event, reconnectUrl }))
           : Effect.succeed(event)
 
@@ -50,7 +53,11 @@ export class ReconnectLinks extends Context.Service<ReconnectLinks, {
         },
         withLink,
         withLinks: (page) => Effect.map(Effect.forEach(page.items, withLink), (items) => ({ ...page, items })),
-        ofEvents: (page) => Effect.map(Effect.forEach(page.items, eventWithLink), (items) => ({ ...page, items })),
+        ofEvents: (page, unattended) =>
+          Effect.map(
+            Effect.forEach(page.items, (event) => eventWithLink(event, unattended)),
+            (items) => ({ ...page, items }),
+          ),
       })
     }),
   )

@@ -85,6 +85,7 @@ export type Engine =
   | PublicUrl
   | Reconnect
   | ReconnectLinks
+  | Reconnects
   | RunRequests
   | Runs
   | Stats

@@ -4,6 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { Events } from "../storage/Events.ts"
+import { Reconnects } from "../storage/Reconnects.ts"
 import { cursorProblem, limited } from "./Answers.ts"
 
 export const layerEvents = HttpApiBuilder.group(
@@ -12,8 +13,13 @@ export const layerEvents = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const events = yield* Events
     const links = yield* ReconnectLinks
+    const reconnects = yield* Reconnects
     return handlers.handleAll({
-      list: ({ query }) => Effect.flatMap(Effect.mapError(events.list(limited(query)), cursorProblem), links.ofEvents),
+      list: Effect.fn("events.list")(function* ({ query }) {
+        const page = yield* Effect.mapError(events.list(limited(query)), cursorProblem)
+        const dead = page.items.filter(({ kind }) => kind === "account.needs_reauth").map(({ subject }) => subject)
+        return yield* links.ofEvents(page, yield* reconnects.unattended([...new Set(dead)]))
+      }),
     })
   }),
 )

@@ -9,7 +9,23 @@ import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { refuse } from "./AccessTokens.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
 
-const refused = ({ code, message }: GrantRefused) => new GrantRefusedProblem({ code, detail: message })
+/** Which value of the request a refusal is about; of the others none is, but the grant. */
+const fieldOf: Partial<Record<GrantRefused["code"], string>> = {
+  app_not_found: "appId",
+  app_is_public: "appId",
+  app_has_no_key: "appId",
+  wrong_provider: "appId",
+  invalid_tenant: "tenant",
+  invalid_mailbox: "mailbox",
+  mailbox_taken: "mailbox",
+}
+
+const refused = ({ code, message }: GrantRefused) => {
+  const field = fieldOf[code]
+  return field === undefined
+    ? new GrantRefusedProblem({ code, detail: message })
+    : new GrantRefusedProblem({ code, detail: `${field}: ${message}`, issues: [{ in: "body", field, message }] })
+}
 
 const invalid = (field: string, message: string) =>
   new InvalidBody({ detail: `${field}: ${message}`, issues: [{ in: "body", field, message }] })

@@ -21,19 +21,34 @@ const grant = (text: string, suberror?: string): Known => ({
 const request = (text: string): Known => ({ error: "invalid_request", text })
 const client = (text: string): Known => ({ error: "invalid_client", text, status: 401 })
 
+/** In none of the provider facts: number, name and status are as remembered, and may be wrong. */
+const remembered: Readonly<Record<number, Known>> = {
+  // What Entra answers to a replayed assertion is not documented; this is its general word for a bad one.
+  50013: client("The assertion is invalid: it was presented before."),
+  50027: request("JWT token is invalid or malformed."),
+  50058: { error: "login_required", text: "A silent sign-in request was sent but no user is signed in." },
+  70005: { error: "unsupported_response_type", text: "The app returned an unsupported response type." },
+  70016: { error: "authorization_pending", text: "OAuth 2.0 device flow error. Authorization is pending." },
+  70018: { error: "bad_verification_code", text: "Invalid verification code." },
+  70019: { error: "expired_token", text: "Verification code expired." },
+  90023: request("The value of an authorization request parameter is not supported."),
+  500112: grant("The reply address does not match the one provided when requesting the authorization code."),
+  501481: grant("The Code_Verifier does not match the code_challenge supplied in the authorization request."),
+  700021: client("Client assertion application identifier doesn't match 'client_id' parameter."),
+  700024: client("Client assertion is not within its valid time range."),
+  9002326: request("Cross-origin token redemption is permitted only for the 'Single-Page Application' client-type."),
+}
+
 const known: Readonly<Record<number, Known>> = {
+  ...remembered,
   28000: request(
     "Provided value for the input parameter scope is not valid because it contains more than one resource.",
   ),
   40010: { error: "temporarily_unavailable", text: "The identity provider returned a retryable error.", status: 503 },
   50000: { error: "server_error", text: "There was an error issuing a token.", status: 500 },
-  // What Entra answers to a replayed assertion is not documented; this is its general word for a bad one.
-  50013: client("The assertion is invalid: it was presented before."),
   50020: grant("User account from identity provider does not exist in tenant.", "message_only"),
-  50027: request("JWT token is invalid or malformed."),
   50034: grant("The user account does not exist in the directory. To sign into this application, it must be added."),
   50011: request("The redirect URI specified in the request does not match the redirect URIs configured for the app."),
-  50058: { error: "login_required", text: "A silent sign-in request was sent but no user is signed in." },
   50053: grant("The account is locked, you've tried to sign in too many times with an incorrect user ID or password."),
   50055: grant("The password is expired.", "user_password_expired"),
   50057: grant("The user account is disabled."),
@@ -57,7 +72,6 @@ const known: Readonly<Record<number, Known>> = {
   70000: grant("The user could not be authenticated or the grant is expired. The user must first sign in."),
   70001: { error: "unauthorized_client", text: "The application is disabled or not known." },
   70003: { error: "unsupported_grant_type", text: "The app requested an unsupported grant type." },
-  70005: { error: "unsupported_response_type", text: "The app returned an unsupported response type." },
   70008: grant("The provided authorization code or refresh token has expired due to inactivity.", "token_expired"),
   70011: { error: "invalid_scope", text: "The provided value for the input parameter 'scope' is not valid." },
   70012: {
@@ -65,23 +79,15 @@ const known: Readonly<Record<number, Known>> = {
     text: "A server error occurred while authenticating a Microsoft account.",
     status: 500,
   },
-  70016: { error: "authorization_pending", text: "OAuth 2.0 device flow error. Authorization is pending." },
-  70018: { error: "bad_verification_code", text: "Invalid verification code." },
-  70019: { error: "expired_token", text: "Verification code expired." },
   70043: grant("The refresh token has expired or is invalid due to sign-in frequency checks.", "token_expired"),
   90002: request("Tenant not found. Check to make sure you have the correct tenant ID."),
-  90023: request("The value of an authorization request parameter is not supported."),
   90033: { error: "temporarily_unavailable", text: "A transient error has occurred. Please try again.", status: 503 },
   90055: { error: "temporarily_unavailable", text: "The tenant received too many requests.", status: 503 },
   900023: request("Specified tenant identifier is neither a valid DNS name, nor a valid external domain."),
   900144: request("The request body must contain the parameter that is named here."),
-  500112: grant("The reply address does not match the one provided when requesting the authorization code."),
-  501481: grant("The Code_Verifier does not match the code_challenge supplied in the authorization request."),
   500011: { error: "invalid_resource", text: "The resource principal was not found in the tenant." },
   700016: { error: "unauthorized_client", text: "Application was not found in the directory." },
-  700021: client("Client assertion application identifier doesn't match 'client_id' parameter."),
   700023: client("Client assertion audience claim does not match Realm issuer."),
-  700024: client("Client assertion is not within its valid time range."),
   700025: client("Client is public so neither 'client_assertion' nor 'client_secret' should be presented."),
   700027: client("Client assertion failed signature validation."),
   700082: grant("The refresh token has expired due to inactivity. It was inactive for 90.00:00:00.", "token_expired"),
@@ -93,7 +99,6 @@ const known: Readonly<Record<number, Known>> = {
   7000218: client("The request body must contain 'client_assertion' or 'client_secret'."),
   7000222: client("The provided client secret keys are expired."),
   9002313: grant("Invalid request. Request is malformed or invalid.", "bad_token"),
-  9002326: request("Cross-origin token redemption is permitted only for the 'Single-Page Application' client-type."),
 }
 
 /** What the error says beyond the table. */

@@ -8,7 +8,7 @@ import { googleBase } from "./GoogleToken.ts"
 import { consentPage, errorPage, signInPage } from "./Pages.ts"
 import { isRedirectUri } from "./RedirectUris.ts"
 import type { App } from "./Population.ts"
-import { type Fields, formFields, redirect, type Visit, withoutAnswers } from "./Visit.ts"
+import { answer, type Fields, formFields, responseModes, type Visit, withoutAnswers } from "./Visit.ts"
 import type { World } from "./World.ts"
 
 const prompts = new Set(["none", "consent", "select_account"])
@@ -58,7 +58,7 @@ export class GoogleSignIn {
     const asked = readGoogleScopes(fields.get("scope") ?? "")
     const wrong = fields.get("response_type") !== "code"
       ? "response_type"
-      : (fields.get("response_mode") ?? "query") !== "query"
+      : !responseModes.has(fields.get("response_mode") ?? "query")
       ? "response_mode"
       : !prompt.every((one) => prompts.has(one))
       ? "prompt"
@@ -72,7 +72,7 @@ export class GoogleSignIn {
     if (wrong !== undefined) return denied("400: invalid_request", `Missing or invalid parameter: ${wrong}`)
     if (typeof asked === "string") return denied("400: invalid_scope", `Some requested scopes were invalid: ${asked}`)
     // That nobody is signed in is told by OpenID Connect's error here: a guess.
-    if (prompt.includes("none")) return redirect(visit, { error: "login_required" })
+    if (prompt.includes("none")) return answer(visit, { error: "login_required" })
     return this.proceed(visit, asked, prompt.includes("consent"))
   }
 
@@ -81,7 +81,7 @@ export class GoogleSignIn {
     const { googleGrants, population } = this.world
     const decision = fields.get("decision")
     const login = fields.get("login")
-    if (decision === "cancel") return redirect(visit, { error: "access_denied" })
+    if (decision === "cancel") return answer(visit, { error: "access_denied" })
     if (login === undefined) return signInPage("google", fields, fields.get("login_hint") ?? "")
     const index = population.indexOf(login.trim())
     const problem = this.problemOf(index, app)
@@ -106,7 +106,7 @@ export class GoogleSignIn {
       offline: isAsked && fields.get("access_type") === "offline",
       issuedAt: this.world.now(),
     })
-    return redirect(visit, { code, scope: googleNamesOf(asked).join(" ") })
+    return answer(visit, { code, scope: googleNamesOf(asked).join(" ") })
   }
 
   private userinfo(request: Request): Response {
@@ -137,7 +137,7 @@ const configuration = (issuer: string) => ({
   userinfo_endpoint: `${issuer}/v1/userinfo`,
   jwks_uri: `${issuer}/oauth2/v3/certs`,
   response_types_supported: ["code"],
-  response_modes_supported: ["query"],
+  response_modes_supported: [...responseModes],
   subject_types_supported: ["public"],
   id_token_signing_alg_values_supported: ["RS256"],
   scopes_supported: ["openid", "email", "profile"],

@@ -8,12 +8,12 @@ const escape = (text: string): string =>
 const names = { microsoft: "Microsoft", google: "Google" } as const
 
 const style = `
-:root { color-scheme: light dark; --accent: #0b57d0; --line: #8a8a8a }
-@media (prefers-color-scheme: dark) { :root { --accent: #8ab4f8 } }
+:root { color-scheme: light dark; --accent: #0b57d0; --line: #767676; --quiet: #5f6368 }
+@media (prefers-color-scheme: dark) { :root { --accent: #8ab4f8; --quiet: #bdc1c6 } }
 body { margin: 0; font: 1rem/1.5 system-ui, sans-serif }
 main { max-width: 26rem; margin: 0 auto; padding: 2rem 1.25rem; overflow-wrap: anywhere }
 h1 { margin: .25rem 0 1rem; font-size: 1.5rem; line-height: 1.25 }
-.provider { margin: 0; color: GrayText }
+.provider { margin: 0; color: var(--quiet) }
 label { display: block; margin-bottom: .25rem }
 input { box-sizing: border-box; width: 100%; padding: .6rem; font: inherit; border: 1px solid var(--line); border-radius: .25rem }
 ul { padding-left: 1.25rem }
@@ -87,6 +87,18 @@ export const devicePage = (provider: Provider, userCode: string, problem?: strin
 /** The end of a sign-in that leads nowhere else. */
 export const endPage = (provider: Provider, title: string, text: string): Response =>
   page(provider, title, `<p>${escape(text)}</p>`)
+
+/**
+ * Takes an answer to an app by a form instead of a redirect (OAuth 2.0 Form Post Response Mode). The script that sends it is
+ * spared where there is none: then the button does.
+ */
+export const handOnPage = (provider: Provider, target: string, answer: Fields): Response =>
+  page(
+    provider,
+    "Back to the app",
+    `<form method="post" action="${escape(target)}">${hidden(answer)}<p class="buttons">` +
+      `<button class="first">Continue</button></p></form><script>document.forms[0].submit()</script>`,
+  )
 
 /** What can be told to nobody but the person: there is no address that may be trusted with it. */
 export const errorPage = (provider: Provider, description: string, status = 400): Response =>

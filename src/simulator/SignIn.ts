@@ -9,7 +9,7 @@ import { consentPage, errorPage, signInPage } from "./Pages.ts"
 import { personalTenant } from "./Population.ts"
 import { isRedirectUri } from "./RedirectUris.ts"
 import { ask, namesOf } from "./Scopes.ts"
-import { type Fields, formFields, redirect, type Visit, withoutAnswers } from "./Visit.ts"
+import { answer, type Fields, formFields, responseModes, type Visit, withoutAnswers } from "./Visit.ts"
 import type { World } from "./World.ts"
 
 interface TenantVisit extends Visit {
@@ -69,14 +69,14 @@ export class SignIn {
       return consentPage("microsoft", `Administrator of ${tenant}`, rest, app.clientId, scope.split(" "))
     }
     app.consentedTenants = [...new Set([...app.consentedTenants ?? [], tenant])]
-    return redirect(visit, { admin_consent: "True", tenant })
+    return answer(visit, { admin_consent: "True", tenant })
   }
 
   private authorize(visit: TenantVisit): Response {
     const { fields } = visit
     const prompt = fields.get("prompt") ?? "select_account"
     if (fields.get("response_type") !== "code") return this.fail(visit, 70005)
-    if ((fields.get("response_mode") ?? "query") !== "query") {
+    if (!responseModes.has(fields.get("response_mode") ?? "query")) {
       return this.fail(visit, 90023, { detail: "response_mode" })
     }
     if (!prompts.has(prompt)) return this.fail(visit, 90023, { detail: "prompt" })
@@ -118,7 +118,7 @@ export class SignIn {
       offline: (fields.get("scope") ?? "").split(" ").includes("offline_access"),
       issuedAt: this.world.now(),
     })
-    return redirect(visit, { code })
+    return answer(visit, { code })
   }
 
   /** The same in words. */
@@ -152,7 +152,7 @@ export class SignIn {
 
   private fail(visit: TenantVisit, code: number, details?: AadstsDetails): Response {
     const { error } = aadstsBody(code, this.world.now())
-    return redirect(visit, { error, error_description: this.describe(code, details) })
+    return answer(visit, { error, error_description: this.describe(code, details) })
   }
 }
 
@@ -178,7 +178,7 @@ const configuration = (origin: string, tenant: string) => ({
   device_authorization_endpoint: `${origin}/${tenant}/oauth2/v2.0/devicecode`,
   userinfo_endpoint: `${origin}/oidc/userinfo`,
   response_types_supported: ["code"],
-  response_modes_supported: ["query"],
+  response_modes_supported: [...responseModes],
   subject_types_supported: ["pairwise"],
   id_token_signing_alg_values_supported: ["RS256"],
   scopes_supported: ["openid", "profile", "email", "offline_access"],

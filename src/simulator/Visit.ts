@@ -1,4 +1,5 @@
 /** One visit to an authorization page: what was asked, and where the answer goes. */
+import { handOnPage } from "./Pages.ts"
 import type { App } from "./Population.ts"
 
 export type Fields = ReadonlyMap<string, string>
@@ -21,10 +22,18 @@ export const withoutAnswers = (fields: Iterable<readonly [string, string]>): Map
 export const formFields = (query: URLSearchParams, form: Fields = new Map()): Fields =>
   new Map([...withoutAnswers(query), ...form])
 
-export const redirect = ({ fields, redirectUri }: Visit, answer: Readonly<Record<string, string>>): Response => {
-  const url = new URL(redirectUri)
-  for (const [name, value] of Object.entries(answer)) url.searchParams.set(name, value)
+/** OAuth 2.0 Multiple Response Type Encoding Practices §2.1, and OAuth 2.0 Form Post Response Mode. */
+export const responseModes: ReadonlySet<string> = new Set(["query", "fragment", "form_post"])
+
+/** Sends an answer to the app in the way that it asked for; one that asked for an unknown way gets it in the query. */
+export const answer = ({ app, fields, redirectUri }: Visit, given: Readonly<Record<string, string>>): Response => {
   const state = fields.get("state")
-  if (state !== undefined) url.searchParams.set("state", state)
+  const all = new Map(Object.entries(given))
+  if (state !== undefined) all.set("state", state)
+  const mode = fields.get("response_mode")
+  if (mode === "form_post") return handOnPage(app.provider, redirectUri, all)
+  const url = new URL(redirectUri)
+  if (mode === "fragment") url.hash = String(new URLSearchParams([...all]))
+  else for (const [name, value] of all) url.searchParams.set(name, value)
   return new Response(null, { status: 302, headers: { location: url.href, "cache-control": "no-store" } })
 }

@@ -14,7 +14,11 @@ export const tellStatuses = ({ sql, tables: t }: Database["Service"]): Statement
   sql`insert into ${t.events} (kind, subject, code, message)
     select case after when 'active' then 'account.recovered' else 'account.' || after end, id::text, code,
       case after
-        when 'needs_reauth' then email || ' must be signed in again: '
+        when 'needs_reauth' then email || case (select g.kind from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
+            where a.id = changed.id)
+          when 'client_credentials' then ' waits for an administrator: '
+          when 'service_account' then ' waits for an administrator: '
+          else ' must be signed in again: ' end
         when 'blocked' then email || ' is blocked, and looked at again by itself: '
         else email || ' is signed in again, and its mail goes on where it stood'
       end || case after when 'active' then '' else coalesce(reason, 'the provider refuses its token') end

@@ -1,6 +1,5 @@
 /** Sign-ins under way. The link, the browser and the state are known by their hashes only. */
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
-import type { Statement } from "effect/sql"
 import { createHash } from "node:crypto"
 import type { Channel, Provider } from "../domain/Account.ts"
 import type { ConnectKind, ConnectSession, ConnectState, RefusalCode, SignInRefused } from "../domain/ConnectSession.ts"
@@ -27,6 +26,13 @@ export interface StoredSession {
   readonly provider: Provider
   readonly channel: Channel
   readonly redirectUri: string
+}
+
+/** A session whose code somebody is to enter on another machine. */
+export interface WaitingDevice extends StoredSession {
+  readonly secret: Redacted.Redacted
+  /** As it is stored, by which a change made meanwhile is seen. */
+  readonly sealed: Uint8Array
 }
 
 interface Row {
@@ -110,12 +116,10 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
   ) => Effect.Effect<boolean>
   /** Spends a link for a device: the code that it was given. False = it is spent already, or has ended. */
   readonly startDevice: (id: string, secret: Redacted.Redacted, ttlSeconds: number) => Effect.Effect<boolean>
-  /** Takes the code of a device, for as long as one asks with it. None = another does, it has ended, or is no device's. */
-  readonly takeDevice: (
-    id: string,
-  ) => Effect.Effect<Option.Option<StoredSession & { readonly secret: Redacted.Redacted }>>
-  /** Gives it back: nobody has signed in yet. */
-  readonly giveBackDevice: (id: string, secret: Redacted.Redacted) => Effect.Effect<void>
+  /** The code of a device that waits. None = nobody waits any more, or it is no device's. */
+  readonly deviceOf: (id: string) => Effect.Effect<Option.Option<WaitingDevice>>
+  /** Writes down what is known of the code now. None = somebody else has, or nobody waits any more. */
+  readonly noteDevice: (before: WaitingDevice, secret: Redacted.Redacted) => Effect.Effect<Option.Option<WaitingDevice>>
   /** Whether the state of a session has been spent. */
   readonly isTaken: (id: string) => Effect.Effect<boolean>
   /** The end of a session that was started, or whose link was given up. */
@@ -141,10 +145,11 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
       }, orDie)
 
       /** What is taken is gone before it is used: a process that dies meanwhile leaves a session that expires. */
-      const takeWhere = Effect.fnUntraced(function* (condition: Statement.Fragment) {
+      const take = Effect.fn("ConnectSessions.take")(function* (state: Redacted.Redacted, browser: Redacted.Redacted) {
         const rows = yield* sql<Row & { readonly taken: Uint8Array }>`with found as (
-            select id, secret from ${t.connect_sessions} where ${condition} and state = 'started' and expires_at > now()
-              and secret is not null for update
+            select id, secret from ${t.connect_sessions} where state_hash = ${hash(state)}
+              and browser_hash = ${hash(browser)} and state = 'started' and expires_at > now() and secret is not null
+            for update
           ), taken as (
             update ${t.connect_sessions} s set secret = null from found where s.id = found.id returning s.id
           )
@@ -192,9 +197,7 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
             where id = ${id} and state = 'open' and expires_at > now() returning id`
           return started.length > 0
         }, orDie),
-        take: Effect.fn("ConnectSessions.take")((state, browser) =>
-          takeWhere(sql`state_hash = ${hash(state)} and browser_hash = ${hash(browser)}`)
-        ),
+        take,
         goOn: (id, { secret, state }) =>
           orDie(Effect.map(
             sql`update ${t.connect_sessions} set state_hash = ${hash(state)},
@@ -209,14 +212,26 @@ export class ConnectSessions extends Context.Service<ConnectSessions, {
             where id = ${id} and state = 'open' and expires_at > now() returning id`
           return started.length > 0
         }, orDie),
-        takeDevice: Effect.fn("ConnectSessions.takeDevice")((id: string) =>
-          takeWhere(sql`id = ${id} and state_hash is null`)
+        deviceOf: Effect.fn("ConnectSessions.deviceOf")(function* (id: string) {
+          if (!isId(id)) return Option.none()
+          const rows = yield* sql<Row & { readonly sealed: Uint8Array }>`select ${columns}, s.secret as sealed
+            from ${from} where s.id = ${id} and s.state = 'started' and s.expires_at > now() and s.secret is not null
+              and s.state_hash is null`
+          const row = rows[0]
+          if (row === undefined) return Option.none()
+          const secret = yield* Effect.option(vault.open(sessionOwner(row.id), row.sealed))
+          return Option.map(secret, (secret) => ({ ...toStored(row), secret, sealed: row.sealed }))
+        }, orDie),
+        noteDevice: Effect.fn("ConnectSessions.noteDevice")(
+          function* (before: WaitingDevice, secret: Redacted.Redacted) {
+            const { id } = before.session
+            const sealed = vault.seal(sessionOwner(id), Redacted.value(secret))
+            const noted = yield* sql`update ${t.connect_sessions} set secret = ${sealed}
+            where id = ${id} and state = 'started' and secret = ${before.sealed} returning id`
+            return noted.length > 0 ? Option.some({ ...before, secret, sealed }) : Option.none()
+          },
+          orDie,
         ),
-        giveBackDevice: (id, secret) =>
-          Effect.asVoid(orDie(
-            sql`update ${t.connect_sessions} set secret = ${vault.seal(sessionOwner(id), Redacted.value(secret))}
-              where id = ${id} and state = 'started'`,
-          )),
         isTaken: (id) =>
           orDie(Effect.map(
             sql`select 1 from ${t.connect_sessions} where id = ${id} and state_hash is not null and secret is null`,

@@ -4,7 +4,7 @@ import { SqlError } from "effect/sql"
 import type { Access, AccountStatus, Channel, Provider } from "../domain/Account.ts"
 import type { AccountId, AppId } from "../domain/Ids.ts"
 import { Accounts } from "./Accounts.ts"
-import { Database, orDie } from "./Database.ts"
+import { column, Database, orDie } from "./Database.ts"
 
 export interface Reconnectable {
   readonly id: AccountId
@@ -19,6 +19,8 @@ export interface Reconnectable {
 const mostOpen = 5
 
 export class Reconnects extends Context.Service<Reconnects, {
+  /** Those of the accounts that a service account reads: nobody signs in to them. */
+  readonly unattended: (ids: ReadonlyArray<AccountId>) => Effect.Effect<ReadonlySet<AccountId>>
   readonly find: (id: AccountId) => Effect.Effect<Option.Option<Reconnectable>>
   /** Does `create`, which makes a session of the account, as a part of one transaction. None = too many are open. */
   readonly ifRoom: <A, E, R>(id: AccountId, create: Effect.Effect<A, E, R>) => Effect.Effect<Option.Option<A>, E, R>
@@ -29,6 +31,13 @@ export class Reconnects extends Context.Service<Reconnects, {
       const accounts = yield* Accounts
       const { sql, tables: t } = yield* Database
       return Reconnects.of({
+        unattended: Effect.fn("Reconnects.unattended")(function* (ids: ReadonlyArray<AccountId>) {
+          if (ids.length === 0) return new Set()
+          const rows = yield* orDie(sql<{ id: AccountId }>`select a.id from ${t.accounts} a
+            join ${t.grants} g on g.id = a.grant_id
+            where a.id = any(${column("uuid", ids)}) and g.kind = 'service_account'`)
+          return new Set(rows.map(({ id }) => id))
+        }),
         find: Effect.fn("Reconnects.find")(function* (id: AccountId) {
           const account = Option.getOrUndefined(yield* accounts.get(id))
           if (account === undefined) return Option.none()

@@ -1,5 +1,5 @@
 /** From a sign-in to an account that works: a new one, or one that was there, in one transaction. */
-import { Context, Data, Effect, Layer, Redacted } from "effect"
+import { Context, Data, Effect, Layer, Redacted, Schedule } from "effect"
 import type { AccountStatus, Channel, Provider, Resource } from "../domain/Account.ts"
 import { SignInRefused } from "../domain/ConnectSession.ts"
 import { type AccountId, type AppId, type GrantId, newId } from "../domain/Ids.ts"
@@ -217,7 +217,7 @@ export class SignedIn extends Context.Service<SignedIn, {
           values (${signIn.actor}, 'sign_in', ${connected.accountId}, ${connected.grantId}, ${signIn.resource}, 'connected')`
         if (signIn.sessionId !== undefined) {
           yield* sql`update ${t.connect_sessions} set state = 'connected', connected_account_id = ${connected.accountId},
-              grant_id = ${connected.grantId}, finished_at = now() where id = ${signIn.sessionId}`
+              grant_id = ${connected.grantId}, secret = null, finished_at = now() where id = ${signIn.sessionId}`
         }
         yield* tellChanged(database, changed.map((one) => ({ ...one, after: "active" as const })))
         yield* appendChanges(
@@ -232,7 +232,12 @@ export class SignedIn extends Context.Service<SignedIn, {
       return SignedIn.of({
         store: (signIn) =>
           sql.withTransaction(store(signIn)).pipe(
-            Effect.retry({ while: ({ _tag }) => _tag === "Raced", times: 3 }),
+            // The code is spent: what a passing fault of the database undoes would be lost, and somebody had to sign in again.
+            Effect.retry({
+              while: (error) => error._tag === "Raced" || (error._tag === "SqlError" && error.isRetryable),
+              schedule: Schedule.spaced("200 millis"),
+              times: 5,
+            }),
             Effect.catchTags({ Raced: Effect.die, SqlError: Effect.die }),
             apart,
             Effect.withSpan("SignedIn.store"),

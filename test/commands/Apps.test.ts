@@ -153,7 +153,7 @@ describe("apps and policies", () => {
           [
             ["apps", "add", "microsoft", client, "--scopes", "pop=x"],
             undefined,
-            /channel=scopes, where the channel is graph, imap or gmail/,
+            /"pop=x".*channel=scopes, where the channel is graph, imap or gmail/,
           ],
           [["policies", "set", "vip", "hot"], undefined, /keep-alive/],
           [["policies", "set", "a,b", "warm"], undefined, /1 to 64 characters/],

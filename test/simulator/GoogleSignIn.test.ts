@@ -112,6 +112,7 @@ describe("sign-in at Google", () => {
         ["redirect_uri_mismatch", { redirect_uri: "https://thief.example/" }],
         ["invalid_client", { client_id: "nobody" }],
         ["invalid_request", { response_type: "token" }],
+        ["invalid_request", { response_mode: "web_message" }],
         ["invalid_request", { code_challenge_method: "plain" }],
         ["invalid_request", { scope: "" }],
         ["invalid_scope", { scope: "https://else.example/" }],
@@ -125,6 +126,10 @@ describe("sign-in at Google", () => {
       const url = address(world.base)
       const declined = yield* press(url, yield* open(url), { decision: "cancel" })
       assert.strictEqual(declined.location?.searchParams.get("error"), "access_denied")
+
+      const posted = yield* signIn(world, { response_mode: "form_post" })
+      assert.strictEqual(posted.page.status, 200)
+      assert.match(posted.page.html, /action="https:\/\/app\.example\/callback">.*name="code" value="4\/0SIM/)
 
       const { code } = yield* signIn(world)
       assert.strictEqual((yield* redeem(world, code, { client_secret: "wrong" })).error, "invalid_client")

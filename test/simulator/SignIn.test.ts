@@ -186,6 +186,35 @@ describe("authorization code flow", () => {
       assert.include(yield* text(yield* visit(world, question)), "AADSTS50194")
     }))
 
+  it.live("answers by a form, or behind the hash, where that is asked for", () =>
+    Effect.gen(function* () {
+      const world = yield* registered()
+      const signed = Effect.fnUntraced(function* (response_mode: string) {
+        const page = yield* text(yield* visit(world, { ...question, response_mode }))
+        const consent = yield* text(yield* submit(world, page, { login: one, decision: "sign-in" }))
+        return /Permissions requested/.test(consent)
+          ? yield* submit(world, consent, { decision: "accept" })
+          : yield* submit(world, page, { login: one, decision: "sign-in" })
+      })
+      const fieldsOf = (html: string) =>
+        new Map([...html.matchAll(/name="([^"]*)" value="([^"]*)"/g)].map(([, name = "", value = ""]) => [name, value]))
+      const posted = yield* signed("form_post")
+      assert.deepStrictEqual([posted.status, posted.headers.get("location")], [200, null])
+      const html = yield* text(posted)
+      assert.include(html, `<form method="post" action="${redirectUri}">`)
+      assert.strictEqual(fieldsOf(html).get("state"), "a state")
+      assert.strictEqual((yield* redeem(world, fieldsOf(html).get("code") ?? "")).status, 200)
+      const page = yield* text(yield* visit(world, { ...question, response_mode: "form_post" }))
+      const declined = fieldsOf(yield* text(yield* submit(world, page, { decision: "cancel" })))
+      assert.deepStrictEqual([declined.get("error"), declined.get("state")], ["access_denied", "a state"])
+
+      const url = new URL((yield* signed("fragment")).headers.get("location") ?? "")
+      assert.strictEqual(url.search, "")
+      assert.strictEqual(new URLSearchParams(url.hash.slice(1)).get("state"), "a state")
+      const unknown = sent(yield* visit(world, { ...question, response_mode: "web_message" }))
+      assert.strictEqual(unknown.get("error"), "invalid_request")
+    }))
+
   it.live("binds a code to app, redirect URI and challenge, and takes it once", () =>
     Effect.gen(function* () {
       const world = yield* registered()

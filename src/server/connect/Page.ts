@@ -22,6 +22,7 @@ button, .button { display: inline-block; box-sizing: border-box; min-height: 2.7
 nav { margin-top: 2.5rem }
 nav ul { list-style: none; margin: 0; padding: 0; display: flex; gap: 1.25rem }
 nav a { display: inline-block; padding: .6rem 0 }
+nav [aria-current] { color: inherit; font-weight: 600; text-decoration: none }
 `
 
 const styleHash = `'sha256-${createHash("sha256").update(style).digest("base64")}'`

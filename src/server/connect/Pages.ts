@@ -40,7 +40,8 @@ export const invitationPage = (
 
 const statusOf = { unknown: 404, used: 410, expired: 410, other_browser: 403 } as const
 
-export const unusablePage = (language: Language, why: keyof typeof statusOf): Page => {
+/** @param isAtLink whether the page has an address of its own, where it can be had in other languages */
+export const unusablePage = (language: Language, why: keyof typeof statusOf, isAtLink = false): Page => {
   const words = texts[language]
   const { text, title } = words.unusable[why]
   return page({
@@ -49,6 +50,7 @@ export const unusablePage = (language: Language, why: keyof typeof statusOf): Pa
     status: statusOf[why],
     isAlert: true,
     body: [paragraph(fill(text)), paragraph(fill(words.newLink))],
+    offersLanguages: isAtLink,
   })
 }
 

@@ -10,7 +10,7 @@ export const idlePage = (
   language: Language,
   why: Extract<Begun["_tag"], "NotWanted" | "Unknown" | "TooMany" | "Unfit">,
 ): HttpServerResponse.HttpServerResponse => {
-  if (why === "Unknown") return unusablePage(language, "unknown")
+  if (why === "Unknown") return unusablePage(language, "unknown", true)
   if (why === "Unfit") return faultPage(language)
   const { text, title } = reconnectTexts[language][why === "NotWanted" ? "notWanted" : "tooMany"]
   return page({
@@ -19,6 +19,6 @@ export const idlePage = (
     status: why === "NotWanted" ? 200 : 429,
     isAlert: why !== "NotWanted",
     body: [`<p>${fill(text)}</p>`, ...(why === "NotWanted" ? [`<p>${fill(texts[language].canClose)}</p>`] : [])],
-    offersLanguages: why === "NotWanted",
+    offersLanguages: true,
   })
 }

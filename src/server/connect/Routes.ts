@@ -24,6 +24,9 @@ const languageCookie = "mailfleet_language"
 /** One for each session, so that two sign-ins in one browser do not meet. */
 const cookieOf = (sessionId: string): string => `mailfleet_connect_${sessionId}`
 
+/** Says of a session that it was begun by a lasting link, which can be opened again. It decides of words only. */
+const lastingCookieOf = (sessionId: string): string => `mailfleet_lasting_${sessionId}`
+
 type Request = HttpServerRequest.HttpServerRequest
 
 const queryOf = (request: Request): URLSearchParams => {
@@ -75,31 +78,27 @@ export const layerConnectPages = HttpRouter.addAll(Effect.gen(function* () {
     maxAge: connectTtl,
   }))
 
-  const departed = Effect.fnUntraced(function* (request: Request, answer: Departed) {
+  const departed = Effect.fnUntraced(function* (request: Request, answer: Departed, isLasting = false) {
     const language = languageOf(request)
-    if (answer._tag === "Unusable") return unusablePage(language, answer.why)
+    if (answer._tag === "Unusable") return unusablePage(language, answer.why, true)
     if (answer._tag === "Failed") return refusedPage(language, { ...answer, isOpen: true })
     const cookie = yield* cookieOptions
     const wanted = chosen(queryOf(request).get("lang"))
-    const response = HttpServerResponse.setCookieUnsafe(
-      seeOther(answer.url),
-      cookieOf(answer.session.id),
-      Redacted.value(answer.browser),
-      cookie,
-    )
-    return wanted === undefined
-      ? response
-      : HttpServerResponse.setCookieUnsafe(response, languageCookie, wanted, cookie)
+    return HttpServerResponse.setCookiesUnsafe(seeOther(answer.url), [
+      [cookieOf(answer.session.id), Redacted.value(answer.browser), cookie],
+      ...(isLasting ? [[lastingCookieOf(answer.session.id), "1", cookie] as const] : []),
+      ...(wanted === undefined ? [] : [[languageCookie, wanted, cookie] as const]),
+    ])
   })
 
   const invited = Effect.fnUntraced(function* (request: Request) {
     const link = yield* linkOf
     const invitation = Option.getOrUndefined(yield* connect.look(link))
     const language = languageOf(request)
-    if (invitation === undefined) return unusablePage(language, "unknown")
+    if (invitation === undefined) return unusablePage(language, "unknown", true)
     return invitation.usable === "yes"
       ? invitationPage(language, invitation, true)
-      : unusablePage(language, invitation.usable)
+      : unusablePage(language, invitation.usable, true)
   })
 
   const invitedAgain = Effect.fnUntraced(function* (request: Request) {
@@ -116,14 +115,21 @@ export const layerConnectPages = HttpRouter.addAll(Effect.gen(function* () {
     if (answer._tag === "Unusable") return unusablePage(language, answer.why)
     if (answer._tag === "Onward") return seeOther(answer.url)
     const { session } = answer
-    const done = HttpServerResponse.expireCookieUnsafe(cookieOf(session.id), yield* cookieOptions)
+    const cookie = yield* cookieOptions
+    const lasting = lastingCookieOf(session.id)
+    const isLasting = request.cookies[lasting] !== undefined
+    const done = (page: HttpServerResponse.HttpServerResponse) =>
+      [cookieOf(session.id), ...(isLasting ? [lasting] : [])].reduce(
+        (page, name) => HttpServerResponse.expireCookieUnsafe(page, name, cookie),
+        page,
+      )
     if (answer._tag === "Refused") {
       const onward = returnTo(session, "refused")
       // Who broke off knows why; all else is told here, before the browser goes on.
       return done(
         onward !== undefined && answer.refused.code === "access_denied"
           ? seeOther(onward)
-          : refusedPage(language, { ...answer, onward, isOpen: false }),
+          : refusedPage(language, { ...answer, onward, isOpen: isLasting }),
       )
     }
     const onward = returnTo(session, "connected")
@@ -161,7 +167,7 @@ export const layerConnectPages = HttpRouter.addAll(Effect.gen(function* () {
             case "Unfit":
               return idlePage(languageOf(request), begun._tag)
             default:
-              return yield* departed(request, begun)
+              return yield* departed(request, begun, true)
           }
         })
       ),

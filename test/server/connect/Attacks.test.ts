@@ -1,6 +1,6 @@
 /** Attacks on a sign-in, each refused: RFC 6819 §4.4.1, RFC 9700 §4, RFC 9207. */
 import { assert } from "@effect/vitest"
-import { Effect, Layer, type Scope } from "effect"
+import { Effect, Layer } from "effect"
 import { onDatabases } from "../../support/databases.ts"
 import { Provider, serve } from "../../support/simulator.ts"
 import { Database } from "../../../src/storage/Database.ts"
@@ -21,6 +21,7 @@ import {
   service,
   sessionOf,
   signingIn,
+  withClaims,
 } from "./stack.ts"
 
 const accountsOf = (email: string) =>
@@ -47,29 +48,6 @@ const withQuery = (url: string, change: (query: URLSearchParams) => void): strin
   change(changed.searchParams)
   return changed.href
 }
-
-/** A provider between ours and the real one, whose answers with an id token say what it likes. */
-const evilProvider = (change: (claims: Record<string, unknown>, answer: Record<string, unknown>) => void) =>
-  Effect.gen(function* () {
-    const { simulator } = yield* Provider
-    return yield* serve(async (request) => {
-      const response = await simulator.handler(request)
-      if (!request.url.endsWith("/token")) return response
-      const answer = await response.json()
-      if (typeof answer.id_token !== "string") return Response.json(answer, { status: response.status })
-      const [head, body, signature] = answer.id_token.split(".")
-      const claims = JSON.parse(atob(body.replaceAll("-", "+").replaceAll("_", "/")))
-      change(claims, answer)
-      if (!("id_token" in answer)) return Response.json(answer)
-      answer.id_token = [
-        head,
-        btoa(JSON.stringify(claims)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""),
-        signature,
-      ]
-        .join(".")
-      return Response.json(answer)
-    })
-  }) as Effect.Effect<string, never, Scope.Scope | Provider>
 
 const refusedWith = Effect.fnUntraced(function* (id: string, code: string) {
   const { error, state } = yield* sessionOf(id)
@@ -251,7 +229,7 @@ await onDatabases("Attacks on sign-in", service(), (it) => {
       ]
       for (const [code, change] of cases) {
         yield* Effect.scoped(Effect.gen(function* () {
-          const authority = yield* evilProvider(change)
+          const authority = yield* withClaims(change)
           const { browser, session, url } = yield* started({}, yield* newApp({ authority }))
           const answer = yield* answering(browser, url, address(11))
           yield* stopped(yield* browser.go(answer), 403, address(11))
@@ -259,7 +237,7 @@ await onDatabases("Attacks on sign-in", service(), (it) => {
         }))
       }
       yield* Effect.scoped(Effect.gen(function* () {
-        const authority = yield* evilProvider((_, answer) => delete answer["id_token"])
+        const authority = yield* withClaims((_, answer) => delete answer["id_token"])
         const { browser, session, url } = yield* started({}, yield* newApp({ authority }))
         yield* browser.go(yield* answering(browser, url, address(11)))
         yield* refusedWith(session.id, "sign_in_failed")
@@ -267,7 +245,7 @@ await onDatabases("Attacks on sign-in", service(), (it) => {
       // An app of one tenant takes nobody of another, whatever the provider lets in.
       const personal = "9188040d-6c67-4c5b-b112-36a304b66dad"
       yield* Effect.scoped(Effect.gen(function* () {
-        const authority = yield* evilProvider((claims) => {
+        const authority = yield* withClaims((claims) => {
           claims["iss"] = String(claims["iss"]).replace(String(claims["tid"]), personal)
           claims["tid"] = personal
         })

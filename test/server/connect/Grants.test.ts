@@ -3,8 +3,10 @@ import { assert } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { Grant, MailboxOutcome, TenantMailbox } from "../../../src/domain/Grant.ts"
 import { newId } from "../../../src/domain/Ids.ts"
+import { Event } from "../../../src/domain/Event.ts"
 import { Run } from "../../../src/domain/Run.ts"
 import { Account } from "../../../src/domain/Account.ts"
+import { Database } from "../../../src/storage/Database.ts"
 import { onDatabases } from "../../support/databases.ts"
 import { Provider } from "../../support/simulator.ts"
 import { accountOf, address, api, newApp, newSession, service, sessionOf, signingIn } from "./stack.ts"
@@ -43,6 +45,10 @@ const ended = Effect.fnUntraced(function* (path: string, json: unknown) {
   return run
 })
 
+/** What was told of an account last. */
+const toldOf = (id: string) =>
+  Effect.map(taken(pageOf(Event), 200, `/v1/events?subject=${id}`), ({ items }) => items[0]!)
+
 /** An app that an administrator of the tenant of the first account has consented to. */
 const consentedApp = Effect.gen(function* () {
   const { simulator } = yield* Provider
@@ -53,7 +59,7 @@ const consentedApp = Effect.gen(function* () {
 
 await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_000, messages: 1 } }), (it) => {
   it.effect(
-    "serves a thousand accounts with one token request",
+    "serves a thousand accounts with one token request an hour",
     () =>
       Effect.gen(function* () {
         const { app, requests, tenant } = yield* consentedApp
@@ -87,18 +93,30 @@ await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_00
 
         const one = yield* accountOf(added[0]?.accountId ?? "")
         assert.deepInclude(one, { access: "app-only", status: "active", tenant, tags: ["tenant"] })
-        for (const { accountId } of added.slice(0, 20)) {
-          assert.strictEqual((yield* api(`/v1/accounts/${accountId}/access-token`)).status, 200)
-        }
+        const tokensOf = (some: ReadonlyArray<MailboxOutcome>) =>
+          Effect.forEach(
+            some,
+            ({ accountId }) => Effect.map(api(`/v1/accounts/${accountId}/access-token`), ({ status }) => status),
+            { concurrency: 50 },
+          )
+        assert.deepStrictEqual([...new Set(yield* tokensOf(added))], [200])
         const synced = yield* ended("/v1/syncs", { accountIds: added.slice(0, 20).map(({ accountId }) => accountId) })
         assert.strictEqual(synced.succeeded, 20)
         assert.strictEqual((yield* accountOf(one.id)).sync.messages, 1)
         assert.deepStrictEqual(requests(), { client_credentials: 1 })
 
+        // Hour after hour: when the token has ended, all who come at once share the next.
+        const { sql, tables: t } = yield* Database
+        for (const hour of [2, 3, 4]) {
+          yield* Effect.orDie(sql`update ${t.access_tokens} set expires_at = now() where grant_id = ${grant.id}`)
+          assert.deepStrictEqual([...new Set(yield* tokensOf(added.slice(hour * 100, hour * 100 + 100)))], [200])
+          assert.deepStrictEqual(requests(), { client_credentials: hour })
+        }
+
         // Asked for by hand, it is redeemed once more: for all of them together.
         const refreshed = yield* ended("/v1/refreshes", { filter: { tag: "tenant" } })
         assert.strictEqual(refreshed.succeeded, 1_000)
-        assert.deepStrictEqual(requests(), { client_credentials: 2 })
+        assert.deepStrictEqual(requests(), { client_credentials: 5 })
         assert.deepInclude(yield* taken(Grant, 200, path), { accounts: 1_001, nextRefreshAt: null })
 
         // Nobody is at this address: that is told of this account alone.
@@ -130,6 +148,10 @@ await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_00
       assert.deepInclude(waiting, { status: "needs_reauth" })
       assert.match(waiting.statusReason ?? "", /administrator/)
       assert.isNotNull(waiting.token.nextRefreshAt)
+      const told = yield* toldOf(id)
+      assert.match(told.message, /^late@sim\.example waits for an administrator: /)
+      assert.strictEqual(told.reconnectUrl, waiting.reconnectUrl)
+      assert.isString(waiting.reconnectUrl)
       simulator.registerApp({ clientId: app.clientId, consentedTenants: [tenant] })
       assert.strictEqual((yield* ended("/v1/refreshes", { accountIds: [id] })).succeeded, 1)
       const cured = yield* accountOf(id)
@@ -153,6 +175,11 @@ await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_00
       const bare = yield* newApp({ secret: undefined })
       const google = yield* newApp({ provider: "google", clientId: `${newId()}.apps.googleusercontent.com` })
       yield* refused(422, "app_not_found", "/v1/grants", { appId: newId(), tenant })
+      const { text } = yield* api("/v1/grants", { appId: app.id, tenant: "common" })
+      assert.deepInclude(JSON.parse(text), {
+        code: "invalid_tenant",
+        issues: [{ in: "body", field: "tenant", message: "Expected the id of one tenant, or a domain of it" }],
+      })
       yield* refused(422, "app_is_public", "/v1/grants", { appId: bare.id, tenant })
       yield* refused(422, "wrong_provider", "/v1/grants", { appId: google.id, tenant })
       yield* refused(422, "wrong_provider", "/v1/grants", { appId: app.id, mailbox: address(1) })
@@ -189,25 +216,29 @@ await onDatabases("The grant of a tenant", service({ simulator: { accounts: 1_00
     }))
 })
 
+/** Registers a service account with what an administrator delegated to it, and answers with its key file. */
+const keyOf = Effect.fnUntraced(function* (email: string, scopes: ReadonlyArray<string>) {
+  const { origin, simulator } = yield* Provider
+  const response = yield* Effect.promise(() =>
+    simulator.handler(
+      new Request(`${origin}/_simulator/service-accounts`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ email, scopes }),
+      }),
+    )
+  )
+  return JSON.parse(yield* Effect.promise(() => response.text())).keyFile as string
+})
+
 await onDatabases(
   "The grant of a service account",
   service({ simulator: { accounts: 6, googleAccounts: 5 } }),
   (it) => {
     it.effect("gives access tokens for the mailboxes that it may stand in for", () =>
       Effect.gen(function* () {
-        const { origin, simulator } = yield* Provider
-        const key = yield* Effect.promise(() =>
-          simulator.handler(
-            new Request(`${origin}/_simulator/service-accounts`, {
-              method: "POST",
-              headers: { "content-type": "application/json" },
-              body: JSON.stringify({
-                email: "robot@project.iam.gserviceaccount.com",
-                scopes: ["https://mail.google.com/"],
-              }),
-            }),
-          ).then(async (response) => JSON.parse(await response.text()).keyFile as string)
-        )
+        const { simulator } = yield* Provider
+        const key = yield* keyOf("robot@project.iam.gserviceaccount.com", ["https://mail.google.com/"])
         const clientId = `${newId()}.apps.googleusercontent.com`
         const made = yield* api("/v1/apps", { provider: "google", clientId, serviceAccountKey: key })
         assert.strictEqual(made.status, 201, made.text)
@@ -227,6 +258,22 @@ await onDatabases(
         assert.strictEqual(lost?.grantId, stranger.id)
         const answer = yield* api(`/v1/accounts/${lost?.id}/access-token`)
         assert.strictEqual(JSON.parse(answer.text).code, "account_blocked", answer.text)
+
+        // Nobody can sign in to it: an administrator has to act elsewhere.
+        const bareApp = yield* api("/v1/apps", {
+          provider: "google",
+          clientId: `${newId()}.apps.googleusercontent.com`,
+          serviceAccountKey: yield* keyOf("bare@project.iam.gserviceaccount.com", []),
+        })
+        const other = simulator.account(gmail(3)).email
+        const barred = yield* taken(Grant, 201, "/v1/grants", { appId: JSON.parse(bareApp.text).id, mailbox: other })
+        const waiting = (yield* taken(pageOf(Account), 200, `/v1/accounts?search=${other}`)).items[0]
+        assert.strictEqual(waiting?.grantId, barred.id)
+        yield* api(`/v1/accounts/${waiting?.id}/access-token`)
+        assert.strictEqual((yield* accountOf(waiting?.id ?? "")).status, "needs_reauth")
+        const told = yield* toldOf(waiting?.id ?? "")
+        assert.include(told.message, `${other} waits for an administrator: `)
+        assert.notProperty(told, "reconnectUrl")
         yield* refused(422, "grant_of_one_mailbox", `/v1/grants/${grant.id}/accounts`, { mailboxes: [mailbox] })
       }))
   },

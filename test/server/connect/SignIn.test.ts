@@ -1,6 +1,6 @@
 /** Signing in from the link to the account, at a provider that runs here. */
 import { assert } from "@effect/vitest"
-import { Effect, Schedule } from "effect"
+import { Effect, Fiber, Schedule } from "effect"
 import { newId } from "../../../src/domain/Ids.ts"
 import { Database } from "../../../src/storage/Database.ts"
 import { Sweeps } from "../../../src/storage/Sweeps.ts"
@@ -23,6 +23,7 @@ import {
   service,
   sessionOf,
   signingIn,
+  withClaims,
 } from "./stack.ts"
 
 /** Waits for a run to end. */
@@ -299,6 +300,9 @@ await onDatabases("Sign-in", service(), (it) => {
       }
       assert.strictEqual((yield* api(`/v1/connect-sessions/${newId()}`)).status, 404)
       assert.strictEqual((yield* api("/v1/connect-sessions/nothing")).status, 404)
+      for (const [id, call] of [newId(), "nothing"].flatMap((id) => [[id, "code"], [id, "poll"]])) {
+        assert.strictEqual((yield* api(`/v1/connect-sessions/${id}/device-${call}`, {})).status, 404, `${id} ${call}`)
+      }
     }))
 
   it.effect("an administrator consents for a tenant", () =>
@@ -357,6 +361,56 @@ await onDatabases("Sign-in", service(), (it) => {
       assert.strictEqual((yield* sessionOf(session.id)).state, "refused")
       assert.notInclude((yield* api(`/v1/grants?appId=${app.id}`)).text, "client_credentials")
     }))
+
+  it.effect("a consent that one administrator was asked for is taken of nobody else", () =>
+    Effect.gen(function* () {
+      const { simulator } = yield* Provider
+      const tenant = simulator.account(address(1)).tenant ?? ""
+      const app = yield* newApp({}, { consentedTenants: [tenant] })
+      const consentOf = Effect.fnUntraced(function* (who: string) {
+        const session = yield* newSession({
+          appId: app.id,
+          kind: "admin_consent",
+          expectedEmail: address(1).toUpperCase(),
+        })
+        const browser = yield* newBrowser()
+        const state = new URL(yield* departing(browser, session.url ?? "")).searchParams.get("state") ?? ""
+        const claimed = yield* browser.go(
+          `${callback}?${new URLSearchParams({ state, admin_consent: "True", tenant })}`,
+        )
+        const page = yield* browser.go(yield* answering(browser, locationOf(claimed), who))
+        return { page, session: yield* sessionOf(session.id) }
+      })
+      const other = yield* consentOf(address(2))
+      assert.strictEqual(other.page.status, 403)
+      assert.include(other.page.text, address(2))
+      assert.strictEqual(other.session.error?.code, "wrong_person")
+      assert.strictEqual((yield* consentOf(address(1))).session.state, "connected")
+    }))
+
+  it.effect("a guest of a tenant proves no consent of it", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const { simulator } = yield* Provider
+      const tenant = simulator.account(address(1)).tenant ?? ""
+      const claim = Effect.fnUntraced(function* (idp: string) {
+        const authority = yield* withClaims((claims) => claims["idp"] = idp)
+        const app = yield* newApp({ authority }, { consentedTenants: [tenant] })
+        const session = yield* newSession({ appId: app.id, kind: "admin_consent" })
+        const browser = yield* newBrowser()
+        const state = new URL(yield* departing(browser, session.url ?? "")).searchParams.get("state") ?? ""
+        const claimed = yield* browser.go(
+          `${callback}?${new URLSearchParams({ state, admin_consent: "True", tenant })}`,
+        )
+        const page = yield* browser.go(yield* answering(browser, locationOf(claimed), address(1)))
+        return { page, session: yield* sessionOf(session.id) }
+      })
+      const guest = yield* claim("https://sts.windows.net/aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee/")
+      assert.strictEqual(guest.page.status, 403, guest.page.text)
+      assert.strictEqual(guest.session.error?.code, "consent_required")
+      assert.isUndefined(guest.session.grantId)
+      assert.strictEqual((yield* claim("live.com")).session.state, "refused")
+      assert.strictEqual((yield* claim(`https://sts.windows.net/${tenant}/`)).session.state, "connected")
+    })))
 
   it.effect("an account of a tenant is cured by a consent of that tenant alone", () =>
     Effect.gen(function* () {
@@ -447,6 +501,138 @@ await onDatabases("Sign-in", service(), (it) => {
       yield* Effect.orDie(sql`update ${t.connect_sessions} set expires_at = now() where id = ${broken.id}`)
       assert.strictEqual((yield* sessionOf(broken.id)).state, "expired")
     })))
+
+  it.effect("whenever the browser hangs up, the sign-in goes on or the answer can be brought again", () =>
+    Effect.gen(function* () {
+      const { handler } = yield* Service
+      const app = yield* newApp()
+      for (let millis = 0; millis < 16; millis++) {
+        const session = yield* newSession({ appId: app.id })
+        const browser = yield* newBrowser()
+        const answer = yield* answering(browser, yield* departing(browser, session.url ?? ""), address(14))
+        const cookie = [...browser.cookies].map(([name, value]) => `${name}=${value}`).join("; ")
+        const hangUp = new AbortController()
+        const page = handler(new Request(answer, { headers: { cookie }, signal: hangUp.signal })).catch(() => {})
+        yield* Effect.sleep(millis)
+        hangUp.abort()
+        yield* Effect.promise(() => page)
+        assert.include([200, 410], (yield* browser.go(answer)).status)
+        yield* Effect.repeat(sessionOf(session.id), {
+          until: ({ state }) => state === "connected",
+          schedule: Schedule.spaced("20 millis"),
+        })
+      }
+    }))
+
+  it.effect("a passing fault of the database costs nobody the sign-in", () =>
+    Effect.gen(function* () {
+      const { schema, sql, tables: t } = yield* Database
+      // Outside transactions: a sequence counts what is rolled back as well.
+      const faults = sql.literal(`${schema}.faults`)
+      const fault = sql.literal(`${schema}.fault`)
+      yield* Effect.orDie(sql`create sequence ${faults}`)
+      yield* Effect.orDie(sql`create function ${fault}() returns trigger language plpgsql as $$ begin
+        if nextval('${faults}') <= 2 then raise exception 'a passing fault' using errcode = '40001'; end if;
+        return new; end $$`)
+      yield* Effect.orDie(
+        sql`create trigger fault before insert on ${t.accounts} for each row execute function ${fault}()`,
+      )
+      const app = yield* newApp()
+      const session = yield* newSession({ appId: app.id })
+      const page = yield* signingIn(session.url ?? "", address(15))
+      yield* Effect.orDie(sql`drop trigger fault on ${t.accounts}`)
+      assert.strictEqual(page.status, 200, page.text)
+      const { connectedAccountId: id = "" } = yield* sessionOf(session.id)
+      assert.deepInclude(yield* accountOf(id), { email: address(15), status: "active" })
+    }))
+
+  it.effect("an account that is deleted while its person signs in is not brought back by the link for it", () =>
+    Effect.scoped(Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const { simulator } = yield* Provider
+      let asked = () => {}
+      let release = () => {}
+      let isHeld = false
+      const isAsked = new Promise<void>((resolve) => asked = resolve)
+      const gate = new Promise<void>((resolve) => release = resolve)
+      const authority = yield* serve(async (request) => {
+        const answer = await simulator.handler(request)
+        if (isHeld && request.url.endsWith("/token")) {
+          asked()
+          await gate
+        }
+        return answer
+      })
+      const app = yield* newApp({ authority })
+      const first = yield* newSession({ appId: app.id })
+      yield* signingIn(first.url ?? "", address(16))
+      const { connectedAccountId: id = "" } = yield* sessionOf(first.id)
+      isHeld = true
+      const begin = Effect.fnUntraced(function* (request: Record<string, unknown>) {
+        const session = yield* newSession({ appId: app.id, ...request })
+        return { session, page: yield* Effect.forkScoped(signingIn(session.url ?? "", address(16))) }
+      })
+      const bound = yield* begin({ accountId: id })
+      const free = yield* begin({})
+      yield* Effect.promise(() => isAsked)
+      assert.strictEqual((yield* api(`/v1/accounts/${id}`, undefined, "DELETE")).status, 204)
+      release()
+      const page = yield* Fiber.join(bound.page)
+      assert.strictEqual(page.status, 403, page.text)
+      assert.include(page.text, "This mailbox was removed")
+      // Whoever signs in by a link that names no account has a new one.
+      assert.strictEqual((yield* Fiber.join(free.page)).status, 200)
+      const made = (yield* sessionOf(free.session.id)).connectedAccountId ?? ""
+      assert.notStrictEqual(made, id)
+      assert.deepInclude(yield* accountOf(made), { email: address(16), status: "active" })
+      const grants = yield* Effect.orDie(sql`select 1 from ${t.grants} g where not exists (
+        select 1 from ${t.accounts} a where a.grant_id = g.id) and g.kind = 'refresh_token'`)
+      assert.strictEqual(grants.length, 0)
+    })))
+
+  it.effect(
+    "of several polls of a device one asks the provider",
+    () =>
+      Effect.scoped(Effect.gen(function* () {
+        const { origin, simulator } = yield* Provider
+        let asked = 0
+        let release = () => {}
+        const gate = new Promise<void>((resolve) => release = resolve)
+        const authority = yield* serve(async (request) => {
+          if (request.url.endsWith("/token")) {
+            asked++
+            await gate
+          }
+          return await simulator.handler(request)
+        })
+        const app = yield* newApp({ authority })
+        const session = yield* newSession({ appId: app.id })
+        const path = `/v1/connect-sessions/${session.id}`
+        const { interval, userCode } = JSON.parse((yield* api(`${path}/device-code`, {})).text)
+        const poll = Effect.map(api(`${path}/device-poll`, {}), ({ text }) => JSON.parse(text))
+        assert.strictEqual((yield* poll).state, "started")
+        assert.strictEqual(asked, 0, "too early")
+        yield* Effect.sleep(interval * 1_000)
+        const polls = yield* Effect.forEach([1, 2, 3], () => Effect.forkScoped(poll))
+        yield* Effect.sleep("300 millis")
+        assert.strictEqual(asked, 1)
+        const form = new URLSearchParams({ user_code: userCode, login: address(17), decision: "accept" })
+        yield* Effect.promise(async () =>
+          await (await fetch(`${origin}/devicelogin`, { method: "POST", body: form })).text()
+        )
+        release()
+        const ends = yield* Effect.forEach(polls, Fiber.join)
+        assert.deepStrictEqual(ends.map(({ state }) => state).toSorted(), ["connected", "started", "started"])
+        assert.strictEqual(asked, 1)
+        assert.strictEqual((yield* poll).state, "connected")
+        const { sql, tables: t } = yield* Database
+        const kept = yield* Effect.orDie(
+          sql`select 1 from ${t.connect_sessions} where id = ${session.id} and secret is not null`,
+        )
+        assert.strictEqual(kept.length, 0)
+      })),
+    30_000,
+  )
 
   it.effect("two links of one person at the same time make one account", () =>
     Effect.gen(function* () {

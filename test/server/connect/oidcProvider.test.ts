@@ -6,12 +6,12 @@
 import { assert } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { createServer, type Server } from "node:http"
-import type { AddressInfo } from "node:net"
 import Provider from "oidc-provider"
 import { PublicUrl } from "../../../src/programs/PublicUrl.ts"
 import { browser } from "../../support/browser.ts"
 import { onDatabases } from "../../support/databases.ts"
 import { serve } from "../../support/simulator.ts"
+import { close, freePort, listen } from "./oidc.ts"
 import { accountOf, api, newSession, Service, service, sessionOf } from "./stack.ts"
 
 const step = <A>(run: () => Promise<A>) => Effect.promise(run)
@@ -19,24 +19,8 @@ const step = <A>(run: () => Promise<A>) => Effect.promise(run)
 const clientId = "1-oidc.apps.googleusercontent.com"
 const secret = "a-secret-of-the-app"
 
-const close = (server: Server) =>
-  new Promise<void>((resolve) => {
-    server.close(() => resolve())
-    server.closeAllConnections()
-  })
-
-const listen = (server: Server, port: number) =>
-  new Promise<number>((resolve) =>
-    server.listen(port, "127.0.0.1", () => resolve((server.address() as AddressInfo).port))
-  )
-
-/** A free port: the settings name it before it is known what the provider has to know. */
-const port = await (async () => {
-  const server = createServer()
-  const free = await listen(server, 0)
-  await close(server)
-  return free
-})()
+/** The settings name it before it is known what the provider has to know. */
+const port = await freePort()
 const authority = `http://127.0.0.1:${port}`
 
 const provide = (origin: string, server: Server, callback: string) => {

@@ -1,6 +1,6 @@
 /** The whole service over a simulated provider, and a browser without a window. */
 import { assert } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Option, Redacted, References, Schema } from "effect"
+import { Context, Effect, Layer, Logger, Option, Redacted, References, Schema, type Scope } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { Account } from "../../../src/domain/Account.ts"
 import { App } from "../../../src/domain/App.ts"
@@ -12,7 +12,7 @@ import { makeHandler } from "../../../src/server/Http.ts"
 import { Shutdown } from "../../../src/server/Shutdown.ts"
 import type { SimulatorOptions } from "../../../src/simulator/Simulator.ts"
 import { Stats } from "../../../src/storage/Stats.ts"
-import { Provider } from "../../support/simulator.ts"
+import { Provider, serve } from "../../support/simulator.ts"
 
 export const here = "https://mailfleet.test"
 const adminKey = "an-admin-key"
@@ -173,3 +173,26 @@ export const signingIn = Effect.fnUntraced(function* (link: string, who: string,
   const used = browser ?? (yield* newBrowser())
   return yield* used.go(yield* answering(used, yield* departing(used, link), who))
 })
+
+/** A provider between ours and the real one, whose answers with an id token say what it likes. */
+export const withClaims = (change: (claims: Record<string, unknown>, answer: Record<string, unknown>) => void) =>
+  Effect.gen(function* () {
+    const { simulator } = yield* Provider
+    return yield* serve(async (request) => {
+      const response = await simulator.handler(request)
+      if (!request.url.endsWith("/token")) return response
+      const answer = await response.json()
+      if (typeof answer.id_token !== "string") return Response.json(answer, { status: response.status })
+      const [head, body, signature] = answer.id_token.split(".")
+      const claims = JSON.parse(atob(body.replaceAll("-", "+").replaceAll("_", "/")))
+      change(claims, answer)
+      if (!("id_token" in answer)) return Response.json(answer)
+      answer.id_token = [
+        head,
+        btoa(JSON.stringify(claims)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""),
+        signature,
+      ]
+        .join(".")
+      return Response.json(answer)
+    })
+  }) as Effect.Effect<string, never, Scope.Scope | Provider>

@@ -54,7 +54,7 @@ export class Vault extends Context.Service<Vault, {
         open: (owner, sealed) =>
           Effect.try({
             try: () => {
-              const bytes = Buffer.from(sealed)
+              const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length)
               const idEnd = 2 + bytes[1]!
               const key = byId.get(bytes.subarray(2, idEnd).toString())
               if (bytes[0] !== format || key === undefined) {

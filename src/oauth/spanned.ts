@@ -6,7 +6,10 @@ import { Effect, References, Tracer } from "effect"
  */
 export const spanned =
   (name: string, attributes: Readonly<Record<string, unknown>> = {}) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
-    Effect.flatMap(References.TracerEnabled, (enabled): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-      enabled
-        ? Effect.withSpan(self, name, { attributes, captureStackTrace: false })
-        : self as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>)
+    Effect.flatMap(
+      References.TracerEnabled,
+      (enabled): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
+        enabled
+          ? Effect.withSpan(self, name, { attributes, captureStackTrace: false })
+          : self as Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>>,
+    )

@@ -95,7 +95,7 @@ const headers = { accept: "application/json", "content-type": "application/x-www
  * Never fails: what does not come is an answer with status 0, or one without a body. The errors of `fetch` may hold the whole
  * request, secrets included, and end here. A redirect is an answer, for it could carry the token elsewhere.
  *
- * By `fetch` itself, in the reference `FetchHttpClient.Fetch`: an `HttpClient` took more time than the request (docs/decisions/0018).
+ * By `fetch` itself, in the reference `FetchHttpClient.Fetch`: an `HttpClient` took more time than the request (docs/decisions/0020).
  * Whoever interrupts it does not wait for what was sent, which ends by its own deadline.
  */
 export const makeTokenEndpoint = (timeout: Duration.Input): Effect.Effect<TokenEndpoint> =>

@@ -1,10 +1,10 @@
 /** Refresh tokens of Gmail and Google Workspace (Google Identity, OAuth 2.0 for web server applications). */
 import { type Duration, Effect, Redacted } from "effect"
-import type { HttpClient } from "effect/http"
 import type { FailureClass, Reach } from "../domain/FailureClass.ts"
 import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
 import { errorName, faultOf, noToken, type Refusal, reportUnknown, slowDownOf, toFailure } from "./Refusal.ts"
+import { spanned } from "./spanned.ts"
 import { makeTokenEndpoint, type Redeem, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
 /** Google names its errors and has no codes (OAuth 2.0 for web server applications, error codes; RFC 6749 §5.2). */
@@ -80,7 +80,7 @@ export const googleRefusal = (answer: TokenAnswer): Refusal => {
 
 export const makeGoogle = (
   options: { readonly timeout?: Duration.Input } = {},
-): Effect.Effect<Redeem, never, HttpClient.HttpClient | Settings> =>
+): Effect.Effect<Redeem, never, Settings> =>
   Effect.gen(function* () {
     const { googleTokenUrl } = yield* Settings
     const post = yield* makeTokenEndpoint(options.timeout ?? tokenTimeout)
@@ -104,7 +104,7 @@ export const makeGoogle = (
       return yield* Effect.fail(failure)
     })
 
-    return (request) => Effect.withSpan(redeem(request), "Google.redeem", { captureStackTrace: false })
+    return (request) => spanned("Google.redeem")(redeem(request))
   })
 
 const wrongResource: Refusal = {

@@ -3,13 +3,13 @@
  * RFC 7523 §2.1). What it may read, an administrator of the Workspace delegates to it for the whole domain.
  */
 import { Clock, type Duration, Effect, Redacted } from "effect"
-import type { HttpClient } from "effect/http"
 import { Buffer } from "node:buffer"
 import { sign } from "node:crypto"
 import { Settings } from "../domain/Settings.ts"
 import { googleRefusal } from "./Google.ts"
 import { errorName, type Refusal, reportUnknown, toFailure } from "./Refusal.ts"
 import { scopesOf } from "./Scopes.ts"
+import { spanned } from "./spanned.ts"
 import { makeTokenEndpoint, type Obtain, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
 /** Seconds: the longest that Google takes. */
@@ -25,7 +25,7 @@ const signed = (claims: unknown, privateKey: Redacted.Redacted): string => {
 
 export const makeGoogleServiceAccount = (
   options: { readonly timeout?: Duration.Input } = {},
-): Effect.Effect<Obtain, never, HttpClient.HttpClient | Settings> =>
+): Effect.Effect<Obtain, never, Settings> =>
   Effect.gen(function* () {
     const settings = yield* Settings
     const post = yield* makeTokenEndpoint(options.timeout ?? tokenTimeout)
@@ -57,7 +57,7 @@ export const makeGoogleServiceAccount = (
       return yield* Effect.fail(failure)
     })
 
-    return (request) => Effect.withSpan(obtain(request), "Google.obtain", { captureStackTrace: false })
+    return (request) => spanned("Google.obtain")(obtain(request))
   })
 
 /**

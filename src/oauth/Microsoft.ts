@@ -1,12 +1,12 @@
 /** Refresh tokens of Microsoft 365 and Outlook.com (Microsoft identity platform, OAuth 2.0 authorization code flow). */
 import { type Duration, Effect, Redacted } from "effect"
-import type { HttpClient } from "effect/http"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
 import { loopPauseMillis, meaningOf70000, type MicrosoftCode, microsoftCodes } from "./MicrosoftCodes.ts"
 import { errorName, faultOf, noToken, type Refusal, reportUnknown, slowDownOf, toFailure } from "./Refusal.ts"
 import { scopesOf } from "./Scopes.ts"
+import { spanned } from "./spanned.ts"
 import {
   makeTokenEndpoint,
   type Redeem,
@@ -31,7 +31,7 @@ const messages: Readonly<Record<FailureClass, string>> = {
 
 export const makeMicrosoft = (
   options: { readonly timeout?: Duration.Input } = {},
-): Effect.Effect<Redeem, never, HttpClient.HttpClient | Settings> =>
+): Effect.Effect<Redeem, never, Settings> =>
   Effect.gen(function* () {
     const settings = yield* Settings
     const post = yield* makeTokenEndpoint(options.timeout ?? tokenTimeout)
@@ -69,11 +69,7 @@ export const makeMicrosoft = (
       return yield* Effect.fail(failure)
     })
 
-    return (request) =>
-      Effect.withSpan(redeem(request), "Microsoft.redeem", {
-        attributes: { resource: request.resource },
-        captureStackTrace: false,
-      })
+    return (request) => spanned("Microsoft.redeem", { resource: request.resource })(redeem(request))
   })
 
 const wrongResource: Refusal = {

@@ -1,16 +1,16 @@
 /** Access tokens of an app that acts by itself in a tenant (Microsoft identity platform, OAuth 2.0 client credentials flow). */
 import { type Duration, Effect } from "effect"
-import type { HttpClient } from "effect/http"
 import { Settings } from "../domain/Settings.ts"
 import { clientAuthentication } from "./ClientAuthentication.ts"
 import { microsoftCodesIn, microsoftRefusal } from "./Microsoft.ts"
 import { type Refusal, reportUnknown, toFailure } from "./Refusal.ts"
 import { appOnlyScope } from "./Scopes.ts"
+import { spanned } from "./spanned.ts"
 import { makeTokenEndpoint, type Obtain, redemptionOf, type TokenAnswer, tokenTimeout } from "./TokenEndpoint.ts"
 
 export const makeMicrosoftAppOnly = (
   options: { readonly timeout?: Duration.Input } = {},
-): Effect.Effect<Obtain, never, HttpClient.HttpClient | Settings> =>
+): Effect.Effect<Obtain, never, Settings> =>
   Effect.gen(function* () {
     const settings = yield* Settings
     const post = yield* makeTokenEndpoint(options.timeout ?? tokenTimeout)
@@ -37,11 +37,7 @@ export const makeMicrosoftAppOnly = (
       return yield* Effect.fail(failure)
     })
 
-    return (request) =>
-      Effect.withSpan(obtain(request), "Microsoft.obtain", {
-        attributes: { resource: request.resource },
-        captureStackTrace: false,
-      })
+    return (request) => spanned("Microsoft.obtain", { resource: request.resource })(obtain(request))
   })
 
 /** What a tenant says where its administrator has not consented, or has taken the consent back: it concerns this grant alone. */

@@ -1,6 +1,5 @@
 /** The token endpoint of each provider, picked by the app. */
 import { type Duration, Effect, Layer } from "effect"
-import type { HttpClient } from "effect/http"
 import type { Settings } from "../domain/Settings.ts"
 import { makeGoogle } from "./Google.ts"
 import { makeGoogleServiceAccount } from "./GoogleServiceAccount.ts"
@@ -11,7 +10,7 @@ import { OAuthProvider } from "./OAuthProvider.ts"
 /** `timeout`: for the whole exchange with a token endpoint; 8 seconds unless a test wants less. */
 export const layerProvidersWith = (
   options: { readonly timeout?: Duration.Input },
-): Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> =>
+): Layer.Layer<OAuthProvider, never, Settings> =>
   Layer.effect(
     OAuthProvider,
     Effect.gen(function* () {
@@ -27,6 +26,6 @@ export const layerProvidersWith = (
     }),
   )
 
-export const layerProviders: Layer.Layer<OAuthProvider, never, HttpClient.HttpClient | Settings> = layerProvidersWith(
+export const layerProviders: Layer.Layer<OAuthProvider, never, Settings> = layerProvidersWith(
   {},
 )

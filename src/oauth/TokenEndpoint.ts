@@ -1,7 +1,8 @@
 /** A form sent to a token endpoint, and its answer read with mistrust (RFC 6749 §5.1, §5.2, §6). */
-import { Clock, Context, Duration, Effect, Exit, Redacted, Scope, Stream } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
+import { Clock, Duration, Effect, Redacted } from "effect"
+import { FetchHttpClient } from "effect/http"
 import { parseRetryAfter } from "../domain/ProviderError.ts"
+import { makeDeadlines } from "./Deadlines.ts"
 import type { OAuthProvider, Redemption } from "./OAuthProvider.ts"
 
 export type Redeem = OAuthProvider["Service"]["redeem"]
@@ -88,86 +89,73 @@ export type TokenEndpoint = (url: string, form: Readonly<Record<string, string>>
 
 const noAnswer: TokenAnswer = { status: 0, slowDown: false, retryAfterMillis: undefined, body: undefined }
 
-/** No spans and no trace headers of the client; a redirect is an answer, for it could carry the token elsewhere. */
-const manners = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
-  Context.add(HttpClient.TracerPropagationEnabled, false),
-  Context.add(FetchHttpClient.RequestInit, { redirect: "manual" }),
-)
+const headers = { accept: "application/json", "content-type": "application/x-www-form-urlencoded" }
 
 /**
- * Never fails: what does not come is an answer with status 0, or one without a body. The client's errors hold the whole
- * request, secrets included, and end here.
+ * Never fails: what does not come is an answer with status 0, or one without a body. The errors of `fetch` may hold the whole
+ * request, secrets included, and end here. A redirect is an answer, for it could carry the token elsewhere.
+ *
+ * By `fetch` itself, in the reference `FetchHttpClient.Fetch`: an `HttpClient` took more time than the request (docs/decisions/0020).
+ * Whoever interrupts it does not wait for what was sent, which ends by its own deadline.
  */
-export const makeTokenEndpoint = (
-  timeout: Duration.Input,
-): Effect.Effect<TokenEndpoint, never, HttpClient.HttpClient> =>
-  Effect.map(HttpClient.HttpClient, (client) => {
-    const http = HttpClient.withScope(client)
-    const timeoutMillis = Duration.toMillis(timeout)
+export const makeTokenEndpoint = (timeout: Duration.Input): Effect.Effect<TokenEndpoint> =>
+  Effect.gen(function* () {
+    const fetch = yield* FetchHttpClient.Fetch
+    const clock = yield* Clock.Clock
+    const deadline = makeDeadlines(Duration.toMillis(timeout))
 
-    return (url, form) =>
-      Effect.suspend(() => {
-        let answer = noAnswer
-        // A scope that aborts the request, and a bare timer: `Effect.timeout` forks two fibers, a quarter of all the time here.
-        const scope = Scope.makeUnsafe()
-        const abort = Scope.close(scope, Exit.void)
-        const timer = setTimeout(() => Effect.runFork(abort), timeoutMillis)
-        const request = HttpClientRequest.post(url).pipe(
-          HttpClientRequest.acceptJson,
-          HttpClientRequest.bodyText(encodeForm(form), "application/x-www-form-urlencoded"),
-        )
-        return http.execute(request).pipe(
-          Effect.flatMap((response) =>
-            Effect.flatMap(Clock.currentTimeMillis, (now) => {
-              answer = headOf(response, now)
-              return textOf(response)
-            })
-          ),
-          Effect.matchCauseEager({
-            onFailure: () => answer,
-            onSuccess: (text): TokenAnswer => ({ ...answer, body: decodeBody(text) }),
-          }),
-          Effect.provideContext(Context.add(manners, Scope.Scope, scope)),
-          Effect.onInterrupt(() => abort),
-          Effect.ensuring(Effect.sync(() => clearTimeout(timer))),
-        )
-      })
+    const exchange = async (url: string, body: string): Promise<TokenAnswer> => {
+      const { leave, signal } = deadline()
+      let answer = noAnswer
+      try {
+        const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal })
+        answer = headOf(response, clock)
+        return { ...answer, body: decodeBody(await textOf(response)) }
+      } catch {
+        return answer
+      } finally {
+        leave()
+      }
+    }
+
+    return (url, form) => Effect.promise(() => exchange(url, encodeForm(form)))
   })
 
 const encodeForm = (form: Readonly<Record<string, string>>): string =>
   Object.entries(form).map(([name, value]) => `${name}=${encodeURIComponent(value.toWellFormed())}`).join("&")
 
-const headOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, nowMillis: number): TokenAnswer => {
-  const header = headers["retry-after"]
-  const millis = parseRetryAfter(header, headers.date, nowMillis)
+const headOf = ({ headers, status }: Response, clock: Clock.Clock): TokenAnswer => {
+  if (isSuccess(status)) return { ...noAnswer, status }
+  const header = headers.get("retry-after") ?? undefined
+  const millis = parseRetryAfter(header, headers.get("date") ?? undefined, clock.currentTimeMillisUnsafe())
   return {
     status,
-    slowDown: status === 429 || (!isSuccess(status) && header !== undefined && header.trim() !== ""),
+    slowDown: status === 429 || (header !== undefined && header.trim() !== ""),
     // A pause of nothing is no pause: the caller's own backoff serves better than a request in the same moment.
     retryAfterMillis: millis === undefined || millis === 0 ? undefined : Math.min(millis, longestPauseMillis),
     body: undefined,
   }
 }
 
-/** Fails where the body is too long. */
-const textOf = (response: HttpClientResponse.HttpClientResponse) =>
-  Effect.suspend(() => {
-    const { "content-encoding": encoding, "content-length": announced } = response.headers
-    // Most answers announce their length, and reading these at once costs half of what a stream does.
-    if (encoding === undefined && announced !== undefined && Number(announced) <= longestBody) return response.text
-    const decoder = new TextDecoder()
-    let length = 0
-    let text = ""
-    return response.stream.pipe(
-      Stream.runForEach((bytes) => {
-        length += bytes.length
-        if (length > longestBody) return Effect.fail("too long" as const)
-        text += decoder.decode(bytes, { stream: true })
-        return Effect.void
-      }),
-      Effect.map(() => text + decoder.decode()),
-    )
-  })
+/** Throws where the body is too long. */
+const textOf = async (response: Response): Promise<string> => {
+  const { body, headers } = response
+  if (body === null) return ""
+  // Most answers announce their length, and reading these at once costs half of what a stream does.
+  const announced = headers.get("content-length")
+  if (announced !== null && Number(announced) <= longestBody && !headers.has("content-encoding")) {
+    return await response.text()
+  }
+  const decoder = new TextDecoder()
+  let length = 0
+  let text = ""
+  for await (const bytes of body) {
+    length += bytes.length
+    if (length > longestBody) throw new RangeError("the answer of a token endpoint is too long")
+    text += decoder.decode(bytes, { stream: true })
+  }
+  return text + decoder.decode()
+}
 
 export const isSuccess = (status: number): boolean => status >= 200 && status < 300
 

@@ -35,6 +35,7 @@ import {
 import { OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
 import { held, isConfirmed, isPassing, keepAliveSeconds, type Verdict, verdict, warmSeconds } from "./RefreshPolicy.ts"
 import { makeWriter } from "./SettlementWriter.ts"
+import { spanned } from "./spanned.ts"
 
 export interface AccessToken {
   readonly token: Redacted.Redacted
@@ -295,14 +296,13 @@ export class Tokens extends Context.Service<Tokens, {
           const answer = Deferred.makeUnsafe<AccessToken, ProviderError>()
           inFlight.set(grantId, { resource, answer })
           return refreshOnce(grantId, resource, enough).pipe(
-            Effect.withSpan("Tokens.refresh", {}, { captureStackTrace: false }),
+            spanned("Tokens.refresh"),
             Effect.onExit((exit) => {
               inFlight.delete(grantId)
               return Deferred.done(answer, exit)
             }),
             Effect.exit,
-            Effect.uninterruptible,
-            Effect.forkIn(scope),
+            Effect.forkIn(scope, { startImmediately: true, uninterruptible: true }),
             Effect.andThen(Deferred.await(answer)),
           )
         })

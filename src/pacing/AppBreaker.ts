@@ -54,6 +54,7 @@ interface Sent extends AppName {
 }
 
 interface Entry {
+  readonly key: string
   readonly app: CircuitReach
   readonly opensAfter: number
   circuit: Circuit
@@ -97,7 +98,7 @@ export class AppBreaker extends Context.Service<AppBreaker, {
         let entry = entries.get(key)
         if (entry === undefined) {
           const opensAfter = app.tenant === undefined ? 1 : tenantRefusals
-          entry = { app, opensAfter, circuit: closedCircuit, openedBy: undefined, underWay: 0 }
+          entry = { key, app, opensAfter, circuit: closedCircuit, openedBy: undefined, underWay: 0 }
           entries.set(key, entry)
         }
         return entry
@@ -109,7 +110,7 @@ export class AppBreaker extends Context.Service<AppBreaker, {
       ]
 
       const forgetUntroubled = (entry: Entry) => {
-        if (entry.underWay === 0 && isUntroubled(entry.circuit)) entries.delete(subjectOf(entry.app))
+        if (entry.underWay === 0 && isUntroubled(entry.circuit)) entries.delete(entry.key)
       }
 
       const move = (entry: Entry, circuit: Circuit, by?: Sent, error?: ProviderError) => {

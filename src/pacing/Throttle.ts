@@ -55,6 +55,8 @@ export class Throttle extends Context.Service<Throttle, {
         }),
       remaining: (...keys) =>
         Effect.map(Clock.currentTimeMillis, (now) => {
+          // As a rule nothing is paused. This is asked for each redemption, and to look up a key that is new is dear.
+          if (until.size === 0) return 0
           let end = now
           for (const key of keys) end = Math.max(end, until.get(key) ?? 0)
           return end - now
@@ -69,7 +71,7 @@ export class Throttle extends Context.Service<Throttle, {
           row.set(key, count)
           return Math.min(60_000, 1_000 * 2 ** (count - 1))
         }),
-      succeeded: (key) => Effect.sync(() => void row.delete(key)),
+      succeeded: (key) => Effect.sync(() => void (row.size > 0 && row.delete(key))),
     })
   })
 }

@@ -133,7 +133,10 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   /** Refreshes and syncs whatever is due, and tidies up, until the scope closes. */
   readonly schedules: Effect.Effect<void, never, Scope.Scope>
 }>()("mailfleet/schedules/Mailfleet") {
-  /** Over the `HttpClient` of the caller. */
+  /**
+   * Mail is read over the `HttpClient` of the caller, as are the pages of a sign-in. Tokens are redeemed by the `fetch` that
+   * stands in the reference `FetchHttpClient.Fetch` where the layer is built: the runtime's, unless the caller puts another there.
+   */
   static readonly layerNoDeps = (
     options: MailfleetOptions,
   ): Layer.Layer<Mailfleet, SettingsError | DatabaseError, PgClient.PgClient | HttpClient.HttpClient> =>

@@ -4,10 +4,11 @@ import { Duration, Effect } from "effect"
 const whereThereWasSome = Duration.millis(100)
 const whereThereWasNone = Duration.millis(250)
 /**
- * With thousands of apps a look takes long: so looking takes up at most a tenth of one connection. The shorter of two looks in a row
- * says how long it takes: one that something else held up would make the next late as well.
+ * With thousands of apps a look takes long: so looking takes up at most a tenth of one connection. The shortest of the last ones
+ * says how long it takes: what holds a few up (a checkpoint of the database, a busy processor) would make the next late as well.
  */
 const timesAsLong = 10
+const looksBack = 8
 const atMost = Duration.seconds(5)
 
 /**
@@ -22,7 +23,7 @@ export const everyDue = <Item, R>(
   sooner: Effect.Effect<void> = Effect.never,
 ): Effect.Effect<ReadonlyArray<Item>, never, R> => {
   let wait: Duration.Duration | undefined
-  let tookBefore = Duration.zero
+  const lastTook = new Array<Duration.Duration>(looksBack).fill(Duration.zero)
   return Effect.gen(function* () {
     while (true) {
       if (wait !== undefined) yield* Effect.raceFirst(Effect.sleep(wait), sooner)
@@ -35,10 +36,11 @@ export const everyDue = <Item, R>(
         ),
       )
       const least = items.length === 0 ? whereThereWasNone : whereThereWasSome
+      lastTook.shift()
+      lastTook.push(took)
       wait = items.length < enough
-        ? Duration.max(least, Duration.min(Duration.times(Duration.min(took, tookBefore), timesAsLong), atMost))
+        ? Duration.max(least, Duration.min(Duration.times(lastTook.reduce(Duration.min), timesAsLong), atMost))
         : undefined
-      tookBefore = took
       if (items.length > 0) return items
     }
   })

@@ -22,9 +22,10 @@ import { column, Database, orDie, relaxed } from "./Database.ts"
 /** Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has settled by then. */
 const leaseSeconds = 20
 
-/** Owners of sealed values, as the Vault knows them. */
+/** The owner of the sealed values of a grant, as the Vault knows it. */
 export const grantOwner = (id: string): string => `grant:${id}`
-export const accessOwner = (id: string, resource: string): string => `access:${id}:${resource}`
+/** Which of them an access token is. */
+export const accessOf = (resource: string): string => `access:${resource}`
 
 type Redeemed = Extract<Settlement, { readonly _tag: "Redeemed" }>
 type Failed = Extract<Settlement, { readonly _tag: "Failed" }>
@@ -210,7 +211,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         column(
           "bytea",
           redeemed.map(({ grant, resource, accessToken }) =>
-            vault.seal(accessOwner(grant.id, resource), Redacted.value(accessToken))
+            vault.seal(grantOwner(grant.id), Redacted.value(accessToken), accessOf(resource))
           ),
         )
       },
@@ -338,7 +339,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       if (row === undefined) return Option.none()
       const expiresAt = DateTime.fromDateUnsafe(row.expires_at)
       // What cannot be read is not there: another one is to be had.
-      return Option.map(yield* Effect.option(vault.open(accessOwner(id, resource), row.secret)), (token) => ({
+      return Option.map(yield* Effect.option(vault.open(grantOwner(id), row.secret, accessOf(resource))), (token) => ({
         token,
         expiresAt,
       }))

@@ -10,7 +10,7 @@ import { statusChange } from "./Accounts.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, Database } from "./Database.ts"
 import { registeredLife } from "./Endings.ts"
-import { accessOwner, grantOwner } from "./Grants.ts"
+import { accessOf, grantOwner } from "./Grants.ts"
 import { followPolicies, lockTagPolicies } from "./Policies.ts"
 
 export interface NewSignIn {
@@ -144,7 +144,7 @@ export class SignedIn extends Context.Service<SignedIn, {
       const keepAccess = (signIn: NewSignIn, grantId: GrantId) =>
         sql`insert into ${t.access_tokens} (grant_id, resource, secret, expires_at, renew_at)
           values (${grantId}, ${signIn.resource},
-            ${vault.seal(accessOwner(grantId, signIn.resource), Redacted.value(signIn.accessToken))},
+            ${vault.seal(grantOwner(grantId), Redacted.value(signIn.accessToken), accessOf(signIn.resource))},
             now() + make_interval(secs => ${signIn.expiresInSeconds}::float8),
             now() + make_interval(secs => ${signIn.dueInSeconds.warm}::float8))`
 

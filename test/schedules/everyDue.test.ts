@@ -23,13 +23,18 @@ const looks = (took: ReadonlyArray<number>) =>
   })
 
 describe("everyDue", () => {
-  it.effect("waits ten times as long as a look takes", () =>
+  it.effect("waits ten times as long as a look takes, once it is known", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* looks([50, 50, 50]), [0, 150, 700])
+      const known = yield* looks(Array.from({ length: 10 }, () => 50))
+      assert.deepStrictEqual(known.slice(0, 8), [0, 150, 300, 450, 600, 750, 900, 1_050])
+      assert.deepStrictEqual(known.slice(8), [1_600, 2_150])
     }))
 
-  it.effect("does not wait longer after one look that was held up", () =>
+  it.effect("does not wait longer after looks that were held up", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* looks([5, 5, 400, 5]), [0, 105, 210, 710])
+      assert.deepStrictEqual(yield* looks([5, 5, 400, 300, 200, 5]), [0, 105, 210, 710, 1_110, 1_410])
+      const many = yield* looks(Array.from({ length: 12 }, (_, at) => at === 4 ? 5 : 400))
+      // One of the last eight was short.
+      assert.deepStrictEqual(many.map((at, index) => at - (many[index - 1] ?? 0)).slice(9), [500, 500, 500])
     }))
 })

@@ -1,6 +1,7 @@
 /** Rows and pages that tests of mail begin with. */
 import { Context, Effect, Layer, Option } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
+import { Settings } from "../../src/domain/Settings.ts"
 import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } from "../../src/mail/Mailbox.ts"
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
@@ -20,7 +21,7 @@ export const mailStorage = Layer.mergeAll(
   SyncCounts.layer,
   SyncLeases.layer,
   SyncTurns.layer,
-)
+).pipe(Layer.provide(Layer.orDie(Settings.layerWith({}))))
 
 /** Puts an account with a grant and an app of its own into the database. */
 export const makeAccount = Effect.fnUntraced(function* (

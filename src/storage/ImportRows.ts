@@ -10,6 +10,7 @@ import { statusChange } from "./Accounts.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, type Database } from "./Database.ts"
 import { registeredLife } from "./Endings.ts"
+import { leaveChannel } from "./FolderRenames.ts"
 import { grantOwner } from "./Grants.ts"
 import { areTagsWarm, followPolicies } from "./Policies.ts"
 
@@ -321,6 +322,11 @@ const replaceTokens = Effect.fnUntraced(function* (
       as new (id, app_id, secret, hash, due)
     where g.id = new.id`
   yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
+  const changed = yield* sql<{ id: string }>`select a.id from ${t.accounts} a
+    join unnest(${column("uuid", updates.map(([, account]) => account.id))}, ${
+    column("text", updates.map(([row]) => row.channel))
+  }) as new (id, channel) on new.id = a.id and new.channel <> a.channel`
+  for (const { id } of changed) yield* leaveChannel(database, id)
   yield* sql`update ${t.accounts} a set email = new.email, channel = new.channel, sync_due_at = null,
       status = case a.status when 'disabled' then a.status else 'pending' end,
       status_since = case when a.status in ('disabled', 'pending') then a.status_since else now() end,

@@ -6,6 +6,7 @@ import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } fr
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/Folders.ts"
+import { MailKeeping } from "../../src/storage/MailKeeping.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
 import { SyncLeases } from "../../src/storage/SyncLeases.ts"
@@ -14,6 +15,7 @@ import { SyncLeases } from "../../src/storage/SyncLeases.ts"
 export const mailStorage = Layer.mergeAll(
   Changes.layer,
   Folders.layer,
+  MailKeeping.layer,
   Messages.layer,
   MessageWriter.layer,
   SyncLeases.layer,

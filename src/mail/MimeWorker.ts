@@ -4,6 +4,10 @@
  * In: the source. Out: `{ message }` or `{ error }`, in the same order; at first `{ ready: true }`.
  */
 import { parseMime } from "./MimeMessage.ts"
+import { PlainBlob } from "./PlainBlob.ts"
+
+// For this thread alone.
+Object.assign(globalThis, { Blob: PlainBlob })
 
 declare const self: {
   onmessage: ((event: MessageEvent<Uint8Array>) => void) | null

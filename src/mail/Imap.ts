@@ -15,7 +15,7 @@ import { imapServices, makeConnection } from "./ImapConnection.ts"
 import { type ImapRefusal, isRefusal } from "./ImapErrors.ts"
 import { listFolders } from "./ImapFolders.ts"
 import { nextPage } from "./ImapPages.ts"
-import type { Memory } from "./ImapReader.ts"
+import { type Memory, structuresOf } from "./ImapReader.ts"
 import type { ImapTransport } from "./ImapTransport.ts"
 import { remoteIdOf, uidOf } from "./ImapUids.ts"
 import {
@@ -62,7 +62,7 @@ const orGone = <E>(error: E | ImapRefusal): Exclude<E, ImapRefusal> | ProviderEr
   isRefusal(error) && error.reason === "missing" ? new FolderGone() : toProviderError(error)
 
 const openMailbox = (connection: Connection, parser: MimeParser["Service"], stored: StoredMail): Mailbox => {
-  const memory: Memory = { folders: new Map(), listing: undefined, changed: undefined }
+  const memory: Memory = { folders: new Map(), listing: undefined, changed: undefined, structures: undefined }
 
   /** A message that left one folder may be in another since that one's STATUS: it must be asked again. */
   const forgetStatuses = () => {
@@ -88,8 +88,8 @@ const openMailbox = (connection: Connection, parser: MimeParser["Service"], stor
 
     bodies: (path, remoteIds) =>
       connection.use(Effect.fnUntraced(function* (session) {
-        const { uidValidity } = yield* session.opened(path)
-        return yield* bodiesOf(session, parser, String(uidValidity), remoteIds)
+        const uidValidity = String((yield* session.opened(path)).uidValidity)
+        return yield* bodiesOf(session, parser, uidValidity, remoteIds, structuresOf(memory, path, uidValidity))
       })).pipe(Effect.mapError(orGone)),
 
     present: Effect.fn("Imap.present")(function* (path, remoteIds) {

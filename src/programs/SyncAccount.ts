@@ -118,7 +118,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             ),
           ))
           const hasBacklog = yield* serveBodies(services, lease)
-          return { ...turn, time: start.time, soon: isDifferent || hasBacklog }
+          return { ...turn, time: start.time, soon: turn.isLate || isDifferent || hasBacklog }
         })
 
         /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */

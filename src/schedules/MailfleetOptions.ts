@@ -48,6 +48,8 @@ export interface MailfleetOptions {
   readonly warmMargin?: Duration.Input | undefined
   /** How often the schedule syncs an account. Default 5 minutes, at least 1 second. */
   readonly syncEvery?: Duration.Input | undefined
+  /** Whether subscriptions are kept by which Microsoft tells of new mail: `publicUrl` must be an https URL. Default false. */
+  readonly push?: boolean | undefined
 }
 
 const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
@@ -73,12 +75,14 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   refreshEvery: "MAILFLEET_REFRESH_EVERY",
   warmMargin: "MAILFLEET_WARM_MARGIN",
   syncEvery: "MAILFLEET_SYNC_EVERY",
+  push: "MAILFLEET_PUSH",
 }
 
 const durations: ReadonlySet<string> = new Set(["connectTtl", "syncSpacing", "refreshEvery", "warmMargin", "syncEvery"])
 
 /** As the environment variable would say it, so that one set of checks serves both. */
-const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {
+const written = (name: string, value: string | number | boolean | Redacted.Redacted | Duration.Input): string => {
+  if (typeof value === "boolean") return value ? "on" : "off"
   if (Redacted.isRedacted(value)) return String(Redacted.value(value))
   if (!durations.has(name)) return String(value)
   return Option.match(Duration.fromInput(value as Duration.Input), {

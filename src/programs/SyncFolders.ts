@@ -151,7 +151,7 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
 
   // Those that only an earlier turn has asked tell nothing of what has left another folder since.
   const earlier = new Set(listing.followed.flatMap(({ id }) => asked.has(id) ? [] : [id]))
-  isLate = earlier.size > 0
+  isLate = [...earlier].some((id) => start.asked.has(id))
   let time = [...start.asked].find(([id]) => earlier.has(id))?.[1].since ?? start.time
   let removalBefore = 0
   for (let pass = 2; pass <= passes; pass++) {

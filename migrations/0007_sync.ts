@@ -15,6 +15,13 @@ export default (schema: string) =>
     yield* sql`alter table ${t("accounts")}
       add column channel_open boolean not null default false,
       add column counts_due_at timestamptz`
+    // active_at = when a turn last brought changes; null = it never did, or nobody waits for its news by itself. idle_until = a
+    // process holds a connection that waits for them.
+    yield* sql`alter table ${t("accounts")}
+      add column active_at timestamptz,
+      add column idle_until timestamptz`
+    yield* sql`create index accounts_idle on ${t("accounts")} (active_at)
+      where channel = 'imap' and status = 'active' and active_at is not null`
     yield* sql`create index accounts_channel_open on ${t("accounts")} (grant_id) where channel_open`
 
     // asked_at = when a turn began that followed the folder to its end, though not all others.

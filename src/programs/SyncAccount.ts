@@ -24,6 +24,7 @@ import { Mailboxes } from "../mail/Mailboxes.ts"
 import { Tokens } from "../oauth/Tokens.ts"
 import { SyncPace } from "../pacing/SyncPace.ts"
 import { Folders } from "../storage/Folders.ts"
+import { IdleWatches } from "../storage/IdleWatches.ts"
 import { LeaseLost, type SyncLease, SyncLeases, type SyncStanding } from "../storage/SyncLeases.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
 import { SyncCounts } from "../storage/SyncCounts.ts"
@@ -79,7 +80,16 @@ export class SyncAccount extends Context.Service<SyncAccount, {
   static readonly layerWith = (limits: TurnLimits): Layer.Layer<
     SyncAccount,
     never,
-    Settings | Mailboxes | SyncCounts | SyncLeases | SyncPace | SyncTurns | Folders | MessageWriter | Tokens
+    | Settings
+    | IdleWatches
+    | Mailboxes
+    | SyncCounts
+    | SyncLeases
+    | SyncPace
+    | SyncTurns
+    | Folders
+    | MessageWriter
+    | Tokens
   > =>
     Layer.effect(
       SyncAccount,
@@ -91,6 +101,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         const counts = yield* SyncCounts
         const pace = yield* SyncPace
         const tokens = yield* Tokens
+        const watches = yield* IdleWatches
         const folders = yield* Folders
         const writer = yield* MessageWriter
         const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
@@ -110,6 +121,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
           const mailbox = yield* mailboxes.open(account, { ids: (folder) => folders.storedIds(lease, folder) })
           const services = { mailbox, folders, writer }
           const turn = yield* syncFolders(services, lease, start, limits)
+          if (turn.changes > 0 && account.channel === "imap") yield* watches.active(lease)
           if (!turn.complete) return { ...turn, time: start.time, soon: false }
           const isDifferent = start.countsDue && (yield* reconcile({ mailbox, folders, counts, settings }, lease).pipe(
             Effect.catchTag(

@@ -51,6 +51,7 @@ import { GrantAccounts } from "../storage/GrantAccounts.ts"
 import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
+import { IdleWatches } from "../storage/IdleWatches.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
 import { MailKeeping } from "../storage/MailKeeping.ts"
 import { Messages } from "../storage/Messages.ts"
@@ -71,6 +72,7 @@ import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
 import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
+import * as ImapWatch from "./ImapWatch.ts"
 import * as Inbox from "./Inbox.ts"
 import * as LagLog from "./LagLog.ts"
 import * as SyncLagLog from "./SyncLagLog.ts"
@@ -95,6 +97,7 @@ export type Engine =
   | GrantRequests
   | GrantStore
   | GraphSubscriptions
+  | IdleWatches
   | ImapIdle
   | ImportStaging
   | MailKeeping
@@ -125,6 +128,7 @@ const storage = Layer.mergeAll(
   Folders.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,
+  IdleWatches.layer,
   Messages.layer,
   MessageWriter.layer,
   MailKeeping.layer,
@@ -188,6 +192,7 @@ export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Laye
   BackgroundSync.layer,
   GraphPush.layer,
   Housekeeping.layer,
+  ImapWatch.layer,
   Inbox.layer,
   LagLog.layer,
   SyncLagLog.layer,

@@ -42,6 +42,8 @@ export class Notifications extends Context.Service<Notifications, {
   readonly takeGraph: (notifications: ReadonlyArray<GraphNotification>) => Effect.Effect<Taken>
   /** Takes in that mail of a Google account has changed. */
   readonly takeGmail: (email: string) => Effect.Effect<Taken>
+  /** Takes in that mail of an account has changed, as an open connection told. */
+  readonly takeAccount: (accountId: AccountId) => Effect.Effect<void>
   /**
    * Makes due, at once, the accounts that were told of, but for those with a round under way: it may have passed what changed,
    * and a round that begins later is wanted. Answers how many notifications were worked off.
@@ -111,6 +113,13 @@ export class Notifications extends Context.Service<Notifications, {
         return rows.length > 0 ? { accepted: 1, unknown: 0, forged: 0 } : { accepted: 0, unknown: 1, forged: 0 }
       }, orDie)
 
+      const takeAccount = Effect.fn("Notifications.takeAccount")(function* (accountId: AccountId) {
+        yield* sql`insert into ${t.notifications} (account_id, kind)
+          select id, 'change' from ${t.accounts} where id = ${accountId}
+          on conflict (account_id, kind) where drained_at is null do nothing`
+        yield* arrived.open
+      }, orDie)
+
       const drain = Effect.fn("Notifications.drain")(function* (limit: number) {
         yield* arrived.close
         // Index: notifications_waiting. Whoever writes a page of the account holds its row: it is stepped over until later.
@@ -156,7 +165,7 @@ export class Notifications extends Context.Service<Notifications, {
         orDie,
       )
 
-      return Notifications.of({ takeGraph, takeGmail, drain, finish, arrival: arrived.await, backlog })
+      return Notifications.of({ takeGraph, takeAccount, takeGmail, drain, finish, arrival: arrived.await, backlog })
     }),
   )
 }

@@ -7,6 +7,7 @@ import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/Folders.ts"
 import { MailKeeping } from "../../src/storage/MailKeeping.ts"
+import { IdleWatches } from "../../src/storage/IdleWatches.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
 import { SyncCounts } from "../../src/storage/SyncCounts.ts"
@@ -17,6 +18,7 @@ import { SyncTurns } from "../../src/storage/SyncTurns.ts"
 export const mailStorage = Layer.mergeAll(
   Changes.layer,
   Folders.layer,
+  IdleWatches.layer,
   MailKeeping.layer,
   Messages.layer,
   MessageWriter.layer,

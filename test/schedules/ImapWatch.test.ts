@@ -25,8 +25,8 @@ await onDatabases("ImapWatch", layer, (it) => {
       const notifications = yield* Notifications
       const news = yield* Queue.unbounded<void>()
       const open = new Set<string>()
+      const refusing = new Set<string>()
       const refused = new ProviderError({ class: "scope", code: "consent_required", message: "no" })
-      let refuses: string | undefined
       const idle = Layer.succeed(ImapIdle, {
         watch: ({ id }) =>
           id === refuses ? Stream.fail(refused) : Stream.fromQueue(news).pipe(
@@ -45,7 +45,8 @@ await onDatabases("ImapWatch", layer, (it) => {
       yield* add("imap", 300)
       const second = yield* add("imap", 200)
       const latest = yield* add("imap", 100)
-      refuses = yield* add("imap", 50)
+      const refuses = yield* add("imap", 50)
+      refusing.add(refuses)
 
       yield* Effect.gen(function* () {
         yield* Layer.build(Layer.provide(ImapWatch.layer, idle))

@@ -188,6 +188,6 @@ await onDatabases("Any history of a mailbox", mailStorage, (it) => {
         // Nothing that moved was told as new.
         assert.isAtMost(entries.filter(({ kind }) => kind === "message.created").length, made)
       }),
-    { arbitrary: { runs: 60 }, timeout: 120_000 },
+    { arbitrary: { runs: 25 }, timeout: 120_000 },
   )
 })

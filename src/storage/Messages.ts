@@ -117,7 +117,7 @@ export class Messages extends Context.Service<Messages, {
         const after = parseCursor(cursor)
         if (after === undefined) return yield* invalidCursor
         return {
-          id: after.id,
+          ...after,
           time: after.millis === null ? sql`'-infinity'::timestamptz` : sql`${new Date(after.millis)}`,
         }
       })
@@ -131,7 +131,13 @@ export class Messages extends Context.Service<Messages, {
         const limit = options.limit + 1
         if (words !== undefined) {
           const rows = yield* orDie(
-            searchMessages<MessageRow>(database, { words, columns, conditions, after, limit }),
+            searchMessages<MessageRow>(database, {
+              words,
+              columns,
+              conditions,
+              after: after && { millis: after.millis ?? -Infinity, id: after.id },
+              limit,
+            }),
           )
           return pageOf(rows, options.limit, toMessage)
         }

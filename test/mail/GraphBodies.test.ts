@@ -304,6 +304,25 @@ describe("over the simulator", () => {
       assert.strictEqual(yield* failure(mailbox.newest!("AQMkADAwATMwMAItZDk00000999AAA=")), "FolderGone")
     }))
 
+  it.live("links of a listing that was begun with bodies go on bringing them", () =>
+    Effect.gen(function* () {
+      const { folder, mailbox } = yield* simulated({ messages: 300 })
+      const first = yield* mailbox.page(folder, null)
+      const url = new URL(first.cursor)
+      const asked = `${url.origin}${url.pathname}?$select=subject,hasAttachments,body`
+      const old = yield* mailbox.page(folder, asked)
+      const { changes } = yield* mailbox.page(folder, old.cursor)
+      assert.isNotEmpty(changes)
+      const states = new Set<unknown>()
+      for (const change of changes) {
+        if (change._tag === "Removed") continue
+        assert.isNotNull(change.fields.text)
+        states.add(change.fields.bodyState)
+        assert.strictEqual(change.fields.hasAttachments && change.fields.bodyState !== undefined, false)
+      }
+      assert.deepStrictEqual(states, new Set(["complete", undefined]))
+    }))
+
   it.live("files and items are streamed, links are told to be links, and what is gone is gone", () =>
     Effect.gen(function* () {
       const { email, folder, mailbox, simulator } = yield* simulated()

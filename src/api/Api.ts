@@ -10,6 +10,7 @@ import { Grants } from "./Grants.ts"
 import { Imports } from "./Imports.ts"
 import { Keys } from "./Keys.ts"
 import { Mail } from "./Mail.ts"
+import { Notifications } from "./Notifications.ts"
 import { Health, Operations } from "./Operations.ts"
 import { Policies } from "./Policies.ts"
 import { Runs } from "./Runs.ts"
@@ -30,6 +31,7 @@ export class Api extends HttpApi.make("mailfleet")
     Mail,
     Events,
     Audit,
+    Notifications,
     Operations,
     Health,
   )

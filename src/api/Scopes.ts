@@ -1,4 +1,7 @@
-/** The scope that each call needs, by the names of its group and endpoint. A call that is not named here needs `admin`. */
+/**
+ * The scope that each call needs, by the names of its group and endpoint. A call that is not named here
+ * needs `admin`; the probes and what providers call need no key.
+ */
 import type { Scope } from "../domain/ApiKey.ts"
 
 const scopes: Readonly<Record<string, Scope>> = {
@@ -39,6 +42,8 @@ const scopes: Readonly<Record<string, Scope>> = {
   "policies.unset": "admin",
   "mail.folders": "messages:read",
   "mail.accountMessages": "messages:read",
+  "mail.threads": "messages:read",
+  "mail.attachment": "messages:read",
   "mail.messages": "messages:read",
   "mail.message": "messages:read",
   "mail.changes": "messages:read",

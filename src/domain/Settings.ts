@@ -1,5 +1,6 @@
 /** All settings, read from the environment (or any ConfigProvider) once, at start. */
 import { Config, Context, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { longestChoice, type MailChoice } from "./MailChoice.ts"
 
 /** A setting has a wrong value. `message` is one line that names the variable and what it takes. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
@@ -56,7 +57,19 @@ export interface SettingsValues {
   /** How long before its end the access token of a `warm` account is replaced. */
   readonly warmMargin: Duration.Duration
   readonly syncEvery: Duration.Duration
+  /** How often the counts of an account's folders are compared with the provider's. */
+  readonly reconcileEvery: Duration.Duration
+  /** Most IMAP connections that this process keeps open to hear of new mail at once; 0 = none. */
+  readonly imapIdle: number
   readonly schedules: boolean
+  /** What is kept of the mail of accounts that do not choose for themselves. */
+  readonly mail: MailChoice
+  /** Bytes of the largest attachment that is handed out. */
+  readonly attachmentLimit: number
+  /** Subscriptions to mailboxes are kept, by which the provider tells of new mail. */
+  readonly push: boolean
+  /** What Pub/Sub proves itself by when it hands over Gmail's notifications; none = they are not taken. */
+  readonly gmailPushToken: Option.Option<Redacted.Redacted>
 }
 
 const text = (variable: string, fallback: string, check: (value: string) => boolean, expected: string) =>
@@ -103,6 +116,16 @@ const optionalInteger = (variable: string, minimum: number, maximum: number) =>
     (value) => value === undefined ? Effect.succeedNone : Effect.asSome(integer(variable, minimum, minimum, maximum)),
   )
 
+/** A number of days, or `all`. */
+const days = (variable: string, fallback: string, minimum: number) =>
+  text(
+    variable,
+    fallback,
+    (value) =>
+      value === "all" || (/^\d{1,5}$/.test(value) && Number(value) >= minimum && Number(value) <= longestChoice),
+    `all or a whole number of days from ${minimum} to ${longestChoice}`,
+  ).pipe(Effect.map((value) => value === "all" ? null : Number(value)))
+
 const duration = (variable: string, fallback: string, minimum: Duration.Duration) =>
   Effect.gen(function* () {
     const expected = `a duration of at least ${
@@ -142,6 +165,12 @@ const optionalUrl = (variable: string) =>
     (value) => value === undefined ? Effect.succeedNone : Effect.asSome(url(variable, value)),
   )
 
+/** Whether a provider may be given it as an address for notifications: https, or for a simulator on this machine http. */
+export const isReachable = (value: string): boolean => {
+  const { hostname, protocol } = new URL(value)
+  return protocol === "https:" || /^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname)
+}
+
 /** Origins separated by commas, in the form that browsers write them. */
 const optionalOrigins = (variable: string) =>
   Effect.gen(function* () {
@@ -164,6 +193,8 @@ const onOff = (variable: string, fallback: "on" | "off") =>
   text(variable, fallback, (value) => value === "on" || value === "off", "on or off").pipe(
     Effect.map((value) => value === "on"),
   )
+
+const httpsForPush = "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other"
 
 const fromEnvironment = Effect.gen(function* () {
   const databaseUrl = yield* secret("DATABASE_URL")
@@ -229,7 +260,21 @@ const fromEnvironment = Effect.gen(function* () {
     refreshEvery: yield* duration("MAILFLEET_REFRESH_EVERY", "1 day", Duration.seconds(1)),
     warmMargin: yield* duration("MAILFLEET_WARM_MARGIN", "10 minutes", Duration.seconds(1)),
     syncEvery: yield* duration("MAILFLEET_SYNC_EVERY", "5 minutes", Duration.seconds(1)),
+    reconcileEvery: yield* duration("MAILFLEET_RECONCILE_EVERY", "1 day", Duration.seconds(1)),
+    imapIdle: yield* integer("MAILFLEET_IMAP_IDLE", 0, 0, 10_000),
     schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
+    mail: {
+      windowDays: yield* days("MAILFLEET_MAIL_WINDOW_DAYS", "all", 1),
+      bodyDays: yield* days("MAILFLEET_MAIL_BODY_DAYS", "90", 0),
+      folders: null,
+      retentionDays: yield* days("MAILFLEET_MAIL_RETENTION_DAYS", "all", 1),
+    },
+    attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
+    push: yield* onOff("MAILFLEET_PUSH", "off"),
+    gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),
+  }
+  if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
+    return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)
   }
   return values
 })

@@ -3,8 +3,13 @@ import { Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Graph } from "../mail/Graph.ts"
+import { GraphSubscriptions } from "../mail/GraphSubscriptions.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
+import { Imap } from "../mail/Imap.ts"
+import { ImapIdle } from "../mail/ImapIdle.ts"
+import { ImapTransport } from "../mail/ImapTransport.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
+import { MimeParser } from "../mail/MimeParser.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
 import { SignIn } from "../oauth/SignIn.ts"
@@ -13,14 +18,17 @@ import { Tokens } from "../oauth/Tokens.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
+import { SyncPace } from "../pacing/SyncPace.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { ConnectDevice } from "../programs/ConnectDevice.ts"
+import { Attachments } from "../programs/Attachments.ts"
 import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
@@ -44,23 +52,34 @@ import { GrantAccounts } from "../storage/GrantAccounts.ts"
 import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
+import { IdleWatches } from "../storage/IdleWatches.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
+import { MailKeeping } from "../storage/MailKeeping.ts"
 import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
+import { Notifications } from "../storage/Notifications.ts"
 import { Policies } from "../storage/Policies.ts"
 import { Reattempts } from "../storage/Reattempts.ts"
 import { Reconnects } from "../storage/Reconnects.ts"
 import { Runs } from "../storage/Runs.ts"
 import { SignedIn } from "../storage/SignedIn.ts"
 import { Stats } from "../storage/Stats.ts"
+import { Subscriptions } from "../storage/Subscriptions.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
+import { SyncCounts } from "../storage/SyncCounts.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
+import { SyncTurns } from "../storage/SyncTurns.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
+import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
+import * as ImapWatch from "./ImapWatch.ts"
+import * as Inbox from "./Inbox.ts"
 import * as LagLog from "./LagLog.ts"
+import * as SyncLagLog from "./SyncLagLog.ts"
 
 export type Engine =
+  | Attachments
   | AccessTokens
   | Accounts
   | AdaptiveConcurrency
@@ -79,8 +98,13 @@ export type Engine =
   | GrantCatalog
   | GrantRequests
   | GrantStore
+  | GraphSubscriptions
+  | IdleWatches
+  | ImapIdle
   | ImportStaging
+  | MailKeeping
   | Messages
+  | Notifications
   | Policies
   | PublicUrl
   | Reconnect
@@ -89,6 +113,7 @@ export type Engine =
   | RunRequests
   | Runs
   | Stats
+  | Subscriptions
   | Sweeps
   | SyncAccount
   | Throttle
@@ -107,14 +132,19 @@ const storage = Layer.mergeAll(
   Folders.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,
+  IdleWatches.layer,
   Messages.layer,
   MessageWriter.layer,
+  MailKeeping.layer,
+  Notifications.layer,
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   SignedIn.layer,
-  Stats.layer,
+  Subscriptions.layer,
+  SyncCounts.layer,
   SyncLeases.layer,
+  SyncTurns.layer,
   Sweeps.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
   layerGrantStore,
@@ -123,13 +153,21 @@ const storage = Layer.mergeAll(
 const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
+  ConnectionLimiter.layer,
   MailboxLimiter.layer,
   ReauthSpike.layer,
+  SyncPace.layer,
   Throttle.layer,
   TokenRate.layer,
 )
 
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
+
+const mail = Mailboxes.layer.pipe(
+  Layer.provide([Graph.layer, Imap.layer]),
+  Layer.provideMerge(ImapIdle.layer),
+  Layer.provide([ImapTransport.layer, MimeParser.layer]),
+)
 
 /** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
 export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests
@@ -137,9 +175,9 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
   .pipe(
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
-    Layer.provideMerge(SyncAccount.layer),
-    Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
-    Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
+    Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
+    Layer.provideMerge(mail),
+    Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),
     Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
@@ -147,6 +185,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
+    Layer.provideMerge(Stats.layer),
     Layer.provideMerge(pacing),
     Layer.provideMerge(storage),
   )
@@ -155,6 +194,10 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
 export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(
   BackgroundRefresh.layer,
   BackgroundSync.layer,
+  GraphPush.layer,
   Housekeeping.layer,
+  ImapWatch.layer,
+  Inbox.layer,
   LagLog.layer,
+  SyncLagLog.layer,
 )

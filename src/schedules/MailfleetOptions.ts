@@ -48,6 +48,12 @@ export interface MailfleetOptions {
   readonly warmMargin?: Duration.Input | undefined
   /** How often the schedule syncs an account. Default 5 minutes, at least 1 second. */
   readonly syncEvery?: Duration.Input | undefined
+  /** How often the counts of an account's folders are compared with the provider's. Default 1 day, at least 1 second. */
+  readonly reconcileEvery?: Duration.Input | undefined
+  /** Most IMAP connections that this process keeps open to hear of new mail at once. Default 0 = none. */
+  readonly imapIdle?: number | undefined
+  /** Whether subscriptions are kept by which Microsoft tells of new mail: `publicUrl` must be an https URL. Default false. */
+  readonly push?: boolean | undefined
 }
 
 const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
@@ -73,12 +79,23 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   refreshEvery: "MAILFLEET_REFRESH_EVERY",
   warmMargin: "MAILFLEET_WARM_MARGIN",
   syncEvery: "MAILFLEET_SYNC_EVERY",
+  reconcileEvery: "MAILFLEET_RECONCILE_EVERY",
+  imapIdle: "MAILFLEET_IMAP_IDLE",
+  push: "MAILFLEET_PUSH",
 }
 
-const durations: ReadonlySet<string> = new Set(["connectTtl", "syncSpacing", "refreshEvery", "warmMargin", "syncEvery"])
+const durations: ReadonlySet<string> = new Set([
+  "connectTtl",
+  "syncSpacing",
+  "refreshEvery",
+  "warmMargin",
+  "syncEvery",
+  "reconcileEvery",
+])
 
 /** As the environment variable would say it, so that one set of checks serves both. */
-const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {
+const written = (name: string, value: string | number | boolean | Redacted.Redacted | Duration.Input): string => {
+  if (typeof value === "boolean") return value ? "on" : "off"
   if (Redacted.isRedacted(value)) return String(Redacted.value(value))
   if (!durations.has(name)) return String(value)
   return Option.match(Duration.fromInput(value as Duration.Input), {

@@ -13,6 +13,7 @@ import { Messages } from "../storage/Messages.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
 import { changeEvents } from "./ChangeEvents.ts"
 import { Shutdown } from "./Shutdown.ts"
+import { makeDownload } from "./Downloads.ts"
 
 /** A page of the folders of one account, which storage lists whole: they are few. None = the cursor is not ours. */
 const pageOf = (folders: ReadonlyArray<Folder>, limit: number, cursor: string | undefined) => {
@@ -40,6 +41,7 @@ export const layerMail = HttpApiBuilder.group(
     const messages = yield* Messages
     const changes = yield* Changes
     const shutdown = yield* Shutdown
+    const download = yield* makeDownload
 
     const find = (id: string) => orNotFound("account")(accounts.get(id))
 
@@ -60,6 +62,11 @@ export const layerMail = HttpApiBuilder.group(
         }
         return yield* Effect.mapError(messages.list({ ...limited(query), accountId: account.id }), cursorProblem)
       }),
+      threads: Effect.fn("mail.threads")(function* ({ params, query }) {
+        const account = yield* find(params.id)
+        return yield* Effect.mapError(messages.threads(account.id, limited(query)), cursorProblem)
+      }),
+      attachment: ({ params }) => download(params.id, params.attachmentId),
       messages: ({ query }) => Effect.mapError(messages.list(limited(query)), cursorProblem),
       message: ({ params }) => orNotFound("message")(messages.get(params.id)),
       changes: ({ query }) =>

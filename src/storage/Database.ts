@@ -20,6 +20,7 @@ const tables = [
   "accounts",
   "folders",
   "messages",
+  "message_index",
   "changes",
   "runs",
   "run_items",
@@ -29,6 +30,8 @@ const tables = [
   "audit",
   "connect_sessions",
   "api_keys",
+  "subscriptions",
+  "notifications",
   "meta",
 ] as const
 

@@ -7,15 +7,16 @@ import { Settings } from "../../src/domain/Settings.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
 import { makeScrape } from "../../src/server/Metrics.ts"
-import { Stats } from "../../src/storage/Stats.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
+import { freshStats } from "../support/stats.ts"
+import { pushStorage } from "../support/push.ts"
 
 /** The series whose names begin so, as `name{labels}` and value. Measured anew, for a busy machine keeps a slow measurement. */
 const series = (prefix: string) =>
   Effect.flatten(makeScrape).pipe(
-    Effect.provide(Layer.fresh(Stats.layer)),
+    Effect.provide(freshStats),
     Effect.map((text) =>
       new Map(
         text.split("\n").filter((line) => line.startsWith(prefix)).map((line) => {
@@ -28,7 +29,7 @@ const series = (prefix: string) =>
 
 const pacing = Layer.merge(AppBreaker.layer, AdaptiveConcurrency.layer.pipe(Layer.provide(Settings.layer)))
 
-await onDatabases("Metrics", pacing, (it) => {
+await onDatabases("Metrics", Layer.merge(pacing, pushStorage), (it) => {
   it.effect("the refresh lag by app and policy, which vanishes with the backlog", () =>
     Effect.gen(function* () {
       const { sql, tables: t } = yield* Database

@@ -72,6 +72,8 @@ await onDatabases("Operations", server, (it) => {
       assert.deepInclude(stats.refresh.failing, { needs_user: 1, throttled: 0 })
       assert.strictEqual(stats.sync.due, 1)
       assert.closeTo(stats.sync.lagSeconds, 90, 5)
+      assert.strictEqual(stats.sync.byChannel.graph.due, 1)
+      assert.deepInclude(stats.sync.reach, { everySeconds: 300, accounts: 750 })
       assert.deepInclude(stats.runs, { failed: 1, running: 0 })
 
       const metrics = yield* send("/metrics")
@@ -85,13 +87,13 @@ await onDatabases("Operations", server, (it) => {
           "mailfleet_messages 12",
           `mailfleet_refresh_due{provider="microsoft",client_id="${clientId}",tenant="common",policy="keep-alive"} 1`,
           'mailfleet_grants_failing{class="needs_user"} 1',
-          "mailfleet_sync_due 1",
+          `mailfleet_sync_due{channel="graph"} 1`,
           'mailfleet_runs{state="failed"} 1',
         ]
       ) {
         assert.include(metrics.text.split("\n"), line)
       }
-      assert.match(metrics.text, /^mailfleet_sync_lag_seconds 9\d/m)
+      assert.match(metrics.text, /^mailfleet_sync_lag_seconds\{channel="graph"\} 9\d/m)
     }))
 
   it.effect("a fault of ours says nothing of itself, and is logged", () =>
@@ -186,6 +188,8 @@ await onDatabases("Operations", server, (it) => {
         "POST /v1/keys",
         "DELETE /v1/keys/{id}",
         "GET /v1/changes/stream",
+        "POST /v1/notifications/graph",
+        "POST /v1/notifications/gmail",
         "GET /v1/stats",
         "GET /metrics",
         "GET /health/live",
@@ -200,7 +204,7 @@ await onDatabases("Operations", server, (it) => {
           for (const { name, description } of operation.parameters) assert.isNotEmpty(description, `${path} ${name}`)
           assert.deepStrictEqual(
             operation.security.flatMap((requirement) => Object.keys(requirement)),
-            path.startsWith("/health/") ? [] : ["apiKey"],
+            /^\/(?:health|v1\/notifications)\//.test(path) ? [] : ["apiKey"],
           )
           for (const tag of operation.tags) assert.isTrue(document.tags.some(({ name }) => name === tag))
           for (const [status, { content }] of Object.entries(operation.responses)) {

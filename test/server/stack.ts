@@ -19,10 +19,12 @@ import { Vault } from "../../src/oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
 import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
+import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { AccessTokens } from "../../src/programs/AccessTokens.ts"
 import { AppRequests } from "../../src/programs/AppRequests.ts"
+import { Attachments } from "../../src/programs/Attachments.ts"
 import { Concurrency } from "../../src/programs/Concurrency.ts"
 import { ConnectDevice } from "../../src/programs/ConnectDevice.ts"
 import { Connect } from "../../src/programs/Connect.ts"
@@ -44,12 +46,14 @@ import { ConnectSessions } from "../../src/storage/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/Grants.ts"
 import { ImportStaging } from "../../src/storage/ImportStaging.ts"
+import { Notifications } from "../../src/storage/Notifications.ts"
 import { Policies } from "../../src/storage/Policies.ts"
 import { Reattempts } from "../../src/storage/Reattempts.ts"
 import { Reconnects } from "../../src/storage/Reconnects.ts"
 import { Runs } from "../../src/storage/Runs.ts"
 import { SignedIn } from "../../src/storage/SignedIn.ts"
 import { Stats } from "../../src/storage/Stats.ts"
+import { Subscriptions } from "../../src/storage/Subscriptions.ts"
 import { mailStorage } from "../support/mail.ts"
 
 export const adminKey = "CANARY-admin-key"
@@ -64,6 +68,7 @@ const settings = Settings.layerWith({
   databaseUrl: Option.none(),
   adminKey: Option.some(Redacted.make(adminKey)),
   encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
+  gmailPushToken: Option.some(Redacted.make("CANARY-push-token")),
   schedules: false,
 }).pipe(Layer.orDie)
 
@@ -123,12 +128,13 @@ const storage = Layer.mergeAll(
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,
-  Layer.merge(ConnectSessions.layer, SignedIn.layer).pipe(Layer.provide(Vault.layer)),
+  Layer.mergeAll(ConnectSessions.layer, SignedIn.layer, Notifications.layer, Subscriptions.layer).pipe(
+    Layer.provide(Vault.layer),
+  ),
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   Runs.layer,
-  Stats.layer,
   mailStorage,
 )
 
@@ -138,6 +144,7 @@ const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
   ReauthSpike.layer,
+  SyncPace.layer,
   Throttle.layer,
   TokenRate.layer,
 )
@@ -149,6 +156,7 @@ const edges = Layer.mergeAll(
   ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer), Layer.provide(Vault.layer)),
   OperatorEvents.layer,
   SyncAccount.layer.pipe(Layer.provide(mailboxes), Layer.provide(tokens)),
+  Attachments.layer.pipe(Layer.provide(mailboxes)),
   Concurrency.layer,
   ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
 ).pipe(
@@ -160,6 +168,7 @@ const edges = Layer.mergeAll(
       Layer.provide(FetchHttpClient.layer),
       Layer.provideMerge(services),
     ),
+  Layer.provideMerge(Stats.layer),
   Layer.provideMerge(pacing),
 )
 

@@ -1,22 +1,31 @@
 /** Rows and pages that tests of mail begin with. */
 import { Context, Effect, Layer, Option } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
+import { Settings } from "../../src/domain/Settings.ts"
 import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } from "../../src/mail/Mailbox.ts"
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/Folders.ts"
+import { MailKeeping } from "../../src/storage/MailKeeping.ts"
+import { IdleWatches } from "../../src/storage/IdleWatches.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
+import { SyncCounts } from "../../src/storage/SyncCounts.ts"
 import { SyncLeases } from "../../src/storage/SyncLeases.ts"
+import { SyncTurns } from "../../src/storage/SyncTurns.ts"
 
 /** The repositories of mail. */
 export const mailStorage = Layer.mergeAll(
   Changes.layer,
   Folders.layer,
+  IdleWatches.layer,
+  MailKeeping.layer,
   Messages.layer,
   MessageWriter.layer,
+  SyncCounts.layer,
   SyncLeases.layer,
-)
+  SyncTurns.layer,
+).pipe(Layer.provide(Layer.orDie(Settings.layerWith({}))))
 
 /** Puts an account with a grant and an app of its own into the database. */
 export const makeAccount = Effect.fnUntraced(function* (

@@ -37,13 +37,9 @@ const countBelow = (uids: ReadonlyArray<number>, below: number): number => {
 export const listingPage = Effect.fnUntraced(function* (reader: Reader, position: Position, below: number) {
   const { memory, session } = reader
   const space = spaceOf(position)
-  // Kept whole: a page that was not stored is asked for again.
-  const uids = memory.listing?.space === space
-    ? memory.listing.uids
-    : below > 1
-    ? yield* session.search(`1:${below - 1}`)
-    : []
-  memory.listing = { space, uids }
+  const { listing } = memory
+  const known = listing !== undefined && listing.space === space && below <= listing.below ? listing : undefined
+  const uids = known?.uids ?? (below > 1 ? yield* session.search(`1:${below - 1}`) : [])
   // `*` is the newest message, even if it is older than `next`.
   const fresh = (yield* session.search(`${position.next}:*`)).filter((uid) => uid >= position.next)
   const arrived = fresh.slice(0, pageSize)
@@ -51,10 +47,13 @@ export const listingPage = Effect.fnUntraced(function* (reader: Reader, position
   const start = Math.max(0, end - (pageSize - arrived.length))
   const shown = uids.slice(start, end)
 
+  const done = start === 0 && arrived.length === fresh.length
+  // Kept whole: a page that was not stored is asked for again.
+  memory.listing = done ? undefined : known ?? { space, below, uids }
+
   const upserts = yield* metadataOf(reader, position, [...shown, ...arrived])
   const { below: _, ...rest } = position
   const next = Math.max(position.next, (arrived.at(-1) ?? 0) + 1)
-  const done = start === 0 && arrived.length === fresh.length
   // Shown on one page from the beginning: nothing can have changed since that the next round would not see.
   const whole = done && below === position.next && arrived.length === 0
   const cursor: Position = {

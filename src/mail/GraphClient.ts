@@ -1,13 +1,14 @@
 /** Requests to Microsoft Graph for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
+import { Clock, Effect, Schema } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
-import { ProviderError } from "../domain/ProviderError.ts"
+import type { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { type AccessToken, Tokens } from "../oauth/Tokens.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { mailboxKey, Throttle } from "../pacing/Throttle.ts"
 import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
 import type { MailAccount } from "./Mailbox.ts"
+import { holdAccessToken, longestPause, pauses, requestTimeout, transientRetries, waitAtGate } from "./MailRequests.ts"
 
 /** Messages in a page. Larger pages cost fewer requests; with bodies, this many come to a few megabytes. */
 const pageSize = 100
@@ -17,19 +18,6 @@ const pageSize = 100
  * Default ids change when a message is moved, immutable ones do not.
  */
 const prefer = `IdType="ImmutableId", odata.maxpagesize=${pageSize}`
-
-const timeout = "30 seconds"
-
-/** A shorter pause is waited out in place; for a longer one the account gives its turn to others. */
-const longestPause = 10_000
-
-/** Pauses in a row that one request waits out in place. */
-const pauses = 10
-
-/** A token that ends sooner is not sent any more, in milliseconds. */
-const margin = 60_000
-
-const retries = Schedule.exponential("250 millis").pipe(Schedule.jittered)
 
 export interface GraphServices {
   readonly http: HttpClient.HttpClient
@@ -60,9 +48,6 @@ export interface GraphClient {
   ) => Effect.Effect<S["Type"], GraphRefusal | ProviderError>
 }
 
-const isSame = (one: AccessToken, other: AccessToken): boolean =>
-  Redacted.value(one.token) === Redacted.value(other.token)
-
 /** Lives for one round: it keeps the access token that it was given. */
 export const makeGraphClient = (
   { graphUrl, http, limiter, throttle, tokens }: GraphServices,
@@ -70,34 +55,12 @@ export const makeGraphClient = (
 ): GraphClient => {
   const origin = new URL(graphUrl).origin
   const key = mailboxKey(account.clientId, account.id)
-  const signIn = Semaphore.makeUnsafe(1)
-  let held: AccessToken | undefined
-
-  /** One for all requests that are under way; a token that Graph has `refused` is replaced once, not by each of them. */
-  const accessToken = (refused?: AccessToken) =>
-    signIn.withPermit(Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      if (refused !== undefined && held === refused) {
-        // Others that read by the same grant were refused as well, and the first of them has replaced it.
-        const cached = yield* tokens.accessToken(account.grantId, "graph")
-        held = isSame(cached, refused) ? yield* tokens.refresh(account.grantId, "graph") : cached
-      } else if (held === undefined || held.expiresAt.epochMilliseconds - now < margin) {
-        held = yield* tokens.accessToken(account.grantId, "graph")
-      }
-      return held
-    }))
-
-  /** Waits while the mailbox is paused, by whichever of its requests. */
-  const gate = Effect.gen(function* () {
-    while (true) {
-      const millis = yield* throttle.remaining(key)
-      if (millis <= 0) return
-      if (millis > longestPause) {
-        return yield* graphError("throttled", { retryAfterMillis: millis, notSent: true })
-      }
-      yield* Effect.sleep(millis)
-    }
-  })
+  const accessToken = holdAccessToken(tokens, account.grantId, "graph")
+  const gate = waitAtGate(
+    throttle,
+    key,
+    (millis) => graphError("throttled", { retryAfterMillis: millis, notSent: true }),
+  )
 
   const send = Effect.fnUntraced(
     function* (url: string, token: AccessToken) {
@@ -109,7 +72,7 @@ export const makeGraphClient = (
       )
       return { status: response.status, headers: response.headers, body: yield* response.text }
     },
-    Effect.timeout(timeout),
+    Effect.timeout(requestTimeout),
     Effect.mapError(() => noAnswer),
     // A redirect could carry the token elsewhere.
     Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
@@ -157,8 +120,7 @@ export const makeGraphClient = (
         if (!URL.canParse(url) || new URL(url).origin !== origin) return yield* strangeAnswer(0)
         const body = yield* limiter.limit(key)(attempt(url)).pipe(
           Effect.retry({
-            schedule: retries,
-            times: 3,
+            ...transientRetries,
             while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient",
           }),
         )

@@ -2,6 +2,7 @@
 import { Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
+import { Gmail } from "../mail/Gmail.ts"
 import { Graph } from "../mail/Graph.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
@@ -14,6 +15,7 @@ import { Vault } from "../oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { MailboxUnits } from "../pacing/MailboxUnits.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
@@ -120,6 +122,7 @@ const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
   MailboxLimiter.layer,
+  MailboxUnits.layer,
   ReauthSpike.layer,
   Throttle.layer,
   TokenRate.layer,
@@ -134,7 +137,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
     Layer.provideMerge(SyncAccount.layer),
-    Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
+    Layer.provide(Mailboxes.layer.pipe(Layer.provide([Gmail.layer, Graph.layer]))),
     Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),

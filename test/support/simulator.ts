@@ -4,10 +4,12 @@ import { FetchHttpClient } from "effect/http"
 import { codeOf } from "../../src/domain/FailureClass.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { Settings } from "../../src/domain/Settings.ts"
+import { Gmail } from "../../src/mail/Gmail.ts"
 import { Graph } from "../../src/mail/Graph.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
 import { type AccessToken, Tokens } from "../../src/oauth/Tokens.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
+import { MailboxUnits } from "../../src/pacing/MailboxUnits.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { make, type Simulator, type SimulatorOptions } from "../../src/simulator/Simulator.ts"
@@ -86,15 +88,16 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
   }),
 )
 
-/** Pacing, network and settings for a Graph at `origin`. */
+/** Pacing, network and settings for the providers' mail at `origin`. */
 export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens> =>
   Mailboxes.layer.pipe(
-    Layer.provide(Graph.layer),
+    Layer.provide([Gmail.layer, Graph.layer]),
+    Layer.provide(MailboxUnits.layer),
     Layer.provide([
       FetchHttpClient.layer,
       Throttle.layer,
       MailboxLimiter.layer,
-      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0` })),
+      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0`, gmailUrl: `${origin}/gmail/v1` })),
     ]),
   )
 

@@ -1,5 +1,5 @@
 /** Requests to the Gmail API for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Option, Random, Result, Schema, type Scope, Stream } from "effect"
+import { Clock, Effect, Option, Random, Result, Schema, Scope, Stream } from "effect"
 import {
   FetchHttpClient,
   HttpClient,
@@ -291,15 +291,16 @@ export const makeGmailClient = (
         return results
       }),
     stream: (path, cost) =>
-      limiter.limit(key)(
-        attempt(HttpClientRequest.get(base + path), cost, HttpClient.withScope(http), (response) =>
-          Effect.succeed(
-            response.stream.pipe(
-              Stream.timeoutOrElse({ duration: requestTimeout, orElse: () => Stream.fail(noAnswer.error) }),
-              Stream.mapError(() => noAnswer.error),
-            ),
-          )),
-      ).pipe(Effect.retry({ ...transientRetries, while: isTransient })),
+      Effect.flatMap(Effect.scope, (scope) =>
+        limiter.limit(key)(
+          attempt(HttpClientRequest.get(base + path), cost, HttpClient.withScope(http), ({ stream }) =>
+            Effect.succeed(
+              stream.pipe(
+                Stream.timeoutOrElse({ duration: requestTimeout, orElse: () => Stream.fail(noAnswer.error) }),
+                Stream.mapError(() => noAnswer.error),
+              ),
+            )).pipe(Scope.provide(scope)),
+        ).pipe(Effect.retry({ ...transientRetries, while: isTransient }))),
   }
 }
 

@@ -66,7 +66,7 @@ const fieldsOf = (message: GmailMessage, format: Format): Partial<RemoteMessage>
 }
 
 const headersOf = (payload: GmailPart): Partial<RemoteMessage> => {
-  const text = (name: string) => decodeWords(headerOf(payload, name) ?? "").trim()
+  const text = (name: string) => decodeWords(headerOf(payload, name) ?? "")
   const people = (name: string) => addresses(headerOf(payload, name) ?? "")
   const messageId = headerOf(payload, "message-id")?.trim() ?? ""
   const date = headerOf(payload, "date")

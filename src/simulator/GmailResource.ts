@@ -100,7 +100,7 @@ const multipart = (
   parts: parts((n) => partId === "" ? String(n) : `${partId}.${n}`),
 })
 
-const latin1 = /^[\u0000-\u00ff]*$/
+const latin1 = /^[^\u0100-\uffff]*$/
 
 /** Some texts are in an older charset, and their bytes stay so. */
 const textPart = (partId: string, mimeType: string, text: string, ordinal: number): Part => {

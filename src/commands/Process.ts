@@ -7,12 +7,11 @@ import { Shutdown } from "../server/Shutdown.ts"
 import type { DatabaseError } from "../storage/Database.ts"
 import { layerDatabase } from "../storage/Embedded.ts"
 import { layerSettings } from "../storage/EmbeddedSecrets.ts"
-import { Stats } from "../storage/Stats.ts"
 import { CommandError } from "./ExitCode.ts"
 
 /** Everything but the schedules and the port. `overrides` win over the environment. */
 export const layerProcess = (overrides: Partial<SettingsValues> = {}) =>
-  Layer.mergeAll(layerEngine, Stats.layer, Shutdown.layer).pipe(
+  Layer.mergeAll(layerEngine, Shutdown.layer).pipe(
     Layer.provideMerge(layerDatabase),
     Layer.provide(FetchHttpClient.layer),
     Layer.provideMerge(layerSettings(overrides)),

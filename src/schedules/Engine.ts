@@ -17,6 +17,7 @@ import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { MailboxUnits } from "../pacing/MailboxUnits.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
+import { SyncPace } from "../pacing/SyncPace.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
@@ -55,11 +56,14 @@ import { Runs } from "../storage/Runs.ts"
 import { SignedIn } from "../storage/SignedIn.ts"
 import { Stats } from "../storage/Stats.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
+import { SyncCounts } from "../storage/SyncCounts.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
+import { SyncTurns } from "../storage/SyncTurns.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import * as LagLog from "./LagLog.ts"
+import * as SyncLagLog from "./SyncLagLog.ts"
 
 export type Engine =
   | AccessTokens
@@ -111,8 +115,9 @@ const storage = Layer.mergeAll(
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   SignedIn.layer,
-  Stats.layer,
+  SyncCounts.layer,
   SyncLeases.layer,
+  SyncTurns.layer,
   Sweeps.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
   layerGrantStore,
@@ -124,6 +129,7 @@ const pacing = Layer.mergeAll(
   MailboxLimiter.layer,
   MailboxUnits.layer,
   ReauthSpike.layer,
+  SyncPace.layer,
   Throttle.layer,
   TokenRate.layer,
 )
@@ -146,6 +152,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
+    Layer.provideMerge(Stats.layer),
     Layer.provideMerge(pacing),
     Layer.provideMerge(storage),
   )
@@ -156,4 +163,5 @@ export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Laye
   BackgroundSync.layer,
   Housekeeping.layer,
   LagLog.layer,
+  SyncLagLog.layer,
 )

@@ -18,7 +18,6 @@ import { layerEngine } from "../../src/schedules/Engine.ts"
 import { makeHandler } from "../../src/server/Http.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { make, type Simulator } from "../../src/simulator/Simulator.ts"
-import { Stats } from "../../src/storage/Stats.ts"
 import { privateKey } from "../simulator/certificate.ts"
 import { certified } from "../support/certificates.ts"
 import { databaseLayer, type Engine, usableEngines } from "../support/databases.ts"
@@ -529,7 +528,7 @@ const throughHandler = Effect.fnUntraced(function* (engine: Engine) {
     return yield* drive(send, outside)
   }).pipe(
     Effect.provide(
-      Layer.mergeAll(layerEngine, Stats.layer, Shutdown.layer).pipe(
+      Layer.mergeAll(layerEngine, Shutdown.layer).pipe(
         Layer.provideMerge(databaseLayer(engine)),
         Layer.provideMerge(settings),
         Layer.provide(FetchHttpClient.layer),

@@ -1,13 +1,16 @@
 /** Rows and pages that tests of mail begin with. */
 import { Context, Effect, Layer, Option } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
+import { Settings } from "../../src/domain/Settings.ts"
 import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } from "../../src/mail/Mailbox.ts"
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/Folders.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
+import { SyncCounts } from "../../src/storage/SyncCounts.ts"
 import { SyncLeases } from "../../src/storage/SyncLeases.ts"
+import { SyncTurns } from "../../src/storage/SyncTurns.ts"
 
 /** The repositories of mail. */
 export const mailStorage = Layer.mergeAll(
@@ -15,8 +18,10 @@ export const mailStorage = Layer.mergeAll(
   Folders.layer,
   Messages.layer,
   MessageWriter.layer,
+  SyncCounts.layer,
   SyncLeases.layer,
-)
+  SyncTurns.layer,
+).pipe(Layer.provide(Layer.orDie(Settings.layerWith({}))))
 
 /** Puts an account with a grant and an app of its own into the database. */
 export const makeAccount = Effect.fnUntraced(function* (

@@ -11,7 +11,6 @@ import { layerEngine } from "../../../src/schedules/Engine.ts"
 import { makeHandler } from "../../../src/server/Http.ts"
 import { Shutdown } from "../../../src/server/Shutdown.ts"
 import type { SimulatorOptions } from "../../../src/simulator/Simulator.ts"
-import { Stats } from "../../../src/storage/Stats.ts"
 import { Provider } from "../../support/simulator.ts"
 
 export const here = "https://mailfleet.test"
@@ -46,7 +45,7 @@ export const service = (
   options: { readonly settings?: Partial<SettingsValues>; readonly simulator?: Partial<SimulatorOptions> } = {},
 ) =>
   Layer.effect(Service, Effect.map(makeHandler, (handler) => ({ handler }))).pipe(
-    Layer.provideMerge(Layer.mergeAll(layerEngine, Stats.layer, Shutdown.layer)),
+    Layer.provideMerge(Layer.mergeAll(layerEngine, Shutdown.layer)),
     Layer.provide(FetchHttpClient.layer),
     Layer.provideMerge(settingsOver(options.settings ?? {})),
     Layer.provideMerge(Provider.layer({ accounts: 20, personal: 0, ...options.simulator })),

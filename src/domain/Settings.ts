@@ -70,6 +70,10 @@ export interface SettingsValues {
   readonly mail: MailChoice
   /** Bytes of the largest attachment that is handed out. */
   readonly attachmentLimit: number
+  /** Subscriptions to mailboxes are kept, by which the provider tells of new mail. */
+  readonly push: boolean
+  /** What Pub/Sub proves itself by when it hands over Gmail's notifications; none = they are not taken. */
+  readonly gmailPushToken: Option.Option<Redacted.Redacted>
 }
 
 const text = (variable: string, fallback: string, check: (value: string) => boolean, expected: string) =>
@@ -164,6 +168,12 @@ const optionalUrl = (variable: string) =>
     optional(variable),
     (value) => value === undefined ? Effect.succeedNone : Effect.asSome(url(variable, value)),
   )
+
+/** Whether a provider may be given it as an address for notifications: https, or for a simulator on this machine http. */
+export const isReachable = (value: string): boolean => {
+  const { hostname, protocol } = new URL(value)
+  return protocol === "https:" || /^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname)
+}
 
 /** Origins separated by commas, in the form that browsers write them. */
 const optionalOrigins = (variable: string) =>
@@ -264,6 +274,14 @@ const fromEnvironment = Effect.gen(function* () {
       retentionDays: yield* days("MAILFLEET_MAIL_RETENTION_DAYS", "all", 1),
     },
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
+    push: yield* onOff("MAILFLEET_PUSH", "off"),
+    gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),
+  }
+  if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
+    return yield* wrong(
+      "MAILFLEET_PUBLIC_URL",
+      "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other",
+    )
   }
   return values
 })

@@ -1,5 +1,5 @@
 /** Requests to the Gmail API for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Option, Random, Result, Schema, Scope, Stream } from "effect"
+import { Clock, Effect, Option, Random, Result, Schema, type Scope, Stream } from "effect"
 import {
   FetchHttpClient,
   HttpClient,
@@ -16,7 +16,14 @@ import { mailboxKey, Throttle } from "../pacing/Throttle.ts"
 import { batchContentType, type BatchPart, decodeBatch, encodeBatch, mostInBatch } from "./GmailBatch.ts"
 import { gmailError, GmailRefusal, noAnswer, refusalOf, strangeAnswer } from "./GmailErrors.ts"
 import type { MailAccount } from "./Mailbox.ts"
-import { holdAccessToken, longestPause, pauses, requestTimeout, transientRetries, waitAtGate } from "./MailRequests.ts"
+import {
+  holdAccessToken,
+  longestPause,
+  mostPauses,
+  requestTimeout,
+  transientRetries,
+  waitAtGate,
+} from "./MailRequests.ts"
 
 export interface GmailServices {
   readonly http: HttpClient.HttpClient
@@ -89,9 +96,9 @@ export const makeGmailClient = (
   const base = `${gmailUrl}/users/me`
   const basePath = new URL(base).pathname
   const accessToken = holdAccessToken(tokens, account.grantId, "gmail")
+  /** Waits while the mailbox is paused, by whichever of its requests. */
   const gate = waitAtGate(
-    throttle,
-    key,
+    throttle.remaining(key),
     (millis) => gmailError("throttled", { retryAfterMillis: millis, notSent: true }),
   )
   let batchIsThere = true
@@ -155,7 +162,7 @@ export const makeGmailClient = (
       const refusal = yield* refused(yield* whole(response))
       if (refusal.error.class === "throttled") {
         const millis = yield* pause(refusal)
-        if (millis > longestPause || ++paused > pauses) return yield* tooLong(refusal, millis)
+        if (millis > longestPause || ++paused > mostPauses) return yield* tooLong(refusal, millis)
       } else if (refusal.status === 401 && !refreshed) {
         token = yield* accessToken(token)
         refreshed = true
@@ -256,7 +263,7 @@ export const makeGmailClient = (
       open = again
       if (throttled !== undefined) {
         const millis = yield* pause(throttled)
-        if (millis > longestPause || ++paused > pauses) return yield* tooLong(throttled, millis)
+        if (millis > longestPause || ++paused > mostPauses) return yield* tooLong(throttled, millis)
       }
       if (denied !== undefined) {
         if (refreshed) return yield* denied
@@ -291,16 +298,21 @@ export const makeGmailClient = (
         return results
       }),
     stream: (path, cost) =>
-      Effect.flatMap(Effect.scope, (scope) =>
-        limiter.limit(key)(
-          attempt(HttpClientRequest.get(base + path), cost, HttpClient.withScope(http), ({ stream }) =>
+      Effect.andThen(
+        limiter.take(key),
+        attempt(
+          HttpClientRequest.get(base + path),
+          cost,
+          HttpClient.withScope(http),
+          ({ stream }) =>
             Effect.succeed(
               stream.pipe(
                 Stream.timeoutOrElse({ duration: requestTimeout, orElse: () => Stream.fail(noAnswer.error) }),
                 Stream.mapError(() => noAnswer.error),
               ),
-            )).pipe(Scope.provide(scope)),
-        ).pipe(Effect.retry({ ...transientRetries, while: isTransient }))),
+            ),
+        ).pipe(Effect.retry({ ...transientRetries, while: isTransient })),
+      ),
   }
 }
 

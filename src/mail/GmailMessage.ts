@@ -36,6 +36,12 @@ export const toUpsert = (message: GmailMessage, format: Format, names: LabelName
   }
 }
 
+/** Without the body, which is as if it had not come. */
+export const withoutBody = (upsert: Upsert): Upsert => {
+  const { attachments: _, bodyReason: _1, bodyState: _2, html: _3, text: _4, ...fields } = upsert.fields
+  return { ...upsert, fields }
+}
+
 /** The body of a message that came in full, and what came along with it. */
 export const toBody = (message: GmailMessage): RemoteBody & Partial<RemoteMessage> => {
   const body = Predicate.isNullish(message.payload) ? withoutPayload : bodyOf(message.payload)
@@ -61,7 +67,7 @@ const fieldsOf = (message: GmailMessage, format: Format): Partial<RemoteMessage>
     ...(Predicate.isNullish(message.threadId) ? {} : { threadId: message.threadId }),
     size: message.sizeEstimate ?? null,
     ...(Predicate.isNullish(payload) || format === "minimal" ? {} : headersOf(payload)),
-    ...(format === "full" ? toBody(message) : { bodyState: "headers" as const }),
+    ...(format === "full" ? toBody(message) : {}),
   }
 }
 

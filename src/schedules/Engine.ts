@@ -4,6 +4,7 @@ import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Gmail } from "../mail/Gmail.ts"
 import { Graph } from "../mail/Graph.ts"
+import { GraphSubscriptions } from "../mail/GraphSubscriptions.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
@@ -49,19 +50,23 @@ import { layerGrantStore } from "../storage/Grants.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
 import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
+import { Notifications } from "../storage/Notifications.ts"
 import { Policies } from "../storage/Policies.ts"
 import { Reattempts } from "../storage/Reattempts.ts"
 import { Reconnects } from "../storage/Reconnects.ts"
 import { Runs } from "../storage/Runs.ts"
 import { SignedIn } from "../storage/SignedIn.ts"
 import { Stats } from "../storage/Stats.ts"
+import { Subscriptions } from "../storage/Subscriptions.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 import { SyncCounts } from "../storage/SyncCounts.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
 import { SyncTurns } from "../storage/SyncTurns.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
+import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
+import * as Inbox from "./Inbox.ts"
 import * as LagLog from "./LagLog.ts"
 import * as SyncLagLog from "./SyncLagLog.ts"
 
@@ -83,8 +88,10 @@ export type Engine =
   | GrantCatalog
   | GrantRequests
   | GrantStore
+  | GraphSubscriptions
   | ImportStaging
   | Messages
+  | Notifications
   | Policies
   | PublicUrl
   | Reconnect
@@ -92,6 +99,7 @@ export type Engine =
   | RunRequests
   | Runs
   | Stats
+  | Subscriptions
   | Sweeps
   | SyncAccount
   | Throttle
@@ -111,10 +119,12 @@ const storage = Layer.mergeAll(
   GrantCatalog.layer,
   Messages.layer,
   MessageWriter.layer,
+  Notifications.layer,
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   SignedIn.layer,
+  Subscriptions.layer,
   SyncCounts.layer,
   SyncLeases.layer,
   SyncTurns.layer,
@@ -144,7 +154,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(Concurrency.layer),
     Layer.provideMerge(SyncAccount.layer),
     Layer.provide(Mailboxes.layer.pipe(Layer.provide([Gmail.layer, Graph.layer]))),
-    Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
+    Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),
     Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
@@ -161,7 +171,9 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
 export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(
   BackgroundRefresh.layer,
   BackgroundSync.layer,
+  GraphPush.layer,
   Housekeeping.layer,
+  Inbox.layer,
   LagLog.layer,
   SyncLagLog.layer,
 )

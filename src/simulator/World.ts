@@ -9,6 +9,7 @@ import { GmailMailboxes } from "./GmailMailbox.ts"
 import { GmailQuotas } from "./GmailQuota.ts"
 import { GoogleGrants } from "./GoogleGrants.ts"
 import { Grants } from "./Grants.ts"
+import { GraphSubscriptions } from "./GraphSubscriptions.ts"
 import { MailboxUses, Pause } from "./Limits.ts"
 import { Mailboxes } from "./Mailboxes.ts"
 import type { Settings } from "./Options.ts"
@@ -27,6 +28,7 @@ export class World {
   readonly gmailboxes: GmailMailboxes
   readonly quotas = new GmailQuotas()
   readonly uses: MailboxUses
+  readonly subscriptions: GraphSubscriptions
   readonly faults: Faults
   readonly wire: Wire
   readonly counters: Counters
@@ -52,6 +54,7 @@ export class World {
     this.mailboxes = new Mailboxes(settings, this.population, now)
     this.gmailboxes = new GmailMailboxes(settings, this.population, now)
     this.uses = new MailboxUses()
+    this.subscriptions = new GraphSubscriptions(this)
     this.faults = new Faults(settings)
     this.wire = new Wire(this.grants, this.population)
   }

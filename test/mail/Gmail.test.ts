@@ -52,14 +52,17 @@ describe("Gmail", () => {
       }
       assert.isTrue([...mirror.messages.values()].some(({ attachments }) => (attachments?.length ?? 0) > 0))
 
-      // Nothing happened: one request for the labels, one for the history.
+      // Nothing happened: one request for the labels, and one that tells where the history ends.
       const before = mirror.cursor
       const known = (yield* box.mailbox.folders([])).map((folder) => ({ ...folder, cursor: mirror.cursor }))
       box.requests()
       yield* box.mailbox.folders(known)
       const quiet = yield* box.mailbox.page(all, mirror.cursor)
       assert.deepStrictEqual(quiet, { changes: [], cursor: before!, roundComplete: true })
-      assert.deepStrictEqual(box.requests(), ["labels", "history"])
+      assert.deepStrictEqual(box.requests(), ["labels", "profile"])
+      // Asked again, it looks.
+      yield* box.mailbox.page(all, mirror.cursor)
+      assert.deepStrictEqual(box.requests(), ["history"])
     }))
 
   it.effect("follows deliveries, flags, moves and deletions; what labels say needs no message to be fetched", () =>
@@ -321,10 +324,10 @@ describe("Gmail", () => {
 
   it.effect("brings headers only where bodies are not wanted, and bodies when they are asked for", () =>
     Effect.gen(function* () {
-      const box = yield* gmailBox({ messages: 20 }, { ...plenty, account: { bodies: false } })
+      const box = yield* gmailBox({ messages: 20 }, { ...plenty, account: { bodiesSince: null } })
       const mirror = yield* inStep(box)
       for (const message of mirror.messages.values()) {
-        assert.strictEqual(message.bodyState, "headers")
+        assert.isUndefined(message.bodyState)
         assert.isUndefined(message.text)
         assert.isString(message.subject)
       }
@@ -334,6 +337,10 @@ describe("Gmail", () => {
       assert.isTrue([...bodies.values()].every(({ bodyState, text }) => bodyState === "complete" && text !== null))
 
       const since = DateTime.makeUnsafe(Date.UTC(2026, 9, 31, 12))
+      const young = yield* gmailBox({ messages: 20 }, { ...plenty, account: { bodiesSince: since } })
+      for (const { bodyState, receivedAt } of (yield* inStep(young)).messages.values()) {
+        assert.strictEqual(bodyState, DateTime.isGreaterThanOrEqualTo(receivedAt!, since) ? "complete" : undefined)
+      }
       const recent = yield* gmailBox({ messages: 20 }, { ...plenty, account: { since } })
       const some = new Mirror()
       yield* some.round(recent.mailbox)

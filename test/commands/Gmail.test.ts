@@ -48,7 +48,7 @@ describe("Gmail, end to end", () => {
           assert.strictEqual(ended.code, 0, ended.stdout + ended.stderr)
           return ended.stdout
         })
-      yield* run(["apps", "add", "google", clientId], secret)
+      yield* run(["apps", "add", "google", clientId, "--confidential"], secret)
       assert.match(yield* run(["import", "accounts.csv"]), /3 succeeded, 0 failed/)
       assert.match(yield* run(["sync", "--all"]), /3 succeeded, 0 failed/)
 

@@ -198,6 +198,8 @@ const onOff = (variable: string, fallback: "on" | "off") =>
     Effect.map((value) => value === "on"),
   )
 
+const httpsForPush = "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other"
+
 const fromEnvironment = Effect.gen(function* () {
   const databaseUrl = yield* secret("DATABASE_URL")
   if (Option.isSome(databaseUrl) && !isUrl("postgres:", "postgresql:")(Redacted.value(databaseUrl.value))) {
@@ -278,10 +280,7 @@ const fromEnvironment = Effect.gen(function* () {
     gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),
   }
   if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
-    return yield* wrong(
-      "MAILFLEET_PUBLIC_URL",
-      "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other",
-    )
+    return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)
   }
   return values
 })

@@ -59,7 +59,7 @@ export interface GraphCall {
   readonly lane?: MailLane | undefined
   /** Items that a page should have. Default 100. */
   readonly pageSize?: number | undefined
-  /** How many requests this one stands for: a batch is as many as it has parts. Default 1. */
+  /** Of a batch: how many parts it has, each of which counts as a request. */
   readonly requests?: number | undefined
   /** Whether it may be sent again where it is not known if it was carried out. Default true. */
   readonly repeatable?: boolean | undefined
@@ -176,16 +176,16 @@ export const makeGraphClient = (
   const succeeded = throttle.succeeded(key)
 
   const call = (asked: GraphCall) => {
-    const { lane, repeatable = true, requests = 1 } = asked
+    const { lane, repeatable = true, requests } = asked
     const once = attempt(asked, (response) =>
       Effect.map(response.text, (body): GraphAnswer => ({
         status: response.status,
         body,
         date: response.headers["date"],
       })))
-    return limiter.limit(key, { lane, places: Math.min(4, requests) })(once).pipe(
+    return limiter.limit(key, { lane, places: Math.min(4, requests ?? 1) })(once).pipe(
       // Whether the parts of a batch succeeded, only who sent it can tell.
-      Effect.tap(() => requests === 1 ? succeeded : Effect.void),
+      Effect.tap(() => requests === undefined ? succeeded : Effect.void),
       Effect.retry({
         ...transientRetries,
         ...(repeatable ? {} : { times: 0 }),

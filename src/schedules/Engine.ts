@@ -6,7 +6,11 @@ import { Gmail } from "../mail/Gmail.ts"
 import { Graph } from "../mail/Graph.ts"
 import { GraphSubscriptions } from "../mail/GraphSubscriptions.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
+import { Imap } from "../mail/Imap.ts"
+import { ImapIdle } from "../mail/ImapIdle.ts"
+import { ImapTransport } from "../mail/ImapTransport.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
+import { MimeParser } from "../mail/MimeParser.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
 import { SignIn } from "../oauth/SignIn.ts"
@@ -15,6 +19,7 @@ import { Tokens } from "../oauth/Tokens.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { MailboxUnits } from "../pacing/MailboxUnits.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
@@ -25,6 +30,7 @@ import { AccessTokens } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { ConnectDevice } from "../programs/ConnectDevice.ts"
+import { Attachments } from "../programs/Attachments.ts"
 import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
@@ -48,6 +54,7 @@ import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
+import { MailKeeping } from "../storage/MailKeeping.ts"
 import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
 import { Notifications } from "../storage/Notifications.ts"
@@ -71,6 +78,7 @@ import * as LagLog from "./LagLog.ts"
 import * as SyncLagLog from "./SyncLagLog.ts"
 
 export type Engine =
+  | Attachments
   | AccessTokens
   | Accounts
   | AdaptiveConcurrency
@@ -89,7 +97,9 @@ export type Engine =
   | GrantRequests
   | GrantStore
   | GraphSubscriptions
+  | ImapIdle
   | ImportStaging
+  | MailKeeping
   | Messages
   | Notifications
   | Policies
@@ -119,6 +129,7 @@ const storage = Layer.mergeAll(
   GrantCatalog.layer,
   Messages.layer,
   MessageWriter.layer,
+  MailKeeping.layer,
   Notifications.layer,
   Policies.layer,
   Reattempts.layer,
@@ -136,6 +147,7 @@ const storage = Layer.mergeAll(
 const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
+  ConnectionLimiter.layer,
   MailboxLimiter.layer,
   MailboxUnits.layer,
   ReauthSpike.layer,
@@ -146,14 +158,20 @@ const pacing = Layer.mergeAll(
 
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
+const mail = Mailboxes.layer.pipe(
+  Layer.provide([Gmail.layer, Graph.layer, Imap.layer]),
+  Layer.provideMerge(ImapIdle.layer),
+  Layer.provide([ImapTransport.layer, MimeParser.layer]),
+)
+
 /** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
 export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests
   .layer
   .pipe(
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
-    Layer.provideMerge(SyncAccount.layer),
-    Layer.provide(Mailboxes.layer.pipe(Layer.provide([Gmail.layer, Graph.layer]))),
+    Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
+    Layer.provideMerge(mail),
     Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),

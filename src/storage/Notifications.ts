@@ -122,7 +122,7 @@ export class Notifications extends Context.Service<Notifications, {
             -- Where the last round failed, it says itself when to come again: a pause of the provider is kept.
             update ${t.accounts} set sync_due_at = now()
             where id in (select account_id from ready where kind <> 'reauthorizationRequired')
-              and status = 'active' and sync_failures = 0
+              and status = 'active' and sync_failures = 0 and (sync_due_at is null or sync_due_at > now())
           ), renewal as (
             update ${t.subscriptions} s set due_at = now(),
               remote_id = case when ready.kind = 'subscriptionRemoved' then null else s.remote_id end,

@@ -48,10 +48,10 @@ export class SyncCounts extends Context.Service<SyncCounts, {
             where id = ${accountId} and sync_lease_fence = ${fence} returning id
           )
           update ${t.folders} f set reconciled_at = now(), difference = coalesce(d.difference, 0)
-          from account join ${t.folders} g on g.account_id = account.id and g.listed and not g.gone
+          from account join ${t.folders} g on g.account_id = account.id and not g.gone
           left join unnest(${column("uuid", [...differences.keys()])}, ${column("int4", [...differences.values()])})
             as d (id, difference) on d.id = g.id
-          where f.account_id = g.account_id and f.id = g.id`
+          where f.account_id = g.account_id and f.id = g.id and (g.listed or d.id is not null)`
       }, orDie)
 
       return SyncCounts.of({ of, compared })

@@ -43,12 +43,14 @@ const watching = (simulator: Simulator) =>
   eventually("there is one subscription", Effect.sync(() => simulator.subscriptions(email)), (all) => all.length === 1)
     .pipe(Effect.map(([one]) => found(one)))
 
-/** Until nothing waits for a round. */
+/** Until there is a subscription, and nothing waits for a round. */
 const quiet = (service: Service) =>
   eventually(
     "all notifications are worked off",
     service.send("/metrics"),
-    ({ text }) => /^mailfleet_notifications_waiting 0$/m.test(text) && /^mailfleet_sync_due 0$/m.test(text),
+    ({ text }) =>
+      /^mailfleet_notifications_waiting 0$/m.test(text) && /^mailfleet_sync_due 0$/m.test(text) &&
+      /^mailfleet_subscriptions\{state="active"\} 1$/m.test(text),
   )
 
 const deltas = (simulator: Simulator) =>
@@ -83,7 +85,8 @@ const proof = Effect.fnUntraced(function* (installation: Installation, simulator
   simulator.deliver(email, { subject: "pushed" })
   yield* arrives(service, "pushed")
   const took = performance.now() - begin
-  assert.isBelow(took, 5_000)
+  // Some 0.3 s; on a machine that is busy with other tests a little more.
+  assert.isBelow(took, 3_000)
   yield* quiet(service)
 
   // Duplicates, and many at once, make a round or two.
@@ -141,6 +144,7 @@ const proof = Effect.fnUntraced(function* (installation: Installation, simulator
   service = yield* installation.start()
   const third = yield* watching(simulator)
   assert.notStrictEqual(third.id, second.id)
+  yield* quiet(service)
 
   // Lost notifications are made good by polling.
   simulator.configure({ notifications: "lost" })
@@ -192,7 +196,6 @@ const proof = Effect.fnUntraced(function* (installation: Installation, simulator
   assert.deepStrictEqual(simulator.counters().violations, {})
   assert.strictEqual(yield* service.stop, 0)
   assert.lengthOf(simulator.subscriptions(email), 1)
-  return took
 })
 
 const engines = await usableEngines

@@ -7,8 +7,12 @@ import { Settings } from "../../src/domain/Settings.ts"
 import { Gmail } from "../../src/mail/Gmail.ts"
 import { Graph } from "../../src/mail/Graph.ts"
 import type { MailAccount } from "../../src/mail/Mailbox.ts"
+import { Imap } from "../../src/mail/Imap.ts"
+import { ImapTransport } from "../../src/mail/ImapTransport.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
+import { MimeParser } from "../../src/mail/MimeParser.ts"
 import { type AccessToken, Tokens } from "../../src/oauth/Tokens.ts"
+import { ConnectionLimiter } from "../../src/pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
 import { MailboxUnits } from "../../src/pacing/MailboxUnits.ts"
 import { SyncPace } from "../../src/pacing/SyncPace.ts"
@@ -96,10 +100,13 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
 /** Pacing, network and settings for the providers' mail at `origin`. */
 export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens> =>
   Mailboxes.layer.pipe(
-    Layer.provide([Gmail.layer, Graph.layer]),
+    Layer.provide([Gmail.layer, Graph.layer, Imap.layer]),
     Layer.provide(MailboxUnits.layer),
     Layer.provide([
+      ConnectionLimiter.layer,
       FetchHttpClient.layer,
+      ImapTransport.layer,
+      MimeParser.layer,
       Throttle.layer,
       MailboxLimiter.layer,
       Layer.orDie(

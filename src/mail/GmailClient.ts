@@ -154,11 +154,7 @@ export const makeGmailClient = (
       yield* bucket.spend(key, cost)
       yield* gate
       const response = yield* network(client.execute(signed(request, token)))
-      if (response.status >= 200 && response.status < 300) {
-        const answer = yield* read(response)
-        yield* throttle.succeeded(key)
-        return answer
-      }
+      if (response.status >= 200 && response.status < 300) return yield* read(response)
       const refusal = yield* refused(yield* whole(response))
       if (refusal.error.class === "throttled") {
         const millis = yield* pause(refusal)
@@ -179,16 +175,22 @@ export const makeGmailClient = (
       Effect.retry({ ...transientRetries, while: isTransient }),
     )
 
+  /** Ends the row of refusals by which pauses grow. Whether a batch succeeded, only its parts tell. */
+  const succeeded = throttle.succeeded(key)
+
   const decoded = <S extends AnySchema>(schema: S, body: string): Effect.Effect<S["Type"], GmailRefusal> =>
     Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(Effect.mapError(() => strangeAnswer(200)))
 
   const get: GmailClient["get"] = (path, schema, cost) =>
-    Effect.flatMap(request(HttpClientRequest.get(base + path), cost), ({ body }) => decoded(schema, body))
+    request(HttpClientRequest.get(base + path), cost).pipe(
+      Effect.tap(succeeded),
+      Effect.flatMap(({ body }) => decoded(schema, body)),
+    )
 
   const post: GmailClient["post"] = (path, body, schema, cost) =>
-    Effect.flatMap(
-      request(HttpClientRequest.post(base + path).pipe(HttpClientRequest.bodyJsonUnsafe(body)), cost),
-      (answer) => decoded(schema, answer.body === "" ? "{}" : answer.body),
+    request(HttpClientRequest.post(base + path).pipe(HttpClientRequest.bodyJsonUnsafe(body)), cost).pipe(
+      Effect.tap(succeeded),
+      Effect.flatMap((answer) => decoded(schema, answer.body === "" ? "{}" : answer.body)),
     )
 
   /** One by one; what concerns one path alone is its own result. */
@@ -261,7 +263,8 @@ export const makeGmailClient = (
       // A refusal counts as one in a row only if nothing at all came.
       if (again.length < open.length) paused = 0
       open = again
-      if (throttled !== undefined) {
+      if (throttled === undefined) yield* succeeded
+      else {
         const millis = yield* pause(throttled)
         if (millis > longestPause || ++paused > mostPauses) return yield* tooLong(throttled, millis)
       }
@@ -311,7 +314,7 @@ export const makeGmailClient = (
                 Stream.mapError(() => noAnswer.error),
               ),
             ),
-        ).pipe(Effect.retry({ ...transientRetries, while: isTransient })),
+        ).pipe(Effect.retry({ ...transientRetries, while: isTransient }), Effect.tap(succeeded)),
       ),
   }
 }

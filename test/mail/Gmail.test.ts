@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Option, Stream } from "effect"
 import { readPush } from "../../src/mail/GmailWatch.ts"
+import { readGmailBatch, runGmailBatch } from "../../src/simulator/GmailBatch.ts"
 import { advancing, gmailBox, heldLines, Mirror } from "../support/gmail.ts"
 
 const failure = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect<A, E, R>) =>
@@ -248,6 +249,27 @@ describe("Gmail", () => {
       const full = sizes.indexOf(50)
       assert.isAtLeast(sizes[full + 1] ?? 0, 2)
       assert.isBelow(sizes[full + 1] ?? 50, 35)
+    }))
+
+  it.effect("waits longer each time that a whole batch is throttled", () =>
+    Effect.gen(function* () {
+      let refusals = 3
+      const box = yield* gmailBox({ messages: 20 }, {
+        ...plenty,
+        stand: (request, body) => {
+          if (!request.url.includes("/batch/") || refusals-- <= 0) return undefined
+          const parts = readGmailBatch(request.headers.get("content-type") ?? "", body)
+          const answer = "status" in parts ? parts : runGmailBatch(parts, 1, 1, () => ({
+            status: 429,
+            headers: { "content-type": "application/json" },
+            body: "",
+          }))
+          return new Response(answer.body, answer)
+        },
+      })
+      const { millis } = yield* advancing(box.mailbox.page(all, null))
+      // 1 + 2 + 4 seconds, and half as much again at most.
+      assert.isTrue(millis >= 7_000 && millis < 12_000, `${millis} ms`)
     }))
 
   it.effect("spends no more units than it may, so that no request is refused", () =>

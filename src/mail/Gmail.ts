@@ -22,7 +22,7 @@ import {
   namesOf,
 } from "./GmailFolders.ts"
 import { GmailProfile, HistoryPage, lastWords, MessagePage } from "./GmailHistory.ts"
-import { type Format, GmailMessage, messagePath, noBody, toBody, toUpsert, withoutBody } from "./GmailMessage.ts"
+import { type Format, GmailMessage, messagePath, refusedBody, toBody, toUpsert, withoutBody } from "./GmailMessage.ts"
 import { decodeBase64Url, findPart } from "./GmailParts.ts"
 import { gmailUnits } from "./GmailUnits.ts"
 import {
@@ -150,7 +150,7 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
       if (!isBodyWanted(upsert)) changes.push(withoutBody(upsert))
       // What could not be read just now is asked for with the bodies that are wanting.
       else if (refusal === undefined || isPassing(refusal)) changes.push(upsert)
-      else changes.push({ ...upsert, fields: { ...upsert.fields, ...bodyAfter(refusal) } })
+      else changes.push({ ...upsert, fields: { ...upsert.fields, ...refusedFor(refusal) } })
       // Turning HTML into text takes milliseconds: other fibers have their turn in between.
       yield* Effect.yieldNow
     }
@@ -279,10 +279,15 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
 
     bodies: Effect.fn("Gmail.bodies")(function* (_folder, remoteIds) {
       const bodies = new Map<string, RemoteBody & Partial<RemoteMessage>>()
+      let passing: GmailRefusal | undefined
       for (const { message, refusal } of yield* fetched(remoteIds, "full")) {
-        bodies.set(message.id, refusal === undefined ? toBody(message) : bodyAfter(refusal))
+        // Not brought this time: whoever asked asks again.
+        if (refusal !== undefined && isPassing(refusal)) passing = refusal
+        else bodies.set(message.id, refusal === undefined ? toBody(message) : refusedFor(refusal))
         yield* Effect.yieldNow
       }
+      // Where nothing at all comes, it is better known why.
+      if (bodies.size === 0 && passing !== undefined) return yield* passing
       return bodies
     }, Effect.mapError(asProviderError)),
 
@@ -339,12 +344,8 @@ const relabelled = (remoteId: string, labels: ReadonlyArray<string>, names: Labe
 
 const isPassing = ({ error }: GmailRefusal): boolean => error.class === "transient"
 
-/** A fault that passes is tried again with the bodies that are still wanting. */
-const bodyAfter = (refusal: GmailRefusal): RemoteBody =>
-  isPassing(refusal) ? noBody("headers", null) : noBody(
-    "refused",
-    `Gmail does not give the content of this message (${refusal.error.providerCode ?? refusal.error.code})`,
-  )
+const refusedFor = ({ error }: GmailRefusal): RemoteBody =>
+  refusedBody(`Gmail does not give the content of this message (${error.providerCode ?? error.code})`)
 
 const listPath = (maxResults: number, page: string | undefined, more: string): string =>
   `/messages?includeSpamTrash=true&maxResults=${maxResults}${more}${

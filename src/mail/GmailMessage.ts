@@ -48,16 +48,16 @@ export const toBody = (message: GmailMessage): RemoteBody & Partial<RemoteMessag
   return { ...body, hasAttachments: body.attachments.some(({ inline }) => !inline) }
 }
 
-/** Which body a message has that Gmail gave no content of. */
-export const noBody = (bodyState: "headers" | "refused", bodyReason: string | null): RemoteBody => ({
+/** The body of a message that Gmail gives no content of. */
+export const refusedBody = (bodyReason: string): RemoteBody => ({
   text: null,
   html: null,
   attachments: [],
-  bodyState,
+  bodyState: "refused",
   bodyReason,
 })
 
-const withoutPayload = noBody("refused", "Gmail gives no content of this message")
+const withoutPayload = refusedBody("Gmail gives no content of this message")
 
 const fieldsOf = (message: GmailMessage, format: Format): Partial<RemoteMessage> => {
   const { payload } = message

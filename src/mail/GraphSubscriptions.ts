@@ -48,8 +48,9 @@ const ListedSubscriptions = Schema.Struct({
 
 type WatchedAccount = Pick<MailAccount, "id" | "grantId" | "clientId" | "byName" | "email">
 
-/** All messages of a mailbox, whatever folder they are in. */
-export const resourceOf = (account: Pick<MailAccount, "byName" | "email">): string => `${mailboxPath(account)}/messages`
+/** All messages of a mailbox, whatever folder they are in. Addresses stand there as in the documents, with their `@`. */
+export const resourceOf = (account: Pick<MailAccount, "byName" | "email">): string =>
+  `${mailboxPath(account).replaceAll("%40", "@")}/messages`
 
 const plain = (resource: string): string => decodeURIComponent(resource).replace(/^\/+/, "").toLowerCase()
 

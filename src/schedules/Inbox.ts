@@ -20,10 +20,15 @@ export const layer: Layer.Layer<never, never, Notifications> = Layer.effectDisca
     const work = Effect.gen(function* () {
       while (true) {
         const drained = yield* drain(atOnce)
-        for (const seconds of yield* finish) yield* Metric.update(rounds, seconds)
         if (drained < atOnce) yield* Effect.raceFirst(Effect.sleep(glance), arrival)
       }
     })
+    const measure = Effect.flatMap(
+      finish,
+      Effect.forEach((seconds) => Metric.update(rounds, seconds), { discard: true }),
+    )
     yield* Effect.forkScoped(always("working off notifications", work))
+    // It waits a second in between by itself.
+    yield* Effect.forkScoped(always("forgetting notifications", measure))
   }),
 )

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, DateTime, Effect, Layer, Redacted } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { Settings } from "../../src/domain/Settings.ts"
-import { GraphSubscriptions, longestLife } from "../../src/mail/GraphSubscriptions.ts"
+import { GraphSubscriptions, longestLife, resourceOf } from "../../src/mail/GraphSubscriptions.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { plainTokens, Provider, serve } from "../support/simulator.ts"
@@ -50,6 +50,12 @@ const codeOf = <A, E extends { readonly _tag: string }, R>(effect: Effect.Effect
   Effect.map(Effect.flip(effect), (error) => "code" in error ? error.code : error._tag)
 
 describe("GraphSubscriptions", () => {
+  it("are to all messages of the own mailbox, or of the one that is read by name", () => {
+    assert.strictEqual(resourceOf({ byName: false, email: "ada@example.com" }), "/me/messages")
+    const guest = { byName: true, email: "ada_example.com#EXT#@contoso.example" }
+    assert.strictEqual(resourceOf(guest), "/users/ada_example.com%23EXT%23@contoso.example/messages")
+  })
+
   it.live("are made with a handshake, renewed, reauthorized and removed", () =>
     Effect.gen(function* () {
       const { account, create, here, simulator, subscriptions, told } = yield* stage()

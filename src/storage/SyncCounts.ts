@@ -13,7 +13,7 @@ export interface FolderCount {
 }
 
 export class SyncCounts extends Context.Service<SyncCounts, {
-  /** Of the folders whose listing is complete. */
+  /** Of the folders whose listing is complete, and of those that have none of their own. */
   readonly of: (key: LeaseKey) => Effect.Effect<ReadonlyArray<FolderCount>>
   /** Notes what differs, by folder, and when the account's counts are compared again. */
   readonly compared: (
@@ -35,7 +35,7 @@ export class SyncCounts extends Context.Service<SyncCounts, {
             select folder_id, count(*) as removed from ${t.messages}
             where account_id = ${accountId} and removed_at is not null group by folder_id
           ) r on r.folder_id = f.id
-          where f.account_id = ${accountId} and f.listed and not f.gone`
+          where f.account_id = ${accountId} and (f.listed or f.followed_by is not null) and not f.gone`
       }, orDie)
 
       const compared = Effect.fn("SyncCounts.compared")(function* (

@@ -118,6 +118,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
           if (start.channelOpen) {
             // The answer decides on the channel, and the next turn reads through it.
             yield* tokens.refresh(account.grantId, resourceOf(account.provider, account.channel))
+            if ((yield* turns.begin(lease)).channelOpen) return yield* undecided
             return { changes: 0, complete: false, time: start.time, asked: [], soon: false }
           }
           const mailbox = yield* mailboxes.open(yield* wantedOf(lease), {
@@ -277,6 +278,13 @@ const outcomeOf = (exit: Exit.Exit<Turned, ProviderError | LeaseLost>): string |
   const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
   return error?._tag === "ProviderError" ? error.class : undefined
 }
+
+/** The other channel did not answer: it is not asked again at once. */
+const undecided = new ProviderError({
+  class: "transient",
+  code: codeOf.transient,
+  message: "through which channel the account can be read is not known yet; it is tried again by itself",
+})
 
 const gone = new AccountGone({ message: "there is no such account" })
 

@@ -6,6 +6,7 @@ import { Duration, Effect, Random } from "effect"
 import type { FolderId } from "../domain/Ids.ts"
 import { horizonDays } from "../domain/MailChoice.ts"
 import type { SettingsValues } from "../domain/Settings.ts"
+import { chosenIn } from "./FolderChoice.ts"
 import type { Folders, FolderState } from "../storage/Folders.ts"
 import type { SyncCounts } from "../storage/SyncCounts.ts"
 import type { SyncLease } from "../storage/SyncLeases.ts"
@@ -31,7 +32,11 @@ export const reconcile = Effect.fn("SyncAccount.reconcile")(
     const differences = new Map<FolderId, number>()
     let doubtful = 0
     let restarted = 0
-    for (const [leader, ...followers] of groupsOf(yield* folders.states(lease))) {
+    const states = yield* folders.states(lease)
+    const chosen = new Set(chosenIn(states, lease.mail.folders))
+    for (const [leader, ...followers] of groupsOf(states)) {
+      // Of a history that is followed for some of its folders only, the rest is not stored.
+      if (![leader, ...followers].every((folder) => chosen.has(folder))) continue
       const here = [leader, ...followers].map(({ id }) => stored.get(id))
       const count = here.reduce((sum, one) => sum + (one?.stored ?? 0), 0)
       // Not listed yet, or not counted by the provider.

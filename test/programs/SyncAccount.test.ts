@@ -12,6 +12,8 @@ import { Provider, simulatedAccount, syncing } from "../support/simulator.ts"
 
 const sync = (account: MailAccount) => Effect.flatMap(SyncAccount, (program) => program.sync(account.id))
 
+const turn = (account: MailAccount) => Effect.flatMap(SyncAccount, (program) => program.turn(account.id))
+
 /** What is stored is what the provider holds: folders, messages, and where they are. */
 const inStep = Effect.fnUntraced(function* (account: MailAccount) {
   const { simulator } = yield* Provider
@@ -362,6 +364,58 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       assert.strictEqual(new Set(created).size, delivered)
       assert.strictEqual(created.length, delivered)
       assert.deepStrictEqual(entries.filter(({ kind }) => kind === "message.deleted"), [])
+    }))
+
+  it.effect(
+    "goes on after a turn as soon as those before it have had theirs, and loses nothing where turns are cut off",
+    () =>
+      Effect.gen(function* () {
+        const { simulator } = yield* Provider
+        const account = yield* anAccount
+        simulator.configure({ latency: 2 })
+        const small = Layer.fresh(SyncAccount.layerWith({ pages: 1, millis: 20_000 })).pipe(
+          Layer.provide(yield* services),
+        )
+        const first = yield* Effect.provide(turn(account), small)
+        assert.isFalse(first.complete)
+        const between = yield* state(account)
+        assert.deepStrictEqual([between.held, between.synced, between.failures], [false, false, 0])
+        assert.isAtMost(between.due ?? 1, 0)
+        let delivered = messages
+        for (let cut = 4; cut < 60; cut += engine === "postgres" ? 5 : 14) {
+          yield* Effect.timeoutOption(Effect.andThen(turn(account), turn(account)), cut).pipe(Effect.provide(small))
+          simulator.deliver(account.email)
+          delivered++
+          const [a] = simulator.mailbox(account.email).messages.slice(5)
+          simulator.moveMessage(account.email, a!.id, cut % 2 === 0 ? "archive" : "inbox")
+        }
+        simulator.configure({ latency: 0 })
+        yield* Effect.provide(sync(account), small)
+        yield* sync(account)
+        yield* inStep(account)
+        const entries = yield* changesOf(account.id)
+        const created = entries.filter(({ kind }) => kind === "message.created").map(({ messageId }) => messageId)
+        assert.deepStrictEqual([new Set(created).size, created.length], [delivered, delivered])
+        assert.deepStrictEqual(entries.filter(({ kind }) => kind === "message.deleted"), [])
+      }),
+    60_000,
+  )
+
+  it.effect("has the provider's answer decide on a channel that nobody chose, before it reads through it", () =>
+    Effect.gen(function* () {
+      const { simulator } = yield* Provider
+      const { sql, tables: t } = yield* Database
+      const account = yield* anAccount
+      yield* orDie(sql`update ${t.accounts} set channel_open = true where id = ${account.id}`)
+      simulator.resetCounters()
+      // These tokens decide nothing: then it waits.
+      const error = yield* Effect.flip(turn(account))
+      assert.strictEqual(error._tag === "ProviderError" && error.class, "transient")
+      near((yield* state(account)).due, 60)
+      const { graph, token } = simulator.counters()
+      assert.deepStrictEqual([graph.requests, token.requests], [0, 1])
+      yield* orDie(sql`update ${t.accounts} set channel_open = false where id = ${account.id}`)
+      assert.deepStrictEqual(yield* sync(account), { changes: messages })
     }))
 
   it.effect("ends in step with mailboxes that change all the while", () =>

@@ -342,7 +342,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
     Effect.gen(function* () {
       const { sql, tables: t } = yield* Database
       const account = yield* anAccount
-      yield* orDie(sql`update ${t.accounts} set channel = 'imap' where id = ${account.id}`)
+      yield* orDie(sql`update ${t.accounts} set channel = 'gmail' where id = ${account.id}`)
       const error = yield* Effect.flip(sync(account))
       assert.strictEqual(error._tag === "ProviderError" && error.code, "channel_not_available")
     }))

@@ -8,7 +8,7 @@ import {
   type ImapTransport as Transport,
   type MailboxObject,
 } from "imapflow"
-import { ImapRefusal, refusalOf, strangeAnswer } from "./ImapErrors.ts"
+import { type ImapRefusal, lost, refusalOf, strangeAnswer } from "./ImapErrors.ts"
 import { uidSets } from "./ImapUids.ts"
 
 /** Unless it is said otherwise. */
@@ -98,7 +98,8 @@ export const openSession = (login: ImapLogin): Effect.Effect<ImapSession, ImapRe
     const run = <A>(command: (client: ImapFlow) => Promise<A>) =>
       Effect.callback<A, ImapRefusal>((resume) => {
         Promise.resolve().then(() => command(client)).then(
-          (value) => resume(Effect.succeed(value)),
+          // Of a connection that is gone ImapFlow answers many a question as if there were nothing.
+          (value) => resume(client.isClosed ? Effect.fail(lost) : Effect.succeed(value)),
           (cause) => resume(Effect.fail(refusalOf(isTimeout(broken) ? broken : cause, backoff))),
         )
         return Effect.sync(() => client.close())

@@ -93,7 +93,9 @@ class ServerFolder {
     const end = Math.min(place! + 2, this.history.length)
     return {
       // What was shown and has gone since is not to be had any more.
-      changes: this.history.slice(place, end),
+      changes: this.history.slice(place, end).filter((change) =>
+        change._tag === "Removed" || this.letters.has(Number(change.remoteId.split(".")[1]))
+      ),
       cursor: `${validity} ${end}`,
       roundComplete: end === this.history.length,
     }
@@ -103,7 +105,7 @@ class ServerFolder {
 await onDatabases("Any history of a mailbox", mailStorage, (it) => {
   it.effect.prop(
     "the store comes to what the mailbox is, and the log tells how",
-    [Schema.Array(Step).check(Schema.isMinLength(1), Schema.isMaxLength(40))],
+    [Schema.Array(Step).check(Schema.isMinLength(20), Schema.isMaxLength(50))],
     ([steps]) =>
       Effect.gen(function* () {
         const writer = yield* MessageWriter
@@ -136,6 +138,11 @@ await onDatabases("Any history of a mailbox", mailStorage, (it) => {
           yield* writer.settle(box.lease, time)
         })
 
+        // Something to move about.
+        for (const name of names) {
+          for (let n = 0; n < 3; n++) server.get(name)!.add({ key: `key ${++made}`, read: false })
+        }
+        yield* round
         for (const { act, folder, pick, to } of steps) {
           const here = server.get(folder)!
           const uid = [...here.letters.keys()][pick]

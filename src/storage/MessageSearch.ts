@@ -1,8 +1,8 @@
 /**
  * Finding messages by their words, newest first, whether the words are rare or frequent.
  *
- * Few hits are taken from the index of words and sorted. Where there are many, the index is asked for those of a day, then of
- * longer and longer stretches before, until the page is full: a stretch with too many is made shorter.
+ * The index of words is asked for hits of the newest day, then of longer and longer stretches before, until the page is full: a
+ * stretch with too many is made shorter. Where there are few hits in all, they are taken at once.
  */
 import { Clock, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
@@ -12,6 +12,9 @@ import { quote } from "./SearchWords.ts"
 
 /** Hits that are read and sorted in some hundredths of a second. */
 const few = 2_000
+
+/** Words that fill a page so soon need not be counted. */
+const stretchesFirst = 2
 
 /** Before it nobody has mail but by a wrong clock: one stretch. */
 const beginning = Date.UTC(1990, 0, 1)
@@ -28,6 +31,7 @@ const firstId = "00000000-0000-0000-0000-000000000000"
 export interface SearchPlan {
   /** The text of a `tsquery`. */
   readonly words: string
+  readonly accountId: string | undefined
   readonly columns: Statement.Fragment
   /** On `messages m`: account, folder and whatever else is asked for. */
   readonly conditions: ReadonlyArray<Statement.Fragment>
@@ -44,7 +48,7 @@ interface Hit {
 /** At most `limit` messages. Indexes: message_index_search, messages_pkey. */
 export const searchMessages = <Row extends object>(
   { sql, tables: t }: Database["Service"],
-  { after, columns, conditions, limit, words }: SearchPlan,
+  { accountId, after, columns, conditions, limit, words }: SearchPlan,
 ): Effect.Effect<ReadonlyArray<Row>, SqlError.SqlError> => {
   const time = (millis: number) =>
     Number.isFinite(millis) ? sql`${new Date(millis)}` : sql`${millis > 0 ? "infinity" : "-infinity"}::timestamptz`
@@ -67,16 +71,25 @@ export const searchMessages = <Row extends object>(
       join ${t.messages} m on ${sql.and([sql`m.account_id = i.account_id and m.id = i.message_id`, ...conditions])}
       order by ${newest} desc, m.id desc limit ${atMost}`
 
+  /** Before the newest message of all: no time is lost on stretches without any. Indexes: messages_of_account, messages_newest. */
+  const newestPlace = Effect.map(
+    sql<{ millis: number | null }>`select (extract(epoch from m.received_at) * 1000)::float8 as millis
+      from ${t.messages} m where ${accountId === undefined ? sql`true` : sql`m.account_id = ${accountId}`}
+      order by ${newest} desc, m.id desc limit 1`,
+    ([row]): Place => ({ millis: row?.millis === null || row === undefined ? Infinity : row.millis + 1, id: firstId }),
+  )
+
   return sql.withTransaction(Effect.gen(function* () {
     // The planner knows nothing of how many messages have a word of one account: it is not to read the whole table.
     yield* sql`select set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)`
-    let place: Place = after ?? { millis: Infinity, id: firstId }
-    const all = yield* hitsOf({ from: -Infinity, lexemes: [] }, place, "any")
-    if (all.length <= few) return yield* messagesOf(all, limit)
-
+    let place = after ?? (yield* newestPlace)
     const tomorrow = (yield* Clock.currentTimeMillis) + day
     const rows: Array<Row> = []
-    for (let width = day; rows.length < limit;) {
+    for (let [width, stretches] = [day, 0]; rows.length < limit; stretches++) {
+      if (stretches === stretchesFirst) {
+        const rest = yield* hitsOf({ from: -Infinity, lexemes: [] }, place, "any")
+        if (rest.length <= few) return rows.concat(yield* messagesOf(rest, limit - rows.length))
+      }
       const stretch = place.millis > tomorrow
         ? { from: tomorrow, lexemes: [aheadLexeme] }
         : place.millis - width > beginning

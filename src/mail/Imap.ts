@@ -11,7 +11,7 @@ import type { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import type { Throttle } from "../pacing/Throttle.ts"
 import { attachmentOf } from "./ImapAttachment.ts"
 import { bodiesOf } from "./ImapBodies.ts"
-import { imapServices, makeConnection } from "./ImapConnection.ts"
+import { type ImapOptions, imapServices, makeConnection } from "./ImapConnection.ts"
 import { type ImapRefusal, isRefusal } from "./ImapErrors.ts"
 import { listFolders } from "./ImapFolders.ts"
 import { nextPage } from "./ImapPages.ts"
@@ -33,23 +33,24 @@ export class Imap extends Context.Service<Imap, {
   /** Connects when something is first asked of it. The connection ends with the scope. */
   readonly open: (account: MailAccount, stored: StoredMail) => Effect.Effect<Mailbox, ProviderError, Scope.Scope>
 }>()("mailfleet/mail/Imap") {
-  static readonly layer: Layer.Layer<
-    Imap,
-    never,
-    Tokens | Throttle | ConnectionLimiter | ImapTransport | Settings | MimeParser
-  > = Layer.effect(
-    Imap,
-    Effect.gen(function* () {
-      const services = yield* imapServices
-      const parser = yield* MimeParser
-      return Imap.of({
-        open: Effect.fn("Imap.open")(function* (account, stored) {
-          const connection = yield* makeConnection(services, account)
-          return openMailbox(connection, parser, stored)
-        }),
-      })
-    }),
-  )
+  static readonly layerWith = (
+    options: ImapOptions,
+  ): Layer.Layer<Imap, never, Tokens | Throttle | ConnectionLimiter | ImapTransport | Settings | MimeParser> =>
+    Layer.effect(
+      Imap,
+      Effect.gen(function* () {
+        const services = yield* imapServices
+        const parser = yield* MimeParser
+        return Imap.of({
+          open: Effect.fn("Imap.open")(function* (account, stored) {
+            const connection = yield* makeConnection(services, account, options)
+            return openMailbox(connection, parser, stored)
+          }),
+        })
+      }),
+    )
+
+  static readonly layer = Imap.layerWith({})
 }
 
 type Connection = Effect.Success<ReturnType<typeof makeConnection>>

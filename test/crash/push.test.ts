@@ -49,7 +49,7 @@ const quiet = (service: Service) =>
     "all notifications are worked off",
     service.send("/metrics"),
     ({ text }) =>
-      /^mailfleet_notifications_waiting 0$/m.test(text) && /^mailfleet_sync_due 0$/m.test(text) &&
+      /^mailfleet_notifications_waiting 0$/m.test(text) && !/^mailfleet_sync_due(?:\{.*\})? [1-9]/m.test(text) &&
       /^mailfleet_subscriptions\{state="active"\} 1$/m.test(text),
   )
 

@@ -194,7 +194,7 @@ export const openMailbox = Effect.fnUntraced(function* (
 ) {
   const { authority, introspection, port } = yield* Dovecot
   const email = options.email ?? newUser()
-  const issued = new Issued(introspection, email)
+  const issued = options.issued ?? new Issued(introspection, email)
   const context = yield* Layer.build(imapLayer({
     url: options.url ?? `imap://localhost:${port}`,
     tokens: issued.layer,

@@ -186,6 +186,8 @@ await onDatabases("Operations", server, (it) => {
         "GET /v1/audit",
         "POST /v1/notifications/graph",
         "POST /v1/notifications/gmail",
+        "POST /v1/notifications/graph",
+        "POST /v1/notifications/gmail",
         "GET /v1/stats",
         "GET /metrics",
         "GET /health/live",

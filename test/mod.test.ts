@@ -351,7 +351,7 @@ if (!(await usableEngines).includes("postgres")) {
       },
     )
 
-    it.effect("needs nothing of Deno", () =>
+    it.effect("needs nothing of Deno but sockets, for IMAP", () =>
       Effect.gen(function* () {
         const { stdout } = yield* Effect.promise(() =>
           new Deno.Command(Deno.execPath(), {
@@ -364,7 +364,7 @@ if (!(await usableEngines).includes("postgres")) {
         )
         const ours = modules.flatMap(({ local }) => local?.includes("/src/") === true ? [local] : [])
         assert.isAbove(ours.length, 50)
-        for (const file of ours) {
+        for (const file of ours.filter((file) => !file.endsWith("/ImapTransport.ts"))) {
           assert.notMatch(yield* Effect.promise(() => Deno.readTextFile(file)), /\bDeno\.[a-z]/, file)
         }
       }))

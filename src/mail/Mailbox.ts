@@ -144,7 +144,10 @@ export interface Mailbox {
     folderRemoteId: string,
     cursor: string | null,
   ) => Effect.Effect<Page, ProviderError | CursorLost | FolderGone>
-  /** The bodies of messages, by remote id; one that is missing from the answer is no longer there. */
+  /**
+   * The bodies of messages, by remote id. One that is missing from the answer is no longer there, or cannot be had just now.
+   * Fails where none can be had.
+   */
   readonly bodies?: (
     folderRemoteId: string,
     remoteIds: ReadonlyArray<string>,

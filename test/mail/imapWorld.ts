@@ -189,11 +189,12 @@ export const openMailbox = Effect.fnUntraced(function* (
     readonly provider?: MailAccount["provider"]
     readonly replica?: Replica
     readonly imap?: ImapOptions
+    readonly issued?: Issued
   } = {},
 ) {
   const { authority, introspection, port } = yield* Dovecot
   const email = options.email ?? newUser()
-  const issued = new Issued(introspection, email)
+  const issued = options.issued ?? new Issued(introspection, email)
   const context = yield* Layer.build(imapLayer({
     url: options.url ?? `imap://localhost:${port}`,
     tokens: issued.layer,

@@ -1,4 +1,4 @@
-/** How much of one mailbox is read before its lane goes on to the next (docs/decisions/0023). */
+/** How much of one mailbox is read before its lane goes on to the next (docs/decisions/0025). */
 import { Clock, Effect } from "effect"
 
 export interface TurnLimits {

@@ -10,7 +10,10 @@ import { type LeaseKey, LeaseLost } from "./SyncLeases.ts"
  */
 const roundHours = 6
 
-/** A folder that was asked so lately is not asked again by the next turn: turns may follow each other at once. */
+/**
+ * A folder that was asked so lately is not asked again by the next turn: turns may follow each other at once. Unless the
+ * provider has told of something new since.
+ */
 const freshSeconds = 60
 
 /** What an earlier turn of the same round has got through. */
@@ -59,7 +62,8 @@ export class SyncTurns extends Context.Service<SyncTurns, {
           fresh: boolean | null
         }>`select clock_timestamp()::text as time, a.channel_open as open,
             coalesce(a.counts_due_at <= now(), true) as counts, f.id, f.asked_at::text as since,
-            f.asked_at > now() - make_interval(secs => ${freshSeconds}) as fresh
+            f.asked_at > now() - make_interval(secs => ${freshSeconds}) and not exists (
+              select 1 from ${t.notifications} n where n.account_id = a.id and n.received_at > f.asked_at) as fresh
           from ${t.accounts} a left join ${t.folders} f on f.account_id = a.id
             and f.asked_at > greatest(a.synced_at, now() - make_interval(hours => ${roundHours}))
           where a.id = ${key.accountId} and a.sync_lease_fence = ${key.fence} order by f.asked_at`)

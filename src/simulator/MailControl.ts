@@ -3,6 +3,7 @@ import { NotFound } from "./ControlErrors.ts"
 import type { NewFolder, NewMessages } from "./ControlPayloads.ts"
 import { type Folder, root } from "./Folders.ts"
 import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
+import { internetMessageId } from "./MessageResource.ts"
 import type { World } from "./World.ts"
 
 export class MailControl {
@@ -61,6 +62,11 @@ export class MailControl {
     return folderState(mailbox, mailbox.addFolder(displayName, around, hidden))
   }
 
+  renameFolder(email: string, folder: string, displayName: string): void {
+    const mailbox = this.mailboxOf(email)
+    mailbox.renameFolder(this.folderOf(mailbox, folder).ordinal, displayName)
+  }
+
   /** Removes a folder with its folders and messages. */
   removeFolder(email: string, folder: string): void {
     const mailbox = this.mailboxOf(email)
@@ -116,6 +122,7 @@ const messageState = (mailbox: Mailbox, message: Message) => ({
   id: mailbox.idOf(message),
   folderId: mailbox.folderIdOf(message.folder),
   subject: mailbox.letter(message).subject,
+  internetMessageId: internetMessageId(mailbox, message),
   isRead: message.isRead,
   flagStatus: message.flagStatus,
   /** Epoch milliseconds. */

@@ -20,13 +20,18 @@ export const mailStorage = Layer.mergeAll(
 
 /** Puts an account with a grant and an app of its own into the database. */
 export const makeAccount = Effect.fnUntraced(function* (
-  options: { readonly email?: string; readonly clientId?: string; readonly channel?: MailAccount["channel"] },
+  options: {
+    readonly email?: string
+    readonly clientId?: string
+    readonly channel?: MailAccount["channel"]
+    readonly provider?: MailAccount["provider"]
+  },
 ) {
   const { sql, tables: t } = yield* Database
   const account: MailAccount = {
     id: newId(),
     email: options.email ?? `${newId()}@example.com`,
-    provider: "microsoft",
+    provider: options.provider ?? "microsoft",
     channel: options.channel ?? "graph",
     grantId: newId(),
     clientId: options.clientId ?? newId(),
@@ -34,11 +39,11 @@ export const makeAccount = Effect.fnUntraced(function* (
   }
   const app = newId()
   yield* sql`insert into ${t.apps} (id, provider, client_id, tenant)
-    values (${app}, 'microsoft', ${account.clientId}, ${app})`
+    values (${app}, ${account.provider}, ${account.clientId}, ${app})`
   yield* sql`insert into ${t.grants} (id, app_id, secret, token_hash)
     values (${account.grantId}, ${app}, ${new Uint8Array()}, ${new Uint8Array()})`
   yield* sql`insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, status)
-    values (${account.id}, 'microsoft', ${account.email}, ${account.email}, ${account.channel}, ${account.grantId},
+    values (${account.id}, ${account.provider}, ${account.email}, ${account.email}, ${account.channel}, ${account.grantId},
       'active')`
   return account
 }, orDie)

@@ -1,20 +1,32 @@
 /** Mailboxes of Microsoft 365 and Outlook.com, read through Microsoft Graph: folders, and a delta query for each of them. */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Stream } from "effect"
 import type { HttpClient } from "effect/http"
 import type { FolderRole } from "../domain/Mail.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import type { Settings } from "../domain/Settings.ts"
 import type { Tokens } from "../oauth/Tokens.ts"
-import type { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import type { MailboxLimiter, MailLane } from "../pacing/MailboxLimiter.ts"
 import type { Throttle } from "../pacing/Throttle.ts"
+import { makeGraphReader } from "./GraphBatch.ts"
+import { makeBodyReader } from "./GraphBodies.ts"
 import { type GraphClient, graphServices, makeGraphClient } from "./GraphClient.ts"
 import { type GraphRefusal, isCursorLost, isNotFound, ofNamedMailbox, strangeAnswer } from "./GraphErrors.ts"
-import { DeltaPage, FolderIdOnly, FolderPage, GraphFolder, messageSelect, toChange } from "./GraphMessage.ts"
+import {
+  DeltaPage,
+  FolderPage,
+  GraphFolder,
+  IdOnly,
+  IdPage,
+  MessagePage,
+  messageSelect,
+  toChange,
+} from "./GraphMessage.ts"
 import {
   CursorLost,
   FolderGone,
   type MailAccount,
   type Mailbox,
+  MessageGone,
   type Page,
   type RemoteFolder,
   type Removed,
@@ -36,6 +48,12 @@ const folderFields = Object.keys(GraphFolder.fields).filter((field) => !field.st
 /** Folders in a page of a listing. */
 const folderPage = 250
 
+/** Messages that are looked at before the first listing of a folder is through. */
+const newestMessages = 50
+
+/** Ids in a page: the most that Graph gives (Microsoft Graph, list messages). */
+const idPage = 1_000
+
 /** A search folder shows messages that lie elsewhere. */
 const isReal = (folder: typeof GraphFolder.Type): boolean => !folder["@odata.type"]?.endsWith("mailSearchFolder")
 
@@ -55,15 +73,29 @@ export class Graph extends Context.Service<Graph, {
     Effect.gen(function* () {
       const services = yield* graphServices
       return Graph.of({
-        open: (account) =>
-          Effect.sync(() => openMailbox(makeGraphClient(services, account), account, services.graphUrl)),
+        open: (account) => Effect.sync(() => openMailbox(makeGraphClient(services, account), account)),
       })
     }),
   )
 }
 
-const openMailbox = (client: GraphClient, { byName, email }: MailAccount, graphUrl: string): Mailbox => {
-  const mailFolders = `${graphUrl}/${byName ? `users/${encodeURIComponent(email)}` : "me"}/mailFolders`
+/** Where a mailbox is, after the version. */
+export const mailboxPath = ({ byName, email }: Pick<MailAccount, "byName" | "email">): string =>
+  byName ? `/users/${encodeURIComponent(email)}` : "/me"
+
+/** Attempting to get the `$value` of a reference attachment returns HTTP 405 (Microsoft Graph, get attachment). */
+const isLink = ({ status }: GraphRefusal): boolean => status === 405
+
+const onlyALink = new ProviderError({
+  class: "blocked",
+  code: "attachment_is_a_link",
+  message: "the attachment is a link to a file in the cloud (OneDrive, SharePoint): its content is not in the mailbox",
+})
+
+const openMailbox = (client: GraphClient, account: MailAccount): Mailbox => {
+  const { byName } = account
+  const path = mailboxPath(account)
+  const mailFolders = `${client.graphUrl}${path}/mailFolders`
   const asProviderError = (error: GraphRefusal | ProviderError) =>
     toProviderError(byName && error._tag === "GraphRefusal" ? ofNamedMailbox(error) : error)
   const folderUrl = (id: string) => `${mailFolders}/${encodeURIComponent(id)}`
@@ -104,7 +136,7 @@ const openMailbox = (client: GraphClient, { byName, email }: MailAccount, graphU
     yield* Effect.forEach(
       wellKnown.filter(([, role]) => !taken.has(role)),
       ([name, role]) =>
-        client.get(`${mailFolders}/${name}?$select=id`, FolderIdOnly).pipe(
+        client.get(`${mailFolders}/${name}?$select=id`, IdOnly).pipe(
           Effect.map(({ id }) => roles.set(id, role)),
           // Many mailboxes have no archive.
           Effect.catchIf((error) => error._tag === "GraphRefusal" && isNotFound(error), () => Effect.void),
@@ -113,6 +145,20 @@ const openMailbox = (client: GraphClient, { byName, email }: MailAccount, graphU
     )
     return roles
   })
+
+  /**
+   * Pages of a first listing fill up the past, all others bring what is new: the latter go first. How far a folder is, only its
+   * links tell; that they are right about it is a matter of order and of nothing else.
+   */
+  const lanes = new Map<string, MailLane>()
+  const laneOf = (folder: string, cursor: string | null): MailLane =>
+    cursor === null ? "backfill" : /deltatoken=/i.test(cursor) ? "fresh" : lanes.get(folder) ?? "backfill"
+  const newest = new Set<string>()
+
+  const readBodies = makeBodyReader(makeGraphReader(client), `${path}/messages`)
+
+  const orGone = (error: GraphRefusal | ProviderError) =>
+    error._tag === "GraphRefusal" && isNotFound(error) ? new FolderGone() : asProviderError(error)
 
   return {
     concurrency: 4,
@@ -134,22 +180,68 @@ const openMailbox = (client: GraphClient, { byName, email }: MailAccount, graphU
         const first = `${
           folderUrl(folderRemoteId)
         }/messages/delta?$select=${messageSelect}&$orderby=receivedDateTime%20desc`
-        const page = yield* client.get(cursor ?? first, DeltaPage)
+        const lane = laneOf(folderRemoteId, cursor)
+        const page = yield* client.get(cursor ?? first, DeltaPage, { lane })
         const changes: Array<Upsert | Removed> = []
         for (const message of page.value) {
           changes.push(toChange(message))
           // Turning HTML into text takes milliseconds: other fibers have their turn in between.
-          yield* Effect.yieldNow
+          if (message.body !== undefined) yield* Effect.yieldNow
         }
         const deltaLink = page["@odata.deltaLink"]
         const next = deltaLink ?? page["@odata.nextLink"]
         if (next === undefined) return yield* strangeAnswer(200)
+        // Its bodies and the page after it are as urgent as it is.
+        lanes.set(folderRemoteId, lane)
         return { changes, cursor: next, roundComplete: deltaLink !== undefined } satisfies Page
       },
       Effect.mapError((error) => {
         if (error._tag === "GraphRefusal" && isCursorLost(error)) return new CursorLost()
-        return error._tag === "GraphRefusal" && isNotFound(error) ? new FolderGone() : asProviderError(error)
+        return orGone(error)
       }),
     ),
+
+    bodies: Effect.fn("Graph.bodies")(function* (folderRemoteId, remoteIds) {
+      const lane = remoteIds.some((id) => newest.has(id)) ? "fresh" : lanes.get(folderRemoteId) ?? "backfill"
+      return yield* readBodies(remoteIds, lane)
+    }, Effect.mapError(asProviderError)),
+
+    newest: Effect.fn("Graph.newest")(function* (folderRemoteId) {
+      const query = `?$select=${messageSelect}&$orderby=receivedDateTime%20desc&$top=${newestMessages}`
+      const { value } = yield* client.get(`${folderUrl(folderRemoteId)}/messages${query}`, MessagePage, {
+        pageSize: newestMessages,
+      })
+      newest.clear()
+      return value.flatMap((message): ReadonlyArray<Upsert> => {
+        const change = toChange(message)
+        if (change._tag === "Removed") return []
+        newest.add(change.remoteId)
+        return [change]
+      })
+    }, Effect.mapError(orGone)),
+
+    ids: Effect.fn("Graph.ids")(function* (folderRemoteId) {
+      // A page may repeat what was on the one before, where mail came or went in between.
+      const ids = new Set<string>()
+      const first = `${folderUrl(folderRemoteId)}/messages?$select=id&$top=${idPage}`
+      for (let next: string | undefined = first; next !== undefined;) {
+        const page: typeof IdPage.Type = yield* client.get(next, IdPage, { lane: "backfill", pageSize: idPage })
+        for (const { id } of page.value) ids.add(id)
+        next = page["@odata.nextLink"]
+      }
+      return [...ids]
+    }, Effect.mapError(orGone)),
+
+    attachment: (_folderRemoteId, remoteId, attachmentRemoteId) =>
+      client.stream(
+        `${client.graphUrl}${path}/messages/${encodeURIComponent(remoteId)}/attachments/${
+          encodeURIComponent(attachmentRemoteId)
+        }/$value`,
+      ).pipe(
+        Stream.mapError((error) => {
+          if (error._tag === "GraphRefusal" && isLink(error)) return onlyALink
+          return error._tag === "GraphRefusal" && isNotFound(error) ? new MessageGone() : asProviderError(error)
+        }),
+      ),
   }
 }

@@ -1,10 +1,10 @@
 /** Requests to Microsoft Graph for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
-import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
+import { Clock, Effect, Redacted, Schedule, Schema, Semaphore, Stream } from "effect"
+import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { type AccessToken, Tokens } from "../oauth/Tokens.ts"
-import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { MailboxLimiter, type MailLane } from "../pacing/MailboxLimiter.ts"
 import { mailboxKey, Throttle } from "../pacing/Throttle.ts"
 import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
 import type { MailAccount } from "./Mailbox.ts"
@@ -13,18 +13,21 @@ import type { MailAccount } from "./Mailbox.ts"
 const pageSize = 100
 
 /**
- * Wanted on every call: neither is baked into delta links (Microsoft Graph, immutable identifiers; delta query overview).
- * Default ids change when a message is moved, immutable ones do not.
+ * Wanted on every call whose answer holds ids, those inside of a batch included. It is not baked into delta links
+ * (Microsoft Graph, immutable identifiers). Default ids change when a message is moved, immutable ones do not.
  */
-const prefer = `IdType="ImmutableId", odata.maxpagesize=${pageSize}`
+export const immutableIds = 'IdType="ImmutableId"'
 
+const withPageSize = (size: number): string => `${immutableIds}, odata.maxpagesize=${size}`
+
+/** For an answer that is read whole, and between two pieces of one that is not. */
 const timeout = "30 seconds"
 
-/** A shorter pause is waited out in place; for a longer one the account gives its turn to others. */
-const longestPause = 10_000
+/** Milliseconds. A shorter pause is waited out in place; for a longer one the account gives its turn to others. */
+export const longestPause = 10_000
 
 /** Pauses in a row that one request waits out in place. */
-const pauses = 10
+export const mostPauses = 10
 
 /** A token that ends sooner is not sent any more, in milliseconds. */
 const margin = 60_000
@@ -52,12 +55,46 @@ export const graphServices: Effect.Effect<
   graphUrl: Effect.map(Settings, ({ graphUrl }) => graphUrl),
 })
 
+export interface GraphCall {
+  readonly url: string
+  /** Default `GET`. */
+  readonly method?: "GET" | "POST" | "PATCH" | "DELETE" | undefined
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** Default `fresh`. */
+  readonly lane?: MailLane | undefined
+  /** Items that a page should have. Default 100. */
+  readonly pageSize?: number | undefined
+  /** How many requests this one stands for: a batch is as many as it has parts. Default 1. */
+  readonly requests?: number | undefined
+  /** Whether it may be sent again where it is not known if it was carried out. Default true. */
+  readonly repeatable?: boolean | undefined
+}
+
+export interface GraphAnswer {
+  readonly status: number
+  readonly body: string
+  /** The `Date` header. */
+  readonly date: string | undefined
+}
+
 export interface GraphClient {
+  /** Without a slash at the end. */
+  readonly graphUrl: string
   /** Reads a whole URL, which is used as it is: delta links are opaque. */
   readonly get: <S extends Schema.Codec<unknown, unknown>>(
     url: string,
     schema: S,
+    options?: Pick<GraphCall, "lane" | "pageSize">,
   ) => Effect.Effect<S["Type"], GraphRefusal | ProviderError>
+  /** An answer with a status from 200 to 299; any other is a refusal. */
+  readonly call: (call: GraphCall) => Effect.Effect<GraphAnswer, GraphRefusal | ProviderError>
+  /** The body of an answer in pieces, as they come. */
+  readonly stream: (url: string) => Stream.Stream<Uint8Array, GraphRefusal | ProviderError>
+  /** Pauses the mailbox for a throttled answer; answers for how many milliseconds. */
+  readonly throttled: (retryAfterMillis: number | undefined) => Effect.Effect<number>
+  /** Ends the row of throttled answers by which pauses grow that no answer names. */
+  readonly succeeded: Effect.Effect<void>
 }
 
 const isSame = (one: AccessToken, other: AccessToken): boolean =>
@@ -87,10 +124,11 @@ export const makeGraphClient = (
       return held
     }))
 
-  /** Waits while the mailbox is paused, by whichever of its requests. */
-  const gate = Effect.gen(function* () {
+  /** Waits while the mailbox is paused, by whichever of its requests, or has had as many as it bears. */
+  const gate = Effect.fnUntraced(function* (requests: number) {
     while (true) {
-      const millis = yield* throttle.remaining(key)
+      const paused = yield* throttle.remaining(key)
+      const millis = paused > 0 ? paused : yield* limiter.spend(key, requests)
       if (millis <= 0) return
       if (millis > longestPause) {
         return yield* graphError("throttled", { retryAfterMillis: millis, notSent: true })
@@ -99,50 +137,61 @@ export const makeGraphClient = (
     }
   })
 
-  const send = Effect.fnUntraced(
-    function* (url: string, token: AccessToken) {
-      const response = yield* http.execute(
-        HttpClientRequest.get(url).pipe(
-          HttpClientRequest.bearerToken(token.token),
-          HttpClientRequest.setHeaders({ accept: "application/json", prefer }),
-        ),
-      )
-      return { status: response.status, headers: response.headers, body: yield* response.text }
-    },
-    Effect.timeout(timeout),
-    Effect.mapError(() => noAnswer),
-    // A redirect could carry the token elsewhere.
-    Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-    Effect.provideService(HttpClient.TracerPropagationEnabled, false),
-  )
+  const throttled = (retryAfterMillis: number | undefined) =>
+    Effect.gen(function* () {
+      const millis = retryAfterMillis ?? (yield* throttle.backoff(key))
+      yield* throttle.pause(key, millis)
+      return millis
+    })
 
-  const attempt = Effect.fnUntraced(function* (url: string) {
+  const requestOf = ({ body, method = "GET", pageSize: size = pageSize, url }: GraphCall, token: AccessToken) =>
+    HttpClientRequest.make(method)(url).pipe(
+      HttpClientRequest.bearerToken(token.token),
+      HttpClientRequest.setHeaders({ accept: "application/json", prefer: withPageSize(size) }),
+      body === undefined ? (request) => request : HttpClientRequest.setBody(HttpBody.jsonUnsafe(body)),
+    )
+
+  const send = <A>(
+    call: GraphCall,
+    token: AccessToken,
+    take: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, unknown>,
+  ): Effect.Effect<A, GraphRefusal> =>
+    Effect.flatMap(http.execute(requestOf(call, token)), take).pipe(
+      Effect.timeout(timeout),
+      Effect.mapError(() => noAnswer),
+      // A redirect could carry the token elsewhere.
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
+      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+    )
+
+  const isGood = (status: number): boolean => status >= 200 && status < 300
+
+  /** Until there is an answer to take, or a refusal that neither a pause nor another token helps against. */
+  const attempt = Effect.fnUntraced(function* <A>(
+    call: GraphCall,
+    take: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, unknown>,
+  ) {
+    if (!URL.canParse(call.url) || new URL(call.url).origin !== origin) return yield* strangeAnswer(0)
     let token = yield* accessToken()
     let refreshed = false
     for (let paused = 0;;) {
-      yield* gate
-      const { body, headers, status } = yield* send(url, token)
-      if (status >= 200 && status < 300) {
-        yield* throttle.succeeded(key)
-        return body
-      }
-      const refusal = refusalOf(
-        {
-          status,
-          body,
-          retryAfter: headers["retry-after"],
-          date: headers.date,
-          authenticate: headers["www-authenticate"],
-        },
-        yield* Clock.currentTimeMillis,
+      yield* gate(call.requests ?? 1)
+      const answer = yield* send(
+        call,
+        token,
+        (response): Effect.Effect<{ readonly taken: A } | { readonly refusal: GraphRefusal }, unknown> =>
+          isGood(response.status)
+            ? Effect.map(take(response), (taken) => ({ taken }))
+            : Effect.map(refused(response), (refusal) => ({ refusal })),
       )
+      if ("taken" in answer) return answer.taken
+      const { refusal } = answer
       if (refusal.error.class === "throttled") {
-        const millis = refusal.error.retryAfterMillis ?? (yield* throttle.backoff(key))
-        yield* throttle.pause(key, millis)
-        if (millis > longestPause || ++paused > pauses) {
+        const millis = yield* throttled(refusal.error.retryAfterMillis)
+        if (millis > longestPause || ++paused > mostPauses) {
           return yield* new GraphRefusal({ ...refusal, error: graphError("throttled", { retryAfterMillis: millis }) })
         }
-      } else if (status === 401 && refusal.error.class === "unknown" && !refreshed) {
+      } else if (refusal.status === 401 && refusal.error.class === "unknown" && !refreshed) {
         token = yield* accessToken(token)
         refreshed = true
       } else {
@@ -151,20 +200,63 @@ export const makeGraphClient = (
     }
   })
 
-  return {
-    get: (url, schema) =>
-      Effect.gen(function* () {
-        if (!URL.canParse(url) || new URL(url).origin !== origin) return yield* strangeAnswer(0)
-        const body = yield* limiter.limit(key)(attempt(url)).pipe(
-          Effect.retry({
-            schedule: retries,
-            times: 3,
-            while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient",
-          }),
-        )
-        return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(
-          Effect.mapError(() => strangeAnswer(200)),
-        )
+  const succeeded = throttle.succeeded(key)
+
+  const call = (asked: GraphCall) => {
+    const { lane, repeatable = true, requests = 1 } = asked
+    const once = attempt(asked, (response) =>
+      Effect.map(response.text, (body): GraphAnswer => ({
+        status: response.status,
+        body,
+        date: response.headers["date"],
+      })))
+    return limiter.limit(key, { lane, places: Math.min(4, requests) })(once).pipe(
+      // Whether the parts of a batch succeeded, only who sent it can tell.
+      Effect.tap(() => requests === 1 ? succeeded : Effect.void),
+      Effect.retry({
+        schedule: retries,
+        times: repeatable ? 3 : 0,
+        while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient",
       }),
+    )
+  }
+
+  return {
+    graphUrl,
+    call,
+    get: (url, schema, options) =>
+      Effect.flatMap(call({ url, ...options }), ({ body }) =>
+        Effect.mapError(
+          Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body),
+          () => strangeAnswer(200),
+        )),
+    stream: (url) =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          yield* limiter.take(key)
+          const response = yield* attempt({ url }, Effect.succeed)
+          yield* succeeded
+          return response.stream.pipe(
+            Stream.timeoutOrElse({ duration: timeout, orElse: () => Stream.fail(noAnswer) }),
+            Stream.mapError(() => noAnswer),
+          )
+        }),
+      ),
+    throttled,
+    succeeded,
   }
 }
+
+/** The refusal that an answer stands for. */
+const refused = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
+  return refusalOf(
+    {
+      status: response.status,
+      body: yield* response.text,
+      retryAfter: response.headers["retry-after"],
+      date: response.headers["date"],
+      authenticate: response.headers["www-authenticate"],
+    },
+    yield* Clock.currentTimeMillis,
+  )
+})

@@ -5,7 +5,7 @@ import { textOfHtml } from "./HtmlText.ts"
 import type { RemoteMessage, Removed, Upsert } from "./Mailbox.ts"
 
 /** Missing is not null: a delta may bring only what changed. */
-const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+export const maybe = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
 
 const Recipient = Schema.Struct({
   emailAddress: maybe(Schema.Struct({ name: maybe(Schema.String), address: maybe(Schema.String) })),
@@ -15,6 +15,13 @@ const Recipients = maybe(Schema.Array(Schema.NullOr(Recipient)))
 
 /** A sample in the documentation of delta queries shows `isRead` as a text. */
 const Flag = maybe(Schema.Union([Schema.Boolean, Schema.String]))
+
+/** What is asked for when a body is wanted. */
+export const GraphBody = Schema.Struct({
+  body: maybe(Schema.Struct({ contentType: maybe(Schema.String), content: maybe(Schema.String) })),
+  bodyPreview: maybe(Schema.String),
+  hasAttachments: Flag,
+})
 
 export const GraphMessage = Schema.Struct({
   id: Schema.String,
@@ -36,13 +43,14 @@ export const GraphMessage = Schema.Struct({
   bodyPreview: maybe(Schema.String),
   internetMessageId: maybe(Schema.String),
   conversationId: maybe(Schema.String),
-  body: maybe(Schema.Struct({ contentType: maybe(Schema.String), content: maybe(Schema.String) })),
+  /** In pages of rounds that were begun when bodies were part of a listing: their links go on asking for it. */
+  body: GraphBody.fields.body,
 })
 type GraphMessage = typeof GraphMessage.Type
 
-/** What the first call of a round asks for; the links that it answers with remember it. */
+/** What the first call of a round asks for; the links that it answers with remember it. Bodies are asked for one by one. */
 export const messageSelect: string = Object.keys(GraphMessage.fields)
-  .filter((field) => field !== "id" && !field.startsWith("@"))
+  .filter((field) => field !== "id" && field !== "body" && !field.startsWith("@"))
   .join(",")
 
 /** Exactly one of the links is there: more pages, or where the next round starts. */
@@ -66,7 +74,17 @@ export const FolderPage = Schema.Struct({
   "@odata.nextLink": Schema.optionalKey(Schema.String),
 })
 
-export const FolderIdOnly = Schema.Struct({ id: Schema.String })
+export const IdOnly = Schema.Struct({ id: Schema.String })
+
+export const MessagePage = Schema.Struct({ value: Schema.Array(GraphMessage) })
+
+export const IdPage = Schema.Struct({
+  value: Schema.Array(IdOnly),
+  "@odata.nextLink": Schema.optionalKey(Schema.String),
+})
+
+/** Whether the HTML shows something that came with it. `hasAttachments` is false where all attachments are of that kind. */
+export const refersToAttachments = (html: string | null): boolean => html !== null && /\bcid:/i.test(html)
 
 const address = (recipient: typeof Recipient.Type): Address => ({
   name: recipient.emailAddress?.name ?? "",
@@ -86,9 +104,9 @@ const time = (value: string | null): DateTime.Utc | null => {
   return year >= 1 && year <= 9999 ? utc : null
 }
 
-const flag = (value: boolean | string | null): boolean => value === true || value === "true"
+export const flag = (value: boolean | string | null): boolean => value === true || value === "true"
 
-const bodyOf = (body: NonNullable<GraphMessage["body"]>): Pick<RemoteMessage, "text" | "html"> => {
+export const bodyOf = (body: NonNullable<GraphMessage["body"]>): Pick<RemoteMessage, "text" | "html"> => {
   const content = body.content ?? ""
   return body.contentType?.toLowerCase() === "html"
     ? { html: content, text: textOfHtml(content) }
@@ -119,6 +137,10 @@ export const toChange = (message: GraphMessage): Upsert | Removed => {
   if (message.conversationId !== undefined) fields.threadId = message.conversationId
   if (message.body !== undefined) {
     Object.assign(fields, message.body === null ? { html: null, text: null } : bodyOf(message.body))
+    // Where something may be attached, the body is asked for once more, together with that.
+    if (fields.hasAttachments === false && !refersToAttachments(fields.html ?? null)) {
+      Object.assign(fields, { attachments: [], bodyState: "complete", bodyReason: null })
+    }
   }
   return { _tag: "Upsert", remoteId: message.id, fields }
 }

@@ -142,6 +142,15 @@ const routes: ReadonlyArray<Route> = [
     Payload.Expiry,
     (sim, { form }, { at }) => sim.expireCursors(at("email"), form),
   ),
+  get("mailboxes/:email/subscriptions", (sim, { at }) => sim.subscriptions(at("email"))),
+  get("mailboxes/:email/subscriptions", (sim, { at }) => sim.dropSubscriptions(at("email")), "DELETE"),
+  send(
+    "POST",
+    "mailboxes/:email/lifecycle",
+    Payload.Lifecycle,
+    (sim, { event }, { at }) => sim.sendLifecycle(at("email"), event),
+  ),
+  get("notifications", (sim) => sim.notifications()),
   send(
     "POST",
     "mailboxes/:email/spend-requests",

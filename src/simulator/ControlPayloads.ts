@@ -48,6 +48,7 @@ export const Configuration = Schema.Struct({
   /** `null` for ever. */
   deltaLifetime: optional(Schema.NullOr(Wait)),
   oddPages: optional(Schema.Number),
+  notifications: optional(Schema.Literals(["once", "twice", "lost"])),
   consented: optional(Schema.Array(Schema.String)),
 })
 export type Configuration = typeof Configuration.Type
@@ -122,6 +123,16 @@ export const Refusal = Schema.Struct({
   refusal: Schema.NullOr(Schema.Struct({ status: Schema.Number, code: Schema.String })),
 })
 
+/** A small text file unless said otherwise. */
+const NewAttachment = Schema.Struct({
+  kind: optional(Schema.Literals(["file", "item", "reference"])),
+  name: optional(Schema.String),
+  contentType: optional(Schema.NullOr(Schema.String)),
+  inline: optional(Schema.Boolean),
+  contentId: optional(Schema.NullOr(Schema.String)),
+  content: optional(Schema.String),
+})
+
 export const NewMessages = Schema.Struct({
   /** How many alike; default 1. */
   count: optional(Schema.Number),
@@ -133,6 +144,7 @@ export const NewMessages = Schema.Struct({
   html: optional(Schema.Boolean),
   isRead: optional(Schema.Boolean),
   hasAttachments: optional(Schema.Boolean),
+  attachments: optional(Schema.Array(NewAttachment)),
 })
 export type NewMessages = typeof NewMessages.Type
 
@@ -163,3 +175,9 @@ export const Expiry = Schema.Struct({ form: optional(Schema.Literals(["410", "co
 
 /** Graph requests to count as if they had been made in this window. */
 export const Spent = Schema.Struct({ requests: Schema.Number })
+
+/** What Graph tells about the subscriptions of a mailbox themselves. */
+export const Lifecycle = Schema.Struct({
+  event: Schema.Literals(["reauthorizationRequired", "subscriptionRemoved", "missed"]),
+})
+export type LifecycleEvent = typeof Lifecycle.Type["event"]

@@ -21,6 +21,8 @@ interface Decision {
 }
 
 export class Graph {
+  private subscriptionRequests = 0
+
   constructor(private readonly world: World) {}
 
   /** @param target path and query after `/v1.0` */
@@ -32,12 +34,16 @@ export class Graph {
     try {
       const body = request.method === "GET" || request.method === "DELETE" ? undefined : await readJson(request)
       const base = `${origin}/v1.0`
-      decision = target.startsWith("/$batch") ? this.batch(request, base, body) : this.single(request, base, {
-        method: request.method,
-        url: target,
-        prefer: request.headers.get("prefer"),
-        body,
-      })
+      decision = target.startsWith("/$batch")
+        ? this.batch(request, base, body)
+        : target.startsWith("/subscriptions")
+        ? await this.subscription(request, base, target, body)
+        : this.single(request, base, {
+          method: request.method,
+          url: target,
+          prefer: request.headers.get("prefer"),
+          body,
+        })
       if (decision.answer.manner === "hang") await delay.hang(request.signal, settings.hangLimit)
       else if (settings.latency > 0) await delay.wait(start, settings.latency)
     } finally {
@@ -65,6 +71,23 @@ export class Graph {
     use.enter(1)
     const refused = this.admit(use, call, now, use.inFlight > mailboxConcurrency)
     return { answer: refused ?? this.perform(use, call), use, slots: 1 }
+  }
+
+  /** Subscriptions are no part of a mailbox: its limits do not hold for them. */
+  private async subscription(request: Request, base: string, target: string, body: unknown): Promise<Decision> {
+    const { counters, faults, subscriptions } = this.world
+    const now = this.world.now()
+    const decided = (answer: Answer): Decision => ({ answer, use: undefined, slots: 0 })
+    const token = this.authenticate(request, now)
+    if ("status" in token) return decided(token)
+    if ((token.mask & graphRead) === 0) return decided(accessDenied(now))
+    const fault = faults.next("graph", token.index < 0 ? undefined : token.index, this.subscriptionRequests++, now)
+    const path = (readPath(target.replace(/\?.*$/, "")) ?? []).slice(1)
+    const answer = typeof fault === "object"
+      ? fault
+      : befall(await subscriptions.handle(token, base, request.method, path, body), fault)
+    counters.answered(`${request.method} subscriptions${path.length === 0 ? "" : "/id"}`, answer.status)
+    return decided(answer)
   }
 
   /** A batch takes up to 4 places of its mailbox; what finds none is throttled one by one. */

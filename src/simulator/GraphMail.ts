@@ -1,13 +1,14 @@
 /** The mail part of Microsoft Graph v1.0: which path means what. */
 import { Option, Schema } from "effect"
 import { type Answer } from "./Answer.ts"
+import { attachmentResources, badSelect, expandedSelect, oneAttachment } from "./Attachments.ts"
 import { type Folder, root } from "./Folders.ts"
 import { type GraphCall, readSelect } from "./GraphCall.ts"
 import { messagesDelta } from "./GraphDelta.ts"
 import { accessDenied, graphError, itemNotFound, jsonHeaders, malformedId } from "./GraphErrors.ts"
 import { defaultId, immutableId, placeOf, userId } from "./Ids.ts"
 import type { Mailbox, Message } from "./Mailbox.ts"
-import { messageId, messageResource, mimeOf } from "./MessageResource.ts"
+import { messageResource, mimeOf } from "./MessageResource.ts"
 import type { World } from "./World.ts"
 
 /** An answer and the name that its endpoint is counted under. */
@@ -17,7 +18,7 @@ export interface Routed {
 }
 
 export const routeMail = (world: World, call: GraphCall): Routed => {
-  const [first = "me", second, third, fourth] = call.segments
+  const [first = "me", second, third, fourth, fifth] = call.segments
   const at = (endpoint: string, answer: Answer): Routed => ({ endpoint: `${call.method} ${endpoint}`, answer })
   switch (first.toLowerCase()) {
     case "me":
@@ -27,6 +28,12 @@ export const routeMail = (world: World, call: GraphCall): Routed => {
     case "messages":
       noteDefaultIds(world, call)
       if (second === undefined) return at("messages", messageList(call, call.mailbox.messages(), "messages"))
+      if (third === "attachments" && fourth !== undefined) {
+        return at(
+          `messages/id/attachments/id${fifth === undefined ? "" : `/${fifth}`}`,
+          attachment(call, second, fourth, fifth),
+        )
+      }
       return at(`messages/id${third === undefined ? "" : `/${third}`}`, oneMessage(call, second, third))
     case "mailfolders": {
       if (second === undefined) return at("mailFolders", folderCollection(call, root))
@@ -159,7 +166,13 @@ const folderResource = (
 
 const messageList = (call: GraphCall, messages: Iterable<Message>, path: string): Answer => {
   if (call.method !== "GET") return graphError(405, "ErrorInvalidRequest", "The method is not allowed.", call.now)
-  const { nextLink, page } = cut(call, messages, path)
+  const order = /^receivedDateTime( desc| asc)?$/i.exec(call.query.get("$orderby") ?? "receivedDateTime desc")
+  if (order === null) return graphError(400, "ErrorInvalidUrlQuery", "The order is not supported.", call.now)
+  const isDescending = order[1]?.toLowerCase() === " desc"
+  const ordered = call.query.has("$orderby")
+    ? [...messages].sort((a, b) => isDescending ? b.receivedAt - a.receivedAt : a.receivedAt - b.receivedAt)
+    : messages
+  const { nextLink, page } = cut(call, ordered, path)
   const select = readSelect(call.query.get("$select"))
   return json({
     "@odata.context": `${call.base}/$metadata#${call.owner}/messages`,
@@ -187,14 +200,24 @@ const oneMessage = (call: GraphCall, id: string, part: string | undefined): Answ
   const whole = (shown: Message, status = 200) => {
     const select = readSelect(call.query.get("$select"))
     const context = { "@odata.context": `${call.base}/$metadata#${call.owner}/messages/$entity` }
-    return json({ ...context, ...messageResource(mailbox, shown, call.prefer, select) }, status)
+    const expanded = expandedSelect(call.query.get("$expand"))
+    const attachments = expanded === undefined ? undefined : attachmentResources(mailbox, shown, expanded)
+    if (typeof attachments === "string") return badSelect(now, attachments)
+    return json({
+      ...context,
+      ...messageResource(mailbox, shown, call.prefer, select),
+      ...(attachments === undefined ? {} : { attachments }),
+    }, status)
   }
   if (method === "GET") {
     if (part === undefined) return whole(message)
     if (part === "$value") {
       return { status: 200, headers: { "content-type": "text/plain" }, body: mimeOf(mailbox, message) }
     }
-    if (part === "attachments") return json({ value: attachments(mailbox, message) })
+    if (part === "attachments") {
+      const value = attachmentResources(mailbox, message, call.query.get("$select"))
+      return typeof value === "string" ? badSelect(now, value) : json({ value })
+    }
     return noSuchSegment(call, part)
   }
   if (!call.mayWrite) return accessDenied(now)
@@ -217,20 +240,14 @@ const oneMessage = (call: GraphCall, id: string, part: string | undefined): Answ
   return graphError(405, "ErrorInvalidRequest", "The method is not allowed.", now)
 }
 
-/** One small file where a message has attachments; an inline picture, which does not count as one, in some others. */
-const attachments = (mailbox: Mailbox, message: Message): ReadonlyArray<Record<string, unknown>> => {
-  const { hasAttachments, html } = mailbox.letter(message)
-  const inline = html && message.ordinal % 5 === 0
-  if (!hasAttachments && !inline) return []
-  return [{
-    "@odata.type": "#microsoft.graph.fileAttachment",
-    id: `${messageId(mailbox, message, { immutableIds: true, pageSize: undefined, textBody: false })}ATT`,
-    name: hasAttachments ? "Bericht – Q3.txt" : "image001.png",
-    contentType: hasAttachments ? "text/plain" : "image/png",
-    size: 12,
-    isInline: !hasAttachments,
-    contentBytes: "aGVsbG8gd29ybGQh",
-  }]
+const attachment = (call: GraphCall, id: string, attachmentId: string, part: string | undefined): Answer => {
+  const { mailbox, method, now } = call
+  const message = mailbox.find(id)
+  if (message === "malformed") return malformedId(now)
+  if (message === undefined) return itemNotFound(now)
+  if (method !== "GET") return graphError(405, "ErrorInvalidRequest", "The method is not allowed.", now)
+  const found = oneAttachment(mailbox, message, attachmentId, part, now)
+  return "answer" in found ? found.answer : json(found.resource)
 }
 
 const decodeTranslation = Schema.decodeUnknownOption(Schema.Struct({

@@ -1,4 +1,5 @@
 /** What messages say: many scripts, odd lengths, and now and then nothing. A function of seed, mailbox and ordinal. */
+import type { Attachment } from "./Attachments.ts"
 import { hash, pick } from "./Random.ts"
 
 export interface Person {
@@ -16,6 +17,8 @@ export interface Letter {
   readonly hasAttachments: boolean
   readonly importance: "low" | "normal" | "high"
   readonly categories: ReadonlyArray<string>
+  /** What is attached, where that was said; else it follows from `hasAttachments`. */
+  readonly attachments?: ReadonlyArray<Attachment>
 }
 
 interface Tongue {
@@ -111,12 +114,12 @@ export const writeLetter = (seed: number, index: number, ordinal: number, owner:
   }
 }
 
-/** Text as an HTML body, as Graph returns it. */
-export const toHtml = (text: string): string => {
+/** Text as an HTML body, as Graph returns it. @param images markup behind the text */
+export const toHtml = (text: string, images = ""): string => {
   const escaped = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
   return `<html><head>\r\n<meta http-equiv="Content-Type" content="text/html; charset=utf-8"></head><body><p>${
     escaped.replaceAll("\r\n\r\n", "</p><p>")
-  }</p></body></html>`
+  }</p>${images}</body></html>`
 }
 
 /** First 255 characters (UTF-16 units) on one line; a surrogate pair is not cut in two. */

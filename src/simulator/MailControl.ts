@@ -1,6 +1,6 @@
 /** What a test does to mailboxes, and what it reads off them. */
 import { NotFound } from "./ControlErrors.ts"
-import type { NewFolder, NewMessages } from "./ControlPayloads.ts"
+import type { LifecycleEvent, NewFolder, NewMessages } from "./ControlPayloads.ts"
 import { type Folder, root } from "./Folders.ts"
 import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
 import { internetMessageId } from "./MessageResource.ts"
@@ -32,8 +32,12 @@ export class MailControl {
   }
 
   /** Delivers new mail and returns the messages. */
-  deliver(email: string, { count = 1, ...delivery }: NewMessages = {}) {
+  deliver(email: string, { attachments: given, count = 1, ...rest }: NewMessages = {}) {
     const mailbox = this.mailboxOf(email)
+    const attachments = given?.map((attachment) => ({ ...plainFile, ...attachment }))
+    const delivery = attachments === undefined
+      ? rest
+      : { hasAttachments: attachments.some(({ inline }) => !inline), ...rest, attachments }
     const folder = this.folderOf(mailbox, delivery.folder ?? "inbox").ordinal
     return Array.from({ length: count }, () => messageState(mailbox, mailbox.deliver(delivery, folder)))
   }
@@ -86,6 +90,28 @@ export class MailControl {
     this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
   }
 
+  // Change notifications
+
+  /** Subscriptions to a mailbox that live, with the client states that Graph itself never shows. */
+  subscriptions(email: string) {
+    return this.world.subscriptions.of(this.indexOf(email))
+  }
+
+  /** Ends the subscriptions to a mailbox without telling anybody. */
+  dropSubscriptions(email: string): void {
+    this.world.subscriptions.drop(this.indexOf(email))
+  }
+
+  /** Sends a lifecycle notification to each subscription of a mailbox. */
+  sendLifecycle(email: string, event: LifecycleEvent): void {
+    this.world.subscriptions.lifecycle(this.indexOf(email), event)
+  }
+
+  /** Requests with notifications: sent, acknowledged, and failed. */
+  notifications() {
+    return this.world.subscriptions.notifications
+  }
+
   protected indexOf(email: string): number {
     const index = this.world.population.indexOf(email)
     if (index < 0) throw new NotFound({ message: `no account ${email}` })
@@ -108,6 +134,15 @@ export class MailControl {
     return message
   }
 }
+
+const plainFile = {
+  kind: "file",
+  name: "file.txt",
+  contentType: "text/plain",
+  inline: false,
+  contentId: null,
+  content: "",
+} as const
 
 const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({
   id: mailbox.folderIdOf(ordinal),

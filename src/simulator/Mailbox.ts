@@ -2,6 +2,7 @@
  * One mailbox and what happens in it. What nobody changed is worked out from the seed when it is asked for; only changes
  * are remembered: records of changed messages, and a log that delta rounds read.
  */
+import type { Attachment } from "./Attachments.ts"
 import {
   deletedItems,
   drafts,
@@ -53,6 +54,7 @@ export interface Delivery {
   readonly html?: boolean
   readonly isRead?: boolean
   readonly hasAttachments?: boolean
+  readonly attachments?: ReadonlyArray<Attachment>
 }
 
 const noFolders: ReadonlyArray<Folder> = []
@@ -81,6 +83,8 @@ export class Mailbox {
   readonly sharedWith = new Set<number>()
   /** Error that every Graph request meets, e.g. 404 `MailboxNotEnabledForRESTAPI`. */
   refusal: { readonly status: number; readonly code: string } | undefined = undefined
+  /** Told of every change, by folder ordinal. */
+  watcher: ((folder: number, change: Change) => void) | undefined = undefined
 
   constructor(
     private readonly settings: Settings,
@@ -281,6 +285,7 @@ export class Mailbox {
   private note(folder: number, change: Change): void {
     if (this.log === emptyLog) this.log = new MailboxLog()
     this.log.add(folder, change)
+    this.watcher?.(folder, change)
   }
 
   private initial(ordinal: number): Message {

@@ -1,4 +1,5 @@
 /** The message resource type as JSON (Graph documentation, message resource type). */
+import { attachmentsOf, imagesOf } from "./Attachments.ts"
 import { defaultId, immutableId, placeOf } from "./Ids.ts"
 import { isoSeconds, type Preferences } from "./GraphCall.ts"
 import { type Letter, type Person, preview, toHtml } from "./Letters.ts"
@@ -118,7 +119,8 @@ const field = (view: View, name: string): unknown => {
     case "uniqueBody": {
       const { html, text } = letter(view)
       const asHtml = html && !view.prefer.textBody
-      return { contentType: asHtml ? "html" : "text", content: asHtml ? toHtml(text) : text }
+      const content = asHtml ? toHtml(text, imagesOf(attachmentsOf(letter(view), message))) : text
+      return { contentType: asHtml ? "html" : "text", content }
     }
     case "sender":
     case "from":

@@ -110,6 +110,8 @@ export interface SimulatorOptions {
   readonly deltaLifetime: Duration.Input
   /** Share of delta pages, 0 to 1, that are oddly shaped though legal: empty, or repeating an item. Default 0.1. */
   readonly oddPages: number
+  /** Whether change notifications are delivered once, twice, or get lost. Default `once`. */
+  readonly notifications: "once" | "twice" | "lost"
   /** Number of app registrations at Microsoft; account n belongs to app n modulo this. Default 1. */
   readonly apps: number
   /** Number of OAuth clients at Google, each with a secret; there are none without Google accounts. Default 1. */
@@ -156,6 +158,7 @@ export interface Settings {
   hangLimit: number
   deltaLifetime: number
   oddPages: number
+  notifications: "once" | "twice" | "lost"
   consented: ReadonlyArray<string>
 }
 
@@ -207,6 +210,7 @@ export const settings = (options: Partial<SimulatorOptions>, now: number): Setti
   hangLimit: Duration.toMillis(options.hangLimit ?? "60 seconds"),
   deltaLifetime: Duration.toMillis(options.deltaLifetime ?? Duration.infinity),
   oddPages: options.oddPages ?? 0.1,
+  notifications: options.notifications ?? "once",
   apps: Math.max(1, options.apps ?? 1),
   googleApps: Math.max(1, options.googleApps ?? 1),
   confidentialApps: options.confidentialApps ?? 0,

@@ -25,6 +25,8 @@ export type ViolationKind =
   | "request-loop"
   /** A batch of more than 20 requests. */
   | "batch-too-large"
+  /** A notification that was not acknowledged within 3 seconds (Graph documentation, change notifications). */
+  | "slow-acknowledgement"
 
 export interface Violation {
   readonly kind: ViolationKind

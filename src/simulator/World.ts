@@ -7,6 +7,7 @@ import { DeviceCodes } from "./DeviceCodes.ts"
 import { Faults } from "./Faults.ts"
 import { GoogleGrants } from "./GoogleGrants.ts"
 import { Grants } from "./Grants.ts"
+import { GraphSubscriptions } from "./GraphSubscriptions.ts"
 import { MailboxUses, Pause } from "./Limits.ts"
 import { Mailboxes } from "./Mailboxes.ts"
 import type { Settings } from "./Options.ts"
@@ -23,6 +24,7 @@ export class World {
   readonly serviceAccounts: ServiceAccounts
   readonly mailboxes: Mailboxes
   readonly uses: MailboxUses
+  readonly subscriptions: GraphSubscriptions
   readonly faults: Faults
   readonly wire: Wire
   readonly counters: Counters
@@ -47,6 +49,7 @@ export class World {
     this.serviceAccounts = new ServiceAccounts(this.population)
     this.mailboxes = new Mailboxes(settings, this.population, now)
     this.uses = new MailboxUses()
+    this.subscriptions = new GraphSubscriptions(this)
     this.faults = new Faults(settings)
     this.wire = new Wire(this.grants, this.population)
   }

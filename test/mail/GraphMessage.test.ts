@@ -68,6 +68,20 @@ describe("GraphMessage", () => {
     })
   })
 
+  it("takes a body that comes for all there is only where nothing can be attached", () => {
+    const html = (content: string) => ({ body: { contentType: "html", content } })
+    assert.deepInclude(fields({ hasAttachments: false, ...html("<p>Hi</p>") }), {
+      bodyState: "complete",
+      bodyReason: null,
+      attachments: [],
+      text: "Hi",
+    })
+    for (const message of [{ hasAttachments: true, ...html("<p>Hi</p>") }, html("<p>Hi</p>")]) {
+      assert.notProperty(fields(message), "bodyState")
+    }
+    assert.notProperty(fields({ hasAttachments: false, ...html('<img src="cid:1">') }), "bodyState")
+  })
+
   it("takes times that are none, or of other ages, as unknown", () => {
     for (const receivedDateTime of ["", "yesterday", "+275760-09-13T00:00:00Z", "2026-13-01T00:00:00Z"]) {
       assert.deepStrictEqual(fields({ receivedDateTime }), { receivedAt: null })
@@ -84,10 +98,10 @@ describe("GraphMessage", () => {
     }
   })
 
-  it("asks for every field that it maps", () => {
+  it("asks for every field that it maps, but for bodies", () => {
     assert.strictEqual(
       messageSelect,
-      "subject,from,toRecipients,ccRecipients,bccRecipients,replyTo,receivedDateTime,sentDateTime,isRead,isDraft,flag,importance,categories,hasAttachments,bodyPreview,internetMessageId,conversationId,body",
+      "subject,from,toRecipients,ccRecipients,bccRecipients,replyTo,receivedDateTime,sentDateTime,isRead,isDraft,flag,importance,categories,hasAttachments,bodyPreview,internetMessageId,conversationId",
     )
   })
 })

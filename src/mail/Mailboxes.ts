@@ -2,25 +2,37 @@
 import { Context, Effect, Layer, type Scope } from "effect"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Graph } from "./Graph.ts"
+import { Imap } from "./Imap.ts"
 import type { MailAccount, Mailbox, StoredMail } from "./Mailbox.ts"
 
 export class Mailboxes extends Context.Service<Mailboxes, {
   /** Whatever connection it needs lives as long as the scope. */
   readonly open: (account: MailAccount, stored: StoredMail) => Effect.Effect<Mailbox, ProviderError, Scope.Scope>
 }>()("mailfleet/mail/Mailboxes") {
-  static readonly layer: Layer.Layer<Mailboxes, never, Graph> = Layer.effect(
+  static readonly layer: Layer.Layer<Mailboxes, never, Graph | Imap> = Layer.effect(
     Mailboxes,
-    Effect.map(Graph, (graph) =>
-      Mailboxes.of({
-        open: (account) =>
-          account.channel === "graph" ? graph.open(account) : Effect.fail(
-            new ProviderError({
-              class: "unknown",
-              code: "channel_not_available",
-              message: `mail cannot be read over ${account.channel} yet: set the account's channel to graph`,
-              notSent: true,
-            }),
-          ),
-      })),
+    Effect.gen(function* () {
+      const graph = yield* Graph
+      const imap = yield* Imap
+      return Mailboxes.of({
+        open: (account, stored) => {
+          switch (account.channel) {
+            case "graph":
+              return graph.open(account)
+            case "imap":
+              return imap.open(account, stored)
+            case "gmail":
+              return Effect.fail(
+                new ProviderError({
+                  class: "unknown",
+                  code: "channel_not_available",
+                  message: `mail cannot be read over ${account.channel} yet: set the account's channel to imap`,
+                  notSent: true,
+                }),
+              )
+          }
+        },
+      })
+    }),
   )
 }

@@ -4,7 +4,10 @@ import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Graph } from "../mail/Graph.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
+import { Imap } from "../mail/Imap.ts"
+import { ImapTransport } from "../mail/ImapTransport.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
+import { MimeParser } from "../mail/MimeParser.ts"
 import type { GrantStore } from "../oauth/GrantStore.ts"
 import { layerProviders } from "../oauth/Providers.ts"
 import { SignIn } from "../oauth/SignIn.ts"
@@ -13,6 +16,7 @@ import { Tokens } from "../oauth/Tokens.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle } from "../pacing/Throttle.ts"
@@ -119,6 +123,7 @@ const storage = Layer.mergeAll(
 const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
+  ConnectionLimiter.layer,
   MailboxLimiter.layer,
   ReauthSpike.layer,
   Throttle.layer,
@@ -127,6 +132,11 @@ const pacing = Layer.mergeAll(
 
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
+const mail = Mailboxes.layer.pipe(
+  Layer.provide([Graph.layer, Imap.layer]),
+  Layer.provide([ImapTransport.layer, MimeParser.layer]),
+)
+
 /** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
 export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests
   .layer
@@ -134,7 +144,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
     Layer.provideMerge(SyncAccount.layer),
-    Layer.provide(Mailboxes.layer.pipe(Layer.provide(Graph.layer))),
+    Layer.provide(mail),
     Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),

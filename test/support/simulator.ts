@@ -5,8 +5,12 @@ import { codeOf } from "../../src/domain/FailureClass.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { Graph } from "../../src/mail/Graph.ts"
+import { Imap } from "../../src/mail/Imap.ts"
+import { ImapTransport } from "../../src/mail/ImapTransport.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
+import { MimeParser } from "../../src/mail/MimeParser.ts"
 import { type AccessToken, Tokens } from "../../src/oauth/Tokens.ts"
+import { ConnectionLimiter } from "../../src/pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
@@ -89,9 +93,12 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
 /** Pacing, network and settings for a Graph at `origin`. */
 export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens> =>
   Mailboxes.layer.pipe(
-    Layer.provide(Graph.layer),
+    Layer.provide([Graph.layer, Imap.layer]),
     Layer.provide([
+      ConnectionLimiter.layer,
       FetchHttpClient.layer,
+      ImapTransport.layer,
+      MimeParser.layer,
       Throttle.layer,
       MailboxLimiter.layer,
       Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0` })),

@@ -5,6 +5,7 @@ import fleet from "./0001_fleet.ts"
 import refresh from "./0002_refresh.ts"
 import fairClaims from "./0003_fair_claims.ts"
 import signIn from "./0004_sign_in.ts"
+import mail from "./0005_mail.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
@@ -13,4 +14,5 @@ export const migrations: Readonly<
   "0002_refresh": refresh,
   "0003_fair_claims": fairClaims,
   "0004_sign_in": signIn,
+  "0005_mail": mail,
 }

@@ -22,6 +22,29 @@ export type Folder = typeof Folder.Type
 export const Address = Schema.Struct({ name: Schema.String, address: Schema.String })
 export type Address = typeof Address.Type
 
+/**
+ * `headers`: the body is not stored, by choice or not yet. `complete`: all of it. `truncated`: its beginning. `refused`: it
+ * could not be read, and is not asked for again. The last two say why.
+ */
+export const BodyState = Schema.Literals(["headers", "complete", "truncated", "refused"])
+export type BodyState = typeof BodyState.Type
+
+/** A file that came with a message. Its content stays at the provider. */
+export const Attachment = Schema.Struct({
+  /** Within its message. */
+  id: Schema.String,
+  /** As the sender named it; empty where it has no name. Never to be used as a path. */
+  name: Schema.String,
+  contentType: Schema.String,
+  /** Bytes, as near as the provider tells; null where it does not say. */
+  size: Schema.NullOr(Schema.Int),
+  /** Shown within the text rather than beside it. */
+  inline: Schema.Boolean,
+  /** What the HTML refers to by `cid:`. */
+  contentId: Schema.NullOr(Schema.String),
+})
+export type Attachment = typeof Attachment.Type
+
 export const Message = Schema.Struct({
   id: MessageId,
   accountId: AccountId,
@@ -44,6 +67,13 @@ export const Message = Schema.Struct({
   preview: Schema.String,
   internetMessageId: Schema.NullOr(Schema.String),
   threadId: Schema.NullOr(Schema.String),
+  /** Bytes; null where the provider does not say. */
+  size: Schema.NullOr(Schema.Int),
+  bodyState: BodyState,
+  /** One line: why the body is truncated or refused. */
+  bodyReason: Schema.optionalKey(Schema.String),
+  /** Known once the body is stored. */
+  attachments: Schema.Array(Attachment),
 })
 export type Message = typeof Message.Type
 
@@ -64,7 +94,10 @@ export const ChangeKind = Schema.Literals([
 ])
 export type ChangeKind = typeof ChangeKind.Type
 
-/** `backfill`: found in the first round of an account; `reconcile`: found when a lost cursor was made good; else `live`. */
+/**
+ * `backfill`: found in the first round of an account, or a body that was fetched later; `reconcile`: found when a lost cursor
+ * or a change of channel was made good, or done by us (retention); else `live`.
+ */
 export const ChangeOrigin = Schema.Literals(["live", "backfill", "reconcile"])
 export type ChangeOrigin = typeof ChangeOrigin.Type
 

@@ -1,5 +1,6 @@
 /** All settings, read from the environment (or any ConfigProvider) once, at start. */
 import { Config, Context, Duration, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { longestChoice, type MailChoice } from "./MailChoice.ts"
 
 /** A setting has a wrong value. `message` is one line that names the variable and what it takes. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
@@ -57,6 +58,10 @@ export interface SettingsValues {
   readonly warmMargin: Duration.Duration
   readonly syncEvery: Duration.Duration
   readonly schedules: boolean
+  /** What is kept of the mail of accounts that do not choose for themselves. */
+  readonly mail: MailChoice
+  /** Bytes of the largest attachment that is handed out. */
+  readonly attachmentLimit: number
 }
 
 const text = (variable: string, fallback: string, check: (value: string) => boolean, expected: string) =>
@@ -102,6 +107,16 @@ const optionalInteger = (variable: string, minimum: number, maximum: number) =>
     optional(variable),
     (value) => value === undefined ? Effect.succeedNone : Effect.asSome(integer(variable, minimum, minimum, maximum)),
   )
+
+/** A number of days, or `all`. */
+const days = (variable: string, fallback: string, minimum: number) =>
+  text(
+    variable,
+    fallback,
+    (value) =>
+      value === "all" || (/^\d{1,5}$/.test(value) && Number(value) >= minimum && Number(value) <= longestChoice),
+    `all or a whole number of days from ${minimum} to ${longestChoice}`,
+  ).pipe(Effect.map((value) => value === "all" ? null : Number(value)))
 
 const duration = (variable: string, fallback: string, minimum: Duration.Duration) =>
   Effect.gen(function* () {
@@ -230,6 +245,13 @@ const fromEnvironment = Effect.gen(function* () {
     warmMargin: yield* duration("MAILFLEET_WARM_MARGIN", "10 minutes", Duration.seconds(1)),
     syncEvery: yield* duration("MAILFLEET_SYNC_EVERY", "5 minutes", Duration.seconds(1)),
     schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
+    mail: {
+      windowDays: yield* days("MAILFLEET_MAIL_WINDOW_DAYS", "all", 1),
+      bodyDays: yield* days("MAILFLEET_MAIL_BODY_DAYS", "90", 0),
+      folders: null,
+      retentionDays: yield* days("MAILFLEET_MAIL_RETENTION_DAYS", "all", 1),
+    },
+    attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
   }
   return values
 })

@@ -2,7 +2,7 @@
 import { type Effect, Schema, type Stream } from "effect"
 import type { Channel, Provider } from "../domain/Account.ts"
 import type { AccountId, GrantId } from "../domain/Ids.ts"
-import type { FolderRole, MessageWithBody } from "../domain/Mail.ts"
+import { BodyState, type FolderRole, type MessageWithBody } from "../domain/Mail.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 
 /** The provider no longer knows the cursor: the folder must be listed afresh and compared with what is stored. */
@@ -64,12 +64,7 @@ export interface RemoteAttachment {
   readonly contentId: string | null
 }
 
-/**
- * `headers`: the body was not asked for. `complete`: all of it. `truncated`: its beginning. `refused`: it could not be read, and
- * is not asked for again; the reason says why.
- */
-export const BodyState = Schema.Literals(["headers", "complete", "truncated", "refused"])
-export type BodyState = typeof BodyState.Type
+export { BodyState }
 
 /** What is behind the headers of a message. */
 export interface RemoteBody {

@@ -20,6 +20,7 @@ const tables = [
   "accounts",
   "folders",
   "messages",
+  "message_index",
   "changes",
   "runs",
   "run_items",

@@ -12,6 +12,8 @@ export interface FolderState extends RemoteFolder {
   readonly id: FolderId
   /** Null = nothing of the present listing is stored. */
   readonly cursor: string | null
+  /** When that was stored; null = long ago. */
+  readonly cursorAt: Date | null
   /** True where `cursor` stands in the middle of a round, whose end brings the folder to a state of the past. */
   readonly inRound: boolean
   /** Which listing from the start this is; from 1. */
@@ -22,6 +24,8 @@ export interface FolderState extends RemoteFolder {
   readonly origin: ChangeOrigin
   /** The provider says that it is deleted; its mail is not settled yet. */
   readonly gone: boolean
+  /** Known from the channel before the present one, with the remote id that it had there; no listing has shown it since. */
+  readonly earlier: boolean
 }
 
 interface FolderRow {
@@ -37,7 +41,13 @@ interface FolderRow {
   readonly listed: boolean
   readonly origin: ChangeOrigin
   readonly gone: boolean
+  readonly followed_by: string | null
+  readonly cursor_at: Date | null
+  readonly earlier: boolean
 }
+
+const stateColumns = `remote_id, parent_remote_id, display_name, role, remote_messages, cursor, in_round, round, listed,
+  origin, gone, followed_by, cursor_at, earlier`
 
 const toState = (row: FolderRow & { readonly id: string }): FolderState => ({
   id: row.id,
@@ -46,16 +56,20 @@ const toState = (row: FolderRow & { readonly id: string }): FolderState => ({
   displayName: row.display_name,
   role: row.role,
   totalItems: row.remote_messages,
+  ...(row.followed_by === null ? {} : { followedBy: row.followed_by }),
   cursor: row.cursor,
+  cursorAt: row.cursor_at,
   inRound: row.in_round,
   round: row.round,
   listed: row.listed,
   origin: row.origin,
   gone: row.gone,
+  earlier: row.earlier,
 })
 
 const same = (state: FolderState, listed: RemoteFolder): boolean =>
-  !state.gone && state.parentRemoteId === listed.parentRemoteId && state.displayName === listed.displayName &&
+  !state.gone && !state.earlier && state.followedBy === listed.followedBy &&
+  state.parentRemoteId === listed.parentRemoteId && state.displayName === listed.displayName &&
   state.role === listed.role && state.totalItems === listed.totalItems
 
 export class Folders extends Context.Service<Folders, {
@@ -109,10 +123,11 @@ export class Folders extends Context.Service<Folders, {
       }, orDie)
 
       const states = Effect.fnUntraced(function* (key: LeaseKey) {
-        const rows = yield* orDie(sql<FolderRow>`select f.id, f.remote_id, f.parent_remote_id, f.display_name, f.role,
-            f.remote_messages, f.cursor, f.in_round, f.round, f.listed, f.origin, f.gone
+        const rows = yield* orDie(
+          sql<FolderRow>`select f.id, ${sql.literal(stateColumns)}
           from ${t.accounts} a left join ${t.folders} f on f.account_id = a.id
-          where a.id = ${key.accountId} and a.sync_lease_fence = ${key.fence} order by f.id`)
+          where a.id = ${key.accountId} and a.sync_lease_fence = ${key.fence} order by f.id`,
+        )
         if (rows.length === 0) return yield* new LeaseLost()
         return rows.flatMap(({ id, ...row }) => id === null ? [] : [toState({ ...row, id })])
       })
@@ -132,21 +147,22 @@ export class Folders extends Context.Service<Folders, {
               parent_remote_id: folder.parentRemoteId,
               display_name: folder.displayName,
               role: folder.role,
+              followed_by: folder.followedBy ?? null,
               remote_messages: folder.totalItems,
             }),
           ))
           // Index: folders_account_id_remote_id_key.
           yield* orDie(sql`insert into ${t.folders} as f
-              (account_id, id, remote_id, parent_remote_id, display_name, role, remote_messages, origin)
-            select a.id, n.id, n.remote_id, n.parent_remote_id, n.display_name, n.role, n.remote_messages,
+              (account_id, id, remote_id, parent_remote_id, display_name, role, followed_by, remote_messages, origin)
+            select a.id, n.id, n.remote_id, n.parent_remote_id, n.display_name, n.role, n.followed_by, n.remote_messages,
               case when a.synced_at is null then 'backfill' else 'live' end
             from ${t.accounts} a, json_to_recordset(${folders}::json) as n (id uuid, remote_id text,
-              parent_remote_id text, display_name text, role text, remote_messages integer)
+              parent_remote_id text, display_name text, role text, followed_by text, remote_messages integer)
             where a.id = ${key.accountId} and a.sync_lease_fence = ${key.fence}
             order by n.id
             on conflict (account_id, remote_id) do update set
               parent_remote_id = excluded.parent_remote_id, display_name = excluded.display_name, role = excluded.role,
-              remote_messages = excluded.remote_messages, gone = false,
+              followed_by = excluded.followed_by, remote_messages = excluded.remote_messages, gone = false,
               cursor = case when not f.gone then f.cursor end, in_round = f.in_round and not f.gone,
               listed = f.listed and not f.gone, round = f.round + f.gone::int,
               origin = case when f.gone then 'reconcile' else f.origin end`)
@@ -159,8 +175,7 @@ export class Folders extends Context.Service<Folders, {
             cursor = null, in_round = false, listed = false, round = round + 1,
             origin = case when synced_at is null then origin else 'reconcile' end
           where account_id = ${key.accountId} and id = ${folder.id} and round = ${folder.round}
-          returning id, remote_id, parent_remote_id, display_name, role, remote_messages, cursor, in_round, round, listed,
-            origin, gone`
+          returning id, ${sql.literal(stateColumns)}`
         return rows[0] === undefined ? yield* new LeaseLost() : toState(rows[0])
       }, (effect, key) =>
         sql.withTransaction(Effect.andThen(holdLease(database, key), effect)).pipe(

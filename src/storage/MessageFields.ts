@@ -1,13 +1,13 @@
 /** The fields of a stored message: as columns, as what a provider sends, and as the API shows them. */
 import { DateTime } from "effect"
-import type { Address, Message, MessageWithBody } from "../domain/Mail.ts"
-import type { RemoteMessage } from "../mail/Mailbox.ts"
+import type { Address, BodyState, Message, MessageWithBody } from "../domain/Mail.ts"
+import type { RemoteAttachment, RemoteMessage } from "../mail/Mailbox.ts"
 
 interface Field {
   /** As in `Message`; what `fields` of a change names. */
   readonly name: keyof RemoteMessage
   readonly column: string
-  readonly type: "text" | "text[]" | "jsonb" | "boolean" | "timestamptz"
+  readonly type: "text" | "text[]" | "jsonb" | "boolean" | "integer" | "timestamptz"
   /** SQL for a message that came without the field. */
   readonly absent: string
 }
@@ -31,6 +31,10 @@ export const messageFields: ReadonlyArray<Field> = [
   { name: "preview", column: "preview", type: "text", absent: "''" },
   { name: "internetMessageId", column: "internet_message_id", type: "text", absent: "null" },
   { name: "threadId", column: "thread_id", type: "text", absent: "null" },
+  { name: "size", column: "size", type: "integer", absent: "null" },
+  { name: "attachments", column: "attachments", type: "jsonb", absent: "'[]'" },
+  { name: "bodyState", column: "body_state", type: "text", absent: "'headers'" },
+  { name: "bodyReason", column: "body_reason", type: "text", absent: "null" },
   { name: "text", column: "body_text", type: "text", absent: "null" },
   { name: "html", column: "body_html", type: "text", absent: "null" },
 ]
@@ -70,6 +74,10 @@ export interface MessageRow {
   readonly preview: string
   readonly internet_message_id: string | null
   readonly thread_id: string | null
+  readonly size: number | null
+  readonly attachments: ReadonlyArray<RemoteAttachment>
+  readonly body_state: BodyState
+  readonly body_reason: string | null
 }
 
 /** The columns of `MessageRow`. */
@@ -77,7 +85,7 @@ export const messageColumns: string = [
   "id",
   "account_id",
   "folder_id",
-  ...messageFields.map(({ column }) => column).filter((column) => !column.startsWith("body_")),
+  ...messageFields.map(({ column }) => column).filter((column) => column !== "body_text" && column !== "body_html"),
 ].join(", ")
 
 const time = (date: Date | null) => date === null ? null : DateTime.fromDateUnsafe(date)
@@ -103,6 +111,18 @@ export const toMessage = (row: MessageRow): Message => ({
   preview: row.preview,
   internetMessageId: row.internet_message_id,
   threadId: row.thread_id,
+  size: row.size,
+  bodyState: row.body_state,
+  ...(row.body_reason === null ? {} : { bodyReason: row.body_reason }),
+  attachments: row.attachments.map(({ contentId, contentType, inline, name, size }, index) => ({
+    // Its place: a provider's own ids are long, and some change with each look.
+    id: String(index + 1),
+    name,
+    contentType,
+    size,
+    inline,
+    contentId,
+  })),
 })
 
 export const toMessageWithBody = (

@@ -1,13 +1,18 @@
-/** Writing mail: pages of changes, and what is left to settle when an account's round ends. */
-import { Context, Effect, Layer } from "effect"
+/** Writing mail: pages of changes, bodies, and what is left to settle when an account's round ends. */
+import { Clock, Context, Effect, Layer } from "effect"
 import type { SqlError } from "effect/sql"
 import type { FolderId } from "../domain/Ids.ts"
 import type { ChangeOrigin } from "../domain/Mail.ts"
-import type { Page } from "../mail/Mailbox.ts"
+import { Settings } from "../domain/Settings.ts"
+import type { Page, RemoteBody, RemoteMessage, Upsert } from "../mail/Mailbox.ts"
+import * as BodyWants from "./BodyWants.ts"
 import { appendChanges, type NewChange } from "./ChangeLog.ts"
 import { column, Database } from "./Database.ts"
 import type { FolderState } from "./Folders.ts"
-import { type Merged, mergePage, sweepElsewhere, sweepFolder } from "./MessageMerge.ts"
+import { indexedFields, type IndexEntry, reindex, wordsOf, writeIndex } from "./MessageIndex.ts"
+import { handUp, type Merged, mergePage, type Place, sweepElsewhere, sweepFolder } from "./MessageMerge.ts"
+import { type Told, toldBy, toldOfBodies } from "./MessageRows.ts"
+import { channelFields } from "./MessageTwins.ts"
 import { holdLease, type LeaseKey, LeaseLost } from "./SyncLeases.ts"
 
 /** Messages that one transaction settles or sweeps: long ones hold up the account's other pages and the change log. */
@@ -15,6 +20,9 @@ const batch = 500
 
 /** No listing has this number: below it is everything. */
 const everyRound = 2_147_483_647
+
+/** A cursor that nothing was read with is stored so often: well within the life of every provider's. */
+const cursorLifeMillis = 12 * 3_600_000
 
 export interface Applied {
   /** The folder as it stands now. */
@@ -29,9 +37,59 @@ export class MessageWriter extends Context.Service<MessageWriter, {
   /**
    * Writes a page that was read from `folder.cursor`: messages, cursor, counts and change log in one transaction.
    * `LeaseLost` where the lease or the folder's position has moved on: then nothing is written.
+   *
+   * Nothing is written either of the empty round of a folder that is in step, unless its cursor has changed and the stored
+   * one is 12 hours old. The state that comes back is the stored one.
    */
   readonly applyPage: (key: LeaseKey, folder: FolderState, page: Page) => Effect.Effect<Applied, LeaseLost>
-  /** The provider says that the folder is deleted: its messages are left to be settled. */
+  /**
+   * Writes fresh mail of a folder whose first listing is still under way, as live and without a cursor: the listing finds it
+   * stored.
+   */
+  readonly applyNewest: (
+    key: LeaseKey,
+    folder: FolderState,
+    upserts: ReadonlyArray<Upsert>,
+  ) => Effect.Effect<Pick<Applied, "changes" | "left">, LeaseLost>
+  /**
+   * The remote ids of a page, in its order, whose bodies the account's choice wants and the store has not: to be fetched and
+   * put into the page before it is written. Not those that came with a body, nor those that are known again as another's twin.
+   */
+  readonly wanting: (
+    key: LeaseKey,
+    folder: FolderState,
+    changes: Page["changes"],
+  ) => Effect.Effect<ReadonlyArray<string>>
+  /**
+   * Stored messages in other folders that may be the ones that a page shows under new ids: remote ids by the remote id of the
+   * folder. The channel tells which of them are still there; the others are to be written as `left` before the page is.
+   */
+  readonly liveTwins: (
+    key: LeaseKey,
+    folder: FolderState,
+    changes: Page["changes"],
+  ) => Effect.Effect<ReadonlyMap<string, ReadonlyArray<string>>>
+  /** Messages are no longer in a folder: moved or deleted, as a round will show. Ids that are not stored are ignored. */
+  readonly left: (
+    key: LeaseKey,
+    folderRemoteId: string,
+    remoteIds: ReadonlyArray<string>,
+  ) => Effect.Effect<Pick<Applied, "changes" | "left">, LeaseLost>
+  /** Stored messages whose bodies the account's choice wants, the newest `limit` of them, by folder. */
+  readonly bodyBacklog: (key: LeaseKey, limit: number) => Effect.Effect<ReadonlyArray<BodyWants.Wanted>>
+  /**
+   * Writes bodies by remote id, wherever their messages lie by now; those of messages that are not stored are ignored. The log
+   * calls them backfill. One that cannot be read is to be stored as `refused`, or it stays in the backlog.
+   */
+  readonly storeBodies: (
+    key: LeaseKey,
+    folderRemoteId: string,
+    bodies: ReadonlyMap<string, RemoteBody & Partial<RemoteMessage>>,
+  ) => Effect.Effect<Pick<Applied, "changes">, LeaseLost>
+  /**
+   * The provider says that the folder is deleted: its messages are left to be settled. Those of a folder that another one's
+   * pages tell of move to that one, whose pages say what became of them.
+   */
   readonly abandon: (key: LeaseKey, folder: FolderState) => Effect.Effect<Pick<Applied, "changes" | "left">, LeaseLost>
   /** The database's time, to be handed to `settle` and `unsettled`. */
   readonly now: Effect.Effect<string>
@@ -43,10 +101,11 @@ export class MessageWriter extends Context.Service<MessageWriter, {
    */
   readonly settle: (key: LeaseKey, time: string) => Effect.Effect<number, LeaseLost>
 }>()("mailfleet/storage/MessageWriter") {
-  static readonly layer: Layer.Layer<MessageWriter, never, Database> = Layer.effect(
+  static readonly layer: Layer.Layer<MessageWriter, never, Database | Settings> = Layer.effect(
     MessageWriter,
     Effect.gen(function* () {
       const database = yield* Database
+      const settings = yield* Settings
       const { sql, tables: t } = database
 
       /** One transaction under the lease. Its SQL faults end the sync, which its next round takes up again. */
@@ -78,44 +137,149 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         },
       )
 
+      /** The words of messages that may be new, made before a transaction begins: other fibers have their turn in between. */
+      const wordsOfNew = Effect.fnUntraced(function* ({ accountId }: LeaseKey, told: ReadonlyArray<Told>) {
+        const words = new Map<string, string>()
+        for (const { fields, ifKnown, remoteId, word } of told) {
+          if (word !== "shown" || ifKnown) continue
+          words.set(remoteId, wordsOf(accountId, fields))
+          yield* Effect.yieldNow
+        }
+        return words
+      })
+
+      /** Merges, and keeps what messages are found by in step. */
+      const merge = Effect.fnUntraced(function* (
+        place: Place,
+        told: ReadonlyArray<Told>,
+        words: ReadonlyMap<string, string>,
+      ) {
+        const merged = yield* mergePage(database, settings, place, told)
+        const twinKeys = new Map(told.map(({ remoteId, twinKey }) => [remoteId, twinKey]))
+        const fresh: Array<IndexEntry> = []
+        const changed: Array<string> = []
+        for (const { fields, id, remote_id, was_folder } of merged) {
+          if (was_folder === null) {
+            fresh.push({ id, twinKey: twinKeys.get(remote_id) ?? undefined, search: words.get(remote_id) ?? "" })
+          } else if (fields.some((field) => indexedFields.has(field))) changed.push(id)
+        }
+        yield* writeIndex(database, place.accountId, fresh)
+        yield* reindex(database, place.accountId, changed)
+        return merged
+      })
+
+      const placeOf = ({ accountId }: LeaseKey, { id, origin, round }: FolderState): Place => ({
+        accountId,
+        folderId: id,
+        round,
+        origin,
+      })
+
+      /** The folder's place, or none where it is not known (any more). Index: folders_account_id_remote_id_key. */
+      const placeNamed = Effect.fnUntraced(function* ({ accountId }: LeaseKey, folderRemoteId: string) {
+        const rows = yield* sql<{ id: string; round: number; origin: ChangeOrigin }>`select id, round, origin
+          from ${t.folders} where account_id = ${accountId} and remote_id = ${folderRemoteId}`
+        return rows[0] === undefined
+          ? undefined
+          : { accountId, folderId: rows[0].id, round: rows[0].round, origin: rows[0].origin } satisfies Place
+      })
+
       const applyPage = Effect.fn("MessageWriter.applyPage")(
         function* (key: LeaseKey, folder: FolderState, page: Page) {
-          const place = { accountId: key.accountId, folderId: folder.id, round: folder.round, origin: folder.origin }
-          const advance = sql`update ${t.folders} set cursor = ${page.cursor}, in_round = ${!page.roundComplete},
-              listed = listed or ${page.roundComplete},
+          const isQuiet = page.changes.length === 0 && page.roundComplete && folder.listed && !folder.inRound
+          if (isQuiet) {
+            const age = (yield* Clock.currentTimeMillis) - (folder.cursorAt?.getTime() ?? 0)
+            if (page.cursor === folder.cursor || age < cursorLifeMillis) return { folder, changes: 0, left: 0 }
+          }
+          const place = placeOf(key, folder)
+          const advance = sql`update ${t.folders} set cursor = ${page.cursor}, cursor_at = now(),
+              in_round = ${!page.roundComplete}, listed = listed or ${page.roundComplete},
               origin = case when ${page.roundComplete} then 'live' else origin end,
               synced_at = case when ${page.roundComplete} then now() else synced_at end
             where account_id = ${key.accountId} and id = ${folder.id} and round = ${folder.round}
               and cursor is not distinct from ${folder.cursor}`
-          const next: FolderState = {
+          const moved = (rows: ReadonlyArray<{ readonly cursor_at: Date }>): FolderState => ({
             ...folder,
             cursor: page.cursor,
+            cursorAt: rows[0]!.cursor_at,
             inRound: !page.roundComplete,
             listed: folder.listed || page.roundComplete,
             origin: page.roundComplete ? "live" : folder.origin,
-          }
+          })
           // A first listing finds only what is there; a later one must also take out what it did not show.
           const sweeps = page.roundComplete && !folder.listed && folder.round > 1
 
-          // Nothing new, as in most rounds of most folders: one statement, no transaction. The cursor is the guard.
+          // Nothing new: one statement, no transaction. The cursor is the guard.
           if (page.changes.length === 0 && !sweeps) {
-            const rows = yield* Effect.orDie(sql`${advance} and exists (
-              select 1 from ${t.accounts} where id = ${key.accountId} and sync_lease_fence = ${key.fence}) returning 1`)
-            return rows.length === 0 ? yield* new LeaseLost() : { folder: next, changes: 0, left: 0 }
+            const rows = yield* Effect.orDie(sql<{ cursor_at: Date }>`${advance} and exists (
+              select 1 from ${t.accounts} where id = ${key.accountId} and sync_lease_fence = ${key.fence})
+              returning cursor_at`)
+            return rows.length === 0 ? yield* new LeaseLost() : { folder: moved(rows), changes: 0, left: 0 }
           }
-          const outcome = yield* underLease(
+          const told = toldBy(page.changes)
+          const words = yield* wordsOfNew(key, told)
+          return yield* underLease(
             key,
             Effect.gen(function* () {
-              if ((yield* sql`${advance} returning 1`).length === 0) return yield* new LeaseLost()
-              const merged = [...yield* mergePage(database, place, page.changes)]
+              const rows = yield* sql<{ cursor_at: Date }>`${advance} returning cursor_at`
+              if (rows.length === 0) return yield* new LeaseLost()
+              const merged = [...yield* merge(place, told, words)]
               if (sweeps) {
                 yield* sweepElsewhere(database, place)
                 merged.push(...yield* sweepFolder(database, place, everyRound))
               }
-              return yield* record(key, folder.origin, merged)
+              return { folder: moved(rows), ...yield* record(key, folder.origin, merged) }
             }),
           )
-          return { folder: next, ...outcome }
+        },
+      )
+
+      const applyNewest = Effect.fn("MessageWriter.applyNewest")(
+        function* (key: LeaseKey, folder: FolderState, upserts: ReadonlyArray<Upsert>) {
+          if (upserts.length === 0) return { changes: 0, left: 0 }
+          const told = toldBy(upserts)
+          const words = yield* wordsOfNew(key, told)
+          const place: Place = { ...placeOf(key, folder), origin: "live" }
+          return yield* underLease(
+            key,
+            Effect.flatMap(merge(place, told, words), (merged) => record(key, place.origin, merged)),
+          )
+        },
+      )
+
+      const left = Effect.fn("MessageWriter.left")(
+        function* (key: LeaseKey, folderRemoteId: string, remoteIds: ReadonlyArray<string>) {
+          if (remoteIds.length === 0) return { changes: 0, left: 0 }
+          const told = toldBy(remoteIds.map((remoteId) => ({ _tag: "Removed", remoteId })))
+          return yield* underLease(
+            key,
+            Effect.gen(function* () {
+              const place = yield* placeNamed(key, folderRemoteId)
+              if (place === undefined) return { changes: 0, left: 0 }
+              return yield* record(key, place.origin, yield* merge(place, told, new Map()))
+            }),
+          )
+        },
+      )
+
+      const storeBodies = Effect.fn("MessageWriter.storeBodies")(
+        function* (
+          key: LeaseKey,
+          folderRemoteId: string,
+          bodies: ReadonlyMap<string, RemoteBody & Partial<RemoteMessage>>,
+        ) {
+          if (bodies.size === 0) return { changes: 0 }
+          const told = toldOfBodies(bodies)
+          return yield* underLease(
+            key,
+            Effect.gen(function* () {
+              const found = yield* placeNamed(key, folderRemoteId)
+              if (found === undefined) return { changes: 0 }
+              const place: Place = { ...found, origin: "backfill" }
+              const { changes } = yield* record(key, place.origin, yield* merge(place, told, new Map()))
+              return { changes }
+            }),
+          )
         },
       )
 
@@ -129,7 +293,9 @@ export class MessageWriter extends Context.Service<MessageWriter, {
               yield* sql`update ${t.folders} set gone = true where account_id = ${key.accountId} and id = ${folder.id}
                 and not gone`
               yield* sweepElsewhere(database, place)
-              const merged = yield* sweepFolder(database, place, batch)
+              const merged = folder.followedBy === undefined
+                ? yield* sweepFolder(database, place, batch)
+                : yield* handUp(database, place, batch)
               swept = merged.length
               const { changes, left } = yield* record(key, folder.origin, merged)
               outcome.changes += changes
@@ -192,6 +358,20 @@ export class MessageWriter extends Context.Service<MessageWriter, {
 
       return MessageWriter.of({
         applyPage,
+        applyNewest,
+        wanting: Effect.fn("MessageWriter.wanting")(
+          (key: LeaseKey, folder: FolderState, changes: Page["changes"]) =>
+            Effect.orDie(BodyWants.wanting(database, settings, key, folder, changes)),
+        ),
+        liveTwins: Effect.fn("MessageWriter.liveTwins")(
+          (key: LeaseKey, folder: FolderState, changes: Page["changes"]) =>
+            Effect.orDie(BodyWants.liveTwins(database, key, folder, changes)),
+        ),
+        left,
+        bodyBacklog: Effect.fn("MessageWriter.bodyBacklog")((key: LeaseKey, limit: number) =>
+          Effect.orDie(BodyWants.bodyBacklog(database, settings, key, limit))
+        ),
+        storeBodies,
         abandon,
         now: sql<{ now: string }>`select clock_timestamp()::text as now`.pipe(
           Effect.map((rows) => rows[0]!.now),
@@ -208,8 +388,9 @@ export class MessageWriter extends Context.Service<MessageWriter, {
 const toEntry = (
   { accountId }: LeaseKey,
   origin: ChangeOrigin,
-  { fields, folder, id, was_folder }: Merged,
+  { adopted, fields: all, folder, id, was_folder }: Merged,
 ): ReadonlyArray<NewChange> => {
+  const fields = adopted ? all.filter((field) => !channelFields.has(field)) : all
   const entry = { accountId, origin, messageId: id, folderId: folder }
   if (was_folder === null) return [{ ...entry, kind: "message.created" }]
   if (was_folder !== folder) return [{ ...entry, kind: "message.moved", ...(fields.length === 0 ? {} : { fields }) }]

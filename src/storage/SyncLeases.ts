@@ -2,8 +2,11 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { type SqlError } from "effect/sql"
 import type { AccountId } from "../domain/Ids.ts"
+import type { MailChoice, OwnMailChoice } from "../domain/MailChoice.ts"
+import { Settings } from "../domain/Settings.ts"
 import type { MailAccount } from "../mail/Mailbox.ts"
 import { Database, orDie } from "./Database.ts"
+import { mailChoice } from "./MailChoices.ts"
 
 /** How long a lease lasts without being kept. Long enough for some missed beats, short enough to take over a dead process soon. */
 const leaseSeconds = 60
@@ -19,6 +22,8 @@ export interface LeaseKey {
 
 export interface SyncLease extends LeaseKey {
   readonly account: MailAccount
+  /** What is kept of its mail. */
+  readonly mail: MailChoice
   /** Failed rounds in a row before this one. */
   readonly failures: number
 }
@@ -42,6 +47,7 @@ interface LeaseRow {
   readonly grant_id: string
   readonly client_id: string
   readonly by_name: boolean
+  readonly mail: OwnMailChoice
   readonly fence: bigint
   readonly failures: number
 }
@@ -63,10 +69,11 @@ export class SyncLeases extends Context.Service<SyncLeases, {
     failure: { readonly code: string; readonly message: string; readonly dueInMillis: number },
   ) => Effect.Effect<void, LeaseLost>
 }>()("mailfleet/storage/SyncLeases") {
-  static readonly layer: Layer.Layer<SyncLeases, never, Database> = Layer.effect(
+  static readonly layer: Layer.Layer<SyncLeases, never, Database | Settings> = Layer.effect(
     SyncLeases,
     Effect.gen(function* () {
       const { sql, tables: t } = yield* Database
+      const settings = yield* Settings
       const in_ = (millis: number) => sql`now() + make_interval(secs => ${millis / 1_000}::float8)`
 
       const acquire = Effect.fn("SyncLeases.acquire")(function* (accountId: AccountId) {
@@ -74,15 +81,16 @@ export class SyncLeases extends Context.Service<SyncLeases, {
             update ${t.accounts} set sync_lease_fence = sync_lease_fence + 1,
               sync_lease_until = now() + make_interval(secs => ${leaseSeconds})
             where id = ${accountId} and (sync_lease_until is null or sync_lease_until <= now())
-            returning id, email, provider, channel, grant_id, by_name, sync_lease_fence, sync_failures
+            returning id, email, provider, channel, grant_id, by_name, mail, sync_lease_fence, sync_failures
           )
-          select a.id, a.email, a.provider, a.channel, a.grant_id, a.by_name, p.client_id, a.sync_lease_fence as fence,
+          select a.id, a.email, a.provider, a.channel, a.grant_id, a.by_name, a.mail, p.client_id, a.sync_lease_fence as fence,
             a.sync_failures as failures
           from taken a join ${t.grants} g on g.id = a.grant_id join ${t.apps} p on p.id = g.app_id`
         return Option.map(Option.fromUndefinedOr(rows[0]), (row): SyncLease => ({
           accountId: row.id,
           fence: row.fence,
           failures: row.failures,
+          mail: mailChoice(settings, row.mail),
           account: {
             id: row.id,
             email: row.email,

@@ -1,6 +1,7 @@
 /** Rows and pages that tests of mail begin with. */
 import { Context, Effect, Layer, Option } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
+import { Settings } from "../../src/domain/Settings.ts"
 import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } from "../../src/mail/Mailbox.ts"
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
@@ -16,7 +17,7 @@ export const mailStorage = Layer.mergeAll(
   Messages.layer,
   MessageWriter.layer,
   SyncLeases.layer,
-)
+).pipe(Layer.provide(Layer.orDie(Settings.layerWith({}))))
 
 /** Puts an account with a grant and an app of its own into the database. */
 export const makeAccount = Effect.fnUntraced(function* (

@@ -1,0 +1,149 @@
+/**
+ * The words of a text, in any script, as they are searched by: folded, so that case, accents, width and vowel marks do not
+ * matter. Scripts that put no blanks between words are cut into overlapping pairs of characters.
+ */
+
+/** Characters of a word; the rest of a longer one is no word of anybody's. */
+const longestWord = 64
+
+// Marks over letters of scripts that are read without them: accents, Hebrew points, Arabic vowels and tatweel. Those of
+// Devanagari or Thai are letters to their readers, and stay.
+const marks =
+  /[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/g
+
+/** Letters that Unicode does not take apart, though people type them otherwise. */
+const plain: Readonly<Record<string, string>> = {
+  "ß": "ss",
+  "æ": "ae",
+  "œ": "oe",
+  "ø": "o",
+  "đ": "d",
+  "ð": "d",
+  "þ": "th",
+  "ł": "l",
+  "ı": "i",
+  "ς": "σ",
+}
+
+/** As words are compared: compatible forms are one, and neither case nor marks nor invisible characters matter. */
+export const fold = (text: string): string =>
+  text.toWellFormed().normalize("NFKD").toLowerCase().replace(marks, "").replace(/\p{Cf}/gu, "").normalize("NFC")
+    .replace(/[ßæœøđðþłıς]/g, (letter) => plain[letter]!)
+
+const unspaced = String
+  .raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}ー\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}\p{sc=Tibetan}]`
+const pieces = new RegExp(
+  String.raw`(?<run>[${unspaced}&&[\p{L}\p{M}\p{N}]]+)|(?<word>[[\p{L}\p{M}\p{N}]--${unspaced}]+)`,
+  "gv",
+)
+
+/** A piece of folded text: a word, or a run of characters without blanks. */
+export interface Piece {
+  readonly run: boolean
+  readonly text: string
+}
+
+export function* piecesOf(folded: string): Generator<Piece> {
+  for (const { groups } of folded.matchAll(pieces)) {
+    yield groups!["run"] === undefined
+      ? { run: false, text: groups!["word"]!.slice(0, longestWord).toWellFormed() }
+      : { run: true, text: groups!["run"] }
+  }
+}
+
+/** Each character with its successor; the last by itself, so that every character begins a lexeme. */
+export const pairsOf = (run: string): ReadonlyArray<string> => {
+  const characters = [...run]
+  return characters.map((character, index) => character + (characters[index + 1] ?? ""))
+}
+
+/** What looks like an e-mail address, whole. */
+export const addressIn = /[^\s<>()[\]",;:@]{1,64}@[^\s<>()[\]",;:@]{1,255}/g
+
+/** Of a subject the parts of words are found too: each word's ends of at least so many characters. */
+export const shortestPart = 3
+
+/** Marks the end of a word of a subject, as no word begins. */
+export const partMark = "~"
+
+/** The lexeme that all messages of an account have. */
+export const accountLexeme = (accountId: string): string => `=${accountId}`
+
+// A tsvector holds 1 MB of lexemes and positions up to 16383 (Postgres, Text Search Limitations).
+const mostBytes = 500_000
+const lastPosition = 16_383
+/** As many positions of a lexeme are kept. */
+const mostPositions = 255
+
+/** Between two texts, so that no phrase reaches from one into the next. */
+const gap = 8
+
+/** What of a message is searched. */
+export interface Searchable {
+  readonly subject: string
+  /** Names and addresses of all that it is from or to. */
+  readonly people: ReadonlyArray<string>
+  readonly texts: ReadonlyArray<string>
+}
+
+const utf8 = new TextEncoder()
+
+/** The text of a `tsvector` with the words of a message. */
+export const vectorOf = (accountId: string, { people, subject, texts }: Searchable): string => {
+  const lexemes = new Map<string, Array<number>>([[accountLexeme(accountId), []]])
+  let bytes = 0
+  let position = 1
+  const add = (lexeme: string, at?: number) => {
+    let positions = lexemes.get(lexeme)
+    if (positions === undefined) {
+      // At most 4 bytes for each UTF-16 unit.
+      bytes += lexeme.length * 4 + 16
+      if (bytes > mostBytes) bytes = mostBytes + 1
+      if (bytes > mostBytes) return
+      positions = []
+      lexemes.set(lexeme, positions)
+    }
+    if (at !== undefined && at <= lastPosition && positions.length < mostPositions) {
+      positions.push(at)
+      bytes += 2
+    }
+  }
+  const addText = (text: string, whole: boolean) => {
+    const folded = fold(text)
+    for (const piece of piecesOf(folded)) {
+      if (piece.run) {
+        for (const pair of pairsOf(piece.text)) add(pair, position++)
+      } else {
+        add(piece.text, position++)
+        if (whole) { for (const part of partsOf(piece.text)) add(partMark + part) }
+      }
+      if (bytes > mostBytes) break
+    }
+    for (const [address] of folded.matchAll(addressIn)) add(wholeAddress(address))
+    position += gap
+  }
+  addText(subject, true)
+  for (const person of people) addText(person, false)
+  for (const text of texts) addText(text, false)
+  return [...lexemes].map(([lexeme, positions]) =>
+    positions.length === 0 ? quote(lexeme) : `${quote(lexeme)}:${positions.join(",")}`
+  ).join(" ")
+}
+
+/** The dot that ends a sentence is no part of an address. */
+export const wholeAddress = (address: string): string => bounded(address.replace(/[.!?'’]+$/, ""))
+
+/** Postgres takes lexemes of at most 2 KB. */
+const bounded = (lexeme: string): string =>
+  utf8.encode(lexeme).length <= 1_000 ? lexeme : lexeme.slice(0, 250).toWellFormed()
+
+const partsOf = (word: string): ReadonlyArray<string> => {
+  const characters = [...word]
+  return Array.from(
+    { length: Math.max(0, characters.length - shortestPart) },
+    (_, index) => characters.slice(index + 1).join(""),
+  )
+}
+
+/** A lexeme in the text of a `tsvector` or `tsquery`. */
+export const quote = (lexeme: string): string => `'${lexeme.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`

@@ -1,7 +1,7 @@
 /** Health, metrics and the fleet at a glance. */
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
-import { AccountStatus, Provider, RefreshPolicy } from "../domain/Account.ts"
+import { AccountStatus, Channel, Provider, RefreshPolicy } from "../domain/Account.ts"
 import { FailureClass } from "../domain/FailureClass.ts"
 import { RunState } from "../domain/Run.ts"
 import { Authorization } from "./Authorization.ts"
@@ -34,6 +34,30 @@ const Refresh = Schema.Struct({
   ending: Schema.Struct({ withinDay: Schema.Int, withinWeek: Schema.Int }),
 })
 
+/** Overdue: the account is active, its time has passed, and no process is working on it. */
+const Sync = Schema.Struct({
+  ...Lag.fields,
+  byChannel: Schema.Record(Channel, Lag),
+  /** Active accounts that are synced by themselves. */
+  accounts: Schema.Int,
+  /** Accounts whose last round failed. */
+  failing: Schema.Record(FailureClass, Schema.Int),
+  /** Active accounts without a complete round for three intervals, and for how long the stalest has had none. */
+  stale: Schema.Struct({ accounts: Schema.Int, oldestSeconds: Schema.Finite }),
+  /** Folders that are being listed: for the first time, or again after a lost cursor. */
+  foldersListing: Schema.Int,
+  /** What one process with the settings of the one that answers can do. */
+  reach: Schema.Struct({
+    everySeconds: Schema.Finite,
+    /** Accounts that it takes through a turn within that time; null = not known yet. */
+    accounts: Schema.NullOr(Schema.Int),
+    /** What a turn took lately; null = there was none yet. */
+    meanSeconds: Schema.NullOr(Schema.Finite),
+    /** What to set instead, where there are more accounts than that. */
+    advice: Schema.optionalKey(Schema.String),
+  }),
+})
+
 export const Stats = Schema.Struct({
   accounts: Schema.Struct({
     total: Schema.Int,
@@ -42,7 +66,7 @@ export const Stats = Schema.Struct({
   }),
   messages: Schema.Int,
   refresh: Refresh,
-  sync: Lag,
+  sync: Sync,
   runs: Schema.Record(RunState, Schema.Int),
 }).annotate({ identifier: "Stats" })
 export type Stats = typeof Stats.Type
@@ -55,7 +79,9 @@ export class Operations extends HttpApiGroup.make("operations")
       description:
         "Accounts by status and provider, stored messages, how far refreshing and syncing lag behind, runs by state. " +
         "The refresh lag is for how long the oldest overdue grant has waited: one that its policy wants redeemed by now " +
-        "and that no process is working on, whether or not the provider keeps us waiting. In a fleet so large that " +
+        "and that no process is working on, whether or not the provider keeps us waiting. The sync lag is the same of " +
+        "accounts. `sync.reach` says how many accounts one process can sync within the interval, and what to set where " +
+        "there are more. In a fleet so large that " +
         "counting takes more than 0.2 s, each process keeps what it counted for ten times as long as that took, at most 30 s.",
     })),
     HttpApiEndpoint.get("metrics", "/metrics", {

@@ -12,7 +12,7 @@ import { CommandError } from "./ExitCode.ts"
 
 /** Everything but the schedules and the port. `overrides` win over the environment. */
 export const layerProcess = (overrides: Partial<SettingsValues> = {}) =>
-  Layer.mergeAll(layerEngine, Stats.layer, Shutdown.layer).pipe(
+  Layer.mergeAll(layerEngine, Shutdown.layer).pipe(
     Layer.provideMerge(layerDatabase),
     Layer.provide(FetchHttpClient.layer),
     Layer.provideMerge(layerSettings(overrides)),

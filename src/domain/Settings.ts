@@ -57,6 +57,10 @@ export interface SettingsValues {
   /** How long before its end the access token of a `warm` account is replaced. */
   readonly warmMargin: Duration.Duration
   readonly syncEvery: Duration.Duration
+  /** How often the counts of an account's folders are compared with the provider's. */
+  readonly reconcileEvery: Duration.Duration
+  /** Most IMAP connections that this process keeps open to hear of new mail at once; 0 = none. */
+  readonly imapIdle: number
   readonly schedules: boolean
   /** What is kept of the mail of accounts that do not choose for themselves. */
   readonly mail: MailChoice
@@ -244,6 +248,8 @@ const fromEnvironment = Effect.gen(function* () {
     refreshEvery: yield* duration("MAILFLEET_REFRESH_EVERY", "1 day", Duration.seconds(1)),
     warmMargin: yield* duration("MAILFLEET_WARM_MARGIN", "10 minutes", Duration.seconds(1)),
     syncEvery: yield* duration("MAILFLEET_SYNC_EVERY", "5 minutes", Duration.seconds(1)),
+    reconcileEvery: yield* duration("MAILFLEET_RECONCILE_EVERY", "1 day", Duration.seconds(1)),
+    imapIdle: yield* integer("MAILFLEET_IMAP_IDLE", 0, 0, 10_000),
     schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
     mail: {
       windowDays: yield* days("MAILFLEET_MAIL_WINDOW_DAYS", "all", 1),

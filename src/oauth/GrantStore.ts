@@ -1,7 +1,7 @@
 /** The port to where grants are kept. `storage/Grants.ts` implements it. */
 import type { DateTime, Effect, Option, Redacted } from "effect"
 import { Context } from "effect"
-import type { Resource } from "../domain/Account.ts"
+import type { Channel, Resource } from "../domain/Account.ts"
 import type { AppName } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
@@ -31,6 +31,8 @@ export interface LeasedGrant extends GrantLease {
   readonly refreshToken: Redacted.Redacted | undefined
   /** The provider's id of who signed in, or the mailbox in whose place a service account stands; undefined = not known. */
   readonly subject: string | undefined
+  /** Some account of it is read through a channel that nobody chose: the provider's answers do. */
+  readonly channelOpen: boolean
 }
 
 export type LeaseAnswer =
@@ -119,6 +121,8 @@ export class GrantStore extends Context.Service<GrantStore, {
   readonly redeemedSince: (id: GrantId, since: number) => Effect.Effect<boolean>
   /** Puts off the next attempt, where nothing was sent and so nothing is to be settled. The due time stays. */
   readonly postpone: (id: GrantId, seconds: number) => Effect.Effect<void>
+  /** Settles the channel of those accounts of a grant for which nobody chose one. They are due to be synced at once. */
+  readonly chooseChannel: (id: GrantId, channel: Channel) => Effect.Effect<void>
   /** The app of a grant; none = the grant is gone. */
   readonly app: (id: GrantId) => Effect.Effect<Option.Option<AppName>>
 }>()("mailfleet/oauth/GrantStore") {}

@@ -24,6 +24,7 @@ import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle, tokenKeys } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
 import { makeBatches } from "./Batches.ts"
+import { chooseChannel, isProbed, isUndecided, undecidedSeconds } from "./ChannelProbe.ts"
 import {
   type GrantLease,
   GrantStore,
@@ -132,7 +133,11 @@ export class Tokens extends Context.Service<Tokens, {
           Option.map(({ token, expiresAt }): AccessToken => ({ token, resource, expiresAt })),
         )
 
-      const settlementOf = Effect.fnUntraced(function* (grant: GrantLease, resource: Resource, answer: Answer) {
+      const settlementOf = Effect.fnUntraced(function* (
+        grant: GrantLease & Partial<LeasedGrant>,
+        resource: Resource,
+        answer: Answer,
+      ) {
         const jitter = yield* Random.next
         const redeemedBefore = grant.redeemedAt !== undefined
         if (Result.isSuccess(answer)) {
@@ -156,9 +161,10 @@ export class Tokens extends Context.Service<Tokens, {
           } satisfies Settlement
         }
         const { error, refreshToken } = answer.failure
+        const undecided = isUndecided({ channelOpen: false, refreshToken: undefined, ...grant }, resource, error)
         const before = grant.failureClass
         // A fault that passes leaves what is known of the grant: a refusal under confirmation goes on being confirmed.
-        const recorded = before === undefined || isPassing(before) || !isPassing(error.class)
+        const recorded = !undecided && (before === undefined || isPassing(before) || !isPassing(error.class))
         const same = before === error.class
         // One that is not counted waits as after many.
         const failures = !recorded ? Infinity : same ? grant.failures + 1 : 1
@@ -167,7 +173,11 @@ export class Tokens extends Context.Service<Tokens, {
         // A grant that never worked here has nothing to do with what happens to the others.
         const doubtful = usual.status === "needs_reauth" && redeemedBefore && !isConfirmed(failures, failingSeconds) &&
           (failures === 1 ? !(yield* spike.refused(grant.id)) : yield* spike.suspected)
-        const chosen: Verdict = doubtful ? held(failures, jitter) : usual
+        const chosen: Verdict = undecided
+          ? { status: undefined, attemptInSeconds: undecidedSeconds, movesDue: false }
+          : doubtful
+          ? held(failures, jitter)
+          : usual
         return {
           _tag: "Failed",
           grant,
@@ -271,6 +281,12 @@ export class Tokens extends Context.Service<Tokens, {
             yield* store.release(grant)
             return yield* refreshOnce(grantId, resource, { minValiditySeconds: 0 })
           }
+          if (leased._tag === "Leased" && isProbed(leased.grant, resource)) {
+            const choice = yield* chooseChannel(store, grantId, answer, (other) => refreshOnce(grantId, other, {}))
+            if (choice._tag === "Chosen" && choice.token !== undefined && Result.isFailure(answer)) return choice.token
+            // What was held back while the other channel was tried is recorded as any other refusal.
+            if (choice._tag === "Chosen" && Result.isFailure(answer)) return yield* refreshOnce(grantId, resource, {})
+          }
           if (Result.isFailure(answer)) return yield* answer.failure.error
           return { token: answer.success.accessToken, resource, expiresAt: settled.expiresAt! }
         },
@@ -326,6 +342,7 @@ export class Tokens extends Context.Service<Tokens, {
             ? Effect.fail(refusedBefore(refused.value))
             : refresh(grantId, resource, { minValiditySeconds })
           return yield* newer.pipe(
+            Effect.filterOrFail((token) => token.resource === resource, () => wrongChannel),
             Effect.catch((error) =>
               Effect.flatMap(
                 cached(grantId, resource, 0),
@@ -376,6 +393,13 @@ const takeLease = Effect.fnUntraced(function* (
 
 const notSent = (failureClass: FailureClass, code: string, message: string) =>
   new ProviderError({ class: failureClass, code, message, notSent: true })
+
+/** The grant has turned out to open the mailbox through its other channel only. */
+const wrongChannel = new ProviderError({
+  class: "scope",
+  code: codeOf.scope,
+  message: "the permission to read mail through Graph is not granted; the account is read over IMAP",
+})
 
 const pausedError = (millis: number) =>
   new ProviderError({

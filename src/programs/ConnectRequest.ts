@@ -49,7 +49,12 @@ export const checked = (
     if (accountId !== undefined) yield* checkAccount(app, account, kind)
     if (kind === "admin_consent") yield* checkConsent(app)
     const channels = channelsOf[app.provider]
-    const channel = wanted ?? account?.channel ?? channels[0]
+    // Of an app that has scopes for one of them only, that one.
+    const opens = (one: Channel) => {
+      const scopes = scopesOf(app, settings, resourceOf(app.provider, one))
+      return app.scopes?.[one] !== undefined && canReadMail(app.provider, one, scopes)
+    }
+    const channel = wanted ?? account?.channel ?? channels.find(opens) ?? channels[0]
     if (!channels.includes(channel)) return yield* invalid("channel", `Expected ${channels.join(" or ")}`)
     const scopes = scopesOf(app, settings, resourceOf(app.provider, channel))
     // What `.default` stands for is known to the provider only.

@@ -1,14 +1,36 @@
-/** Bringing the mail of one account in step: one complete round over all of its folders. */
-import { Cause, Context, Duration, Effect, Exit, Fiber, FiberMap, Layer, Option, Random, Schema } from "effect"
+/** Bringing the mail of one account in step: turns of bounded work, until a round over all of its folders is complete. */
+import {
+  Cause,
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  FiberMap,
+  Layer,
+  Metric,
+  Option,
+  Random,
+  Schema,
+  type Scope,
+} from "effect"
+import { resourceOf } from "../domain/Account.ts"
 import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
-import { type AccountId, isId } from "../domain/Ids.ts"
+import { type AccountId, type FolderId, isId } from "../domain/Ids.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
+import { Tokens } from "../oauth/Tokens.ts"
+import { SyncPace } from "../pacing/SyncPace.ts"
 import { Folders } from "../storage/Folders.ts"
 import { LeaseLost, type SyncLease, SyncLeases, type SyncStanding } from "../storage/SyncLeases.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
+import { SyncCounts } from "../storage/SyncCounts.ts"
+import { SyncTurns } from "../storage/SyncTurns.ts"
+import { serveBodies } from "./SyncBodies.ts"
 import { syncFolders } from "./SyncFolders.ts"
+import { reconcile } from "./SyncReconcile.ts"
 
 /** The account was deleted. */
 export class AccountGone extends Schema.TaggedError<AccountGone>()("AccountGone", { message: Schema.String }) {}
@@ -22,36 +44,80 @@ const glance = 500
 const minute = 60_000
 const day = 24 * 60 * minute
 
+const turnsTotal = Metric.counter("mailfleet_sync_turns_total", {
+  description: "Turns of syncs, by channel and by what came of them",
+  incremental: true,
+})
+
+/** What came of a turn. */
+export interface Turned {
+  /** Entries of the change log; 0 where another process took the turn. */
+  readonly changes: number
+  /** False where the round goes on: the account is to be taken up again. */
+  readonly complete: boolean
+}
+
+/** The same, with what its record needs. */
+interface Ended extends Turned {
+  readonly time: string
+  readonly asked: ReadonlyArray<FolderId>
+  /** Something is waiting that should not wait for the next round. */
+  readonly soon: boolean
+}
+
 export class SyncAccount extends Context.Service<SyncAccount, {
   /**
-   * Answers after a complete round over all folders with the number of entries that it wrote to the change log; outcome
-   * and next due time are recorded on the account. At most one round of an account is under way over all processes: a
-   * call that comes meanwhile joins it (and counts no changes where another process runs it). A caller that is
-   * interrupted leaves the round running.
+   * A turn of bounded work (see SyncTurn); outcome and next due time are recorded on the account. At most one turn of an
+   * account is under way over all processes: a call that comes meanwhile joins it. A caller that is interrupted leaves it
+   * running.
    */
+  readonly turn: (accountId: AccountId) => Effect.Effect<Turned, ProviderError | AccountGone>
+  /** Turns, one after another, until a round over all folders is complete. Answers with the changes of all of them. */
   readonly sync: (accountId: AccountId) => Effect.Effect<{ readonly changes: number }, ProviderError | AccountGone>
 }>()("mailfleet/programs/SyncAccount") {
   static readonly layer: Layer.Layer<
     SyncAccount,
     never,
-    Settings | Mailboxes | SyncLeases | Folders | MessageWriter
+    Settings | Mailboxes | SyncCounts | SyncLeases | SyncPace | SyncTurns | Folders | MessageWriter | Tokens
   > = Layer.effect(
     SyncAccount,
     Effect.gen(function* () {
       const settings = yield* Settings
       const mailboxes = yield* Mailboxes
       const leases = yield* SyncLeases
+      const turns = yield* SyncTurns
+      const counts = yield* SyncCounts
+      const pace = yield* SyncPace
+      const tokens = yield* Tokens
       const folders = yield* Folders
       const writer = yield* MessageWriter
-      const rounds = yield* FiberMap.make<AccountId, { readonly changes: number }, ProviderError | AccountGone>()
+      const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
 
-      /** The round itself, while the lease is kept. */
-      const work = (lease: SyncLease) =>
-        Effect.flatMap(
-          mailboxes.open(lease.account, { ids: (folder) => folders.storedIds(lease, folder) }),
-          (mailbox) => syncFolders({ mailbox, folders, writer }, lease),
-        )
-          .pipe(Effect.scoped, Effect.raceFirst(keep(lease)))
+      const work = Effect.fnUntraced(function* (lease: SyncLease): Effect.fn.Return<
+        Ended,
+        ProviderError | LeaseLost,
+        Scope.Scope
+      > {
+        const start = yield* turns.begin(lease)
+        const { account } = lease
+        if (start.channelOpen) {
+          // The answer decides on the channel, and the next turn reads through it.
+          yield* tokens.refresh(account.grantId, resourceOf(account.provider, account.channel))
+          return { changes: 0, complete: false, time: start.time, asked: [], soon: false }
+        }
+        const mailbox = yield* mailboxes.open(account, { ids: (folder) => folders.storedIds(lease, folder) })
+        const services = { mailbox, folders, writer }
+        const turn = yield* syncFolders(services, lease, start)
+        if (!turn.complete) return { ...turn, time: start.time, soon: false }
+        const isDifferent = start.countsDue && (yield* reconcile({ mailbox, folders, counts, settings }, lease).pipe(
+          Effect.catchTag(
+            "ProviderError",
+            ({ code }) => Effect.as(Effect.logDebug("counts cannot be compared now", { code }), false),
+          ),
+        ))
+        const hasBacklog = yield* serveBodies(services, lease)
+        return { ...turn, time: start.time, soon: isDifferent || hasBacklog }
+      })
 
       /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */
       const attempt = (accountId: AccountId) =>
@@ -61,10 +127,28 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             Option.match({
               onNone: () => Effect.succeedNone,
               onSome: (lease) =>
-                restore(work(lease)).pipe(Effect.onExit((exit) => record(lease, exit)), Effect.map(Option.some)),
+                restore(measured(lease, work(lease).pipe(Effect.scoped, Effect.raceFirst(keep(lease))))).pipe(
+                  Effect.onExit((exit) => record(lease, exit)),
+                  Effect.map(Option.some),
+                ),
             }),
           )
         )
+
+      const measured = (lease: SyncLease, turn: Effect.Effect<Ended, ProviderError | LeaseLost>) =>
+        Effect.gen(function* () {
+          const began = yield* Clock.currentTimeMillis
+          const exit = yield* Effect.exit(turn)
+          yield* pace.took((yield* Clock.currentTimeMillis) - began)
+          const outcome = outcomeOf(exit)
+          if (outcome !== undefined) {
+            yield* Metric.update(
+              Metric.withAttributes(turnsTotal, { channel: lease.account.channel, outcome }),
+              1,
+            )
+          }
+          return yield* exit
+        })
 
       const keep = (lease: SyncLease): Effect.Effect<never, LeaseLost> =>
         Effect.forever(
@@ -75,9 +159,12 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         )
 
       const record = Effect.fnUntraced(
-        function* (lease: SyncLease, exit: Exit.Exit<unknown, ProviderError | LeaseLost>) {
+        function* (lease: SyncLease, exit: Exit.Exit<Ended, ProviderError | LeaseLost>) {
           if (Exit.isSuccess(exit)) {
-            return yield* leases.succeed(lease, (yield* jitter) * Duration.toMillis(settings.syncEvery))
+            const { asked, complete, soon } = exit.value
+            if (!complete) return yield* turns.unfinished(lease, exit.value, asked)
+            const usual = (yield* jitter) * Duration.toMillis(settings.syncEvery)
+            return yield* leases.succeed(lease, soon ? 0 : usual)
           }
           const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
           if (error?._tag === "ProviderError") {
@@ -91,17 +178,19 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         },
       )
 
-      /** Waits for the round of another process. None = it ended without a verdict, so the account is free to take. */
+      /** Waits for the turn of another process. None = it ended without a verdict, so the account is free to take. */
       const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
         let heldForMillis = first.heldForMillis
         while (true) {
           yield* Effect.sleep(Math.min(glance, Math.max(1, heldForMillis)))
           const now = yield* standing(accountId)
-          if (now.syncedAt?.getTime() !== first.syncedAt?.getTime()) return Option.some({ changes: 0 })
+          if (now.syncedAt?.getTime() !== first.syncedAt?.getTime()) return Option.some({ changes: 0, complete: true })
           if (now.failedAt !== null && now.failedAt.getTime() !== first.failedAt?.getTime()) {
             return yield* failureOf(now)
           }
           if (now.heldForMillis <= 0) return Option.none()
+          // The next turn is under way already.
+          if (now.fence !== first.fence) return Option.some({ changes: 0, complete: false })
           heldForMillis = now.heldForMillis
         }
       })
@@ -112,31 +201,47 @@ export class SyncAccount extends Context.Service<SyncAccount, {
           Option.match({ onNone: () => Effect.fail(gone), onSome: Effect.succeed }),
         )
 
-      const round = Effect.fn("SyncAccount.round")(function* (accountId: AccountId) {
+      const turnOf = Effect.fn("SyncAccount.turn")(function* (accountId: AccountId) {
+        yield* Effect.annotateCurrentSpan({ accountId })
         while (true) {
-          // A round that was lost to a process that took us for dead is joined as any other of its.
+          // A turn that was lost to a process that took us for dead is joined as any other of its.
           const own = yield* Effect.catchTag(attempt(accountId), "LeaseLost", () => Effect.succeedNone)
-          if (Option.isSome(own)) return own.value
+          if (Option.isSome(own)) return { changes: own.value.changes, complete: own.value.complete }
           const outcome = yield* join(accountId, yield* standing(accountId))
           if (Option.isSome(outcome)) return outcome.value
         }
       })
 
-      const sync = Effect.fn("SyncAccount.sync")(function* (accountId: AccountId) {
+      const turn = Effect.fnUntraced(function* (accountId: AccountId) {
         if (!isId(accountId)) return yield* gone
         const id = accountId.toLowerCase()
-        yield* Effect.annotateCurrentSpan({ accountId: id })
         while (true) {
-          const running = FiberMap.getUnsafe(rounds, id)
-          if (Option.isSome(running)) return yield* Fiber.join(running.value)
+          const found = FiberMap.getUnsafe(running, id)
+          if (Option.isSome(found)) return yield* Fiber.join(found.value)
           // Joined in the next turn of the loop, as by everybody else: `onlyIfMissing` hands out no fiber that is there.
-          yield* FiberMap.run(rounds, id, round(id), { onlyIfMissing: true, startImmediately: false })
+          yield* FiberMap.run(running, id, turnOf(id), { onlyIfMissing: true, startImmediately: false })
         }
       })
 
-      return SyncAccount.of({ sync })
+      const sync = Effect.fn("SyncAccount.sync")(function* (accountId: AccountId) {
+        let changes = 0
+        while (true) {
+          const turned = yield* turn(accountId)
+          changes += turned.changes
+          if (turned.complete) return { changes }
+        }
+      })
+
+      return SyncAccount.of({ turn, sync })
     }),
   )
+}
+
+/** `complete`, `unfinished` or the class of the failure; undefined = nothing that tells of the provider. */
+const outcomeOf = (exit: Exit.Exit<Turned, ProviderError | LeaseLost>): string | undefined => {
+  if (Exit.isSuccess(exit)) return exit.value.complete ? "complete" : "unfinished"
+  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  return error?._tag === "ProviderError" ? error.class : undefined
 }
 
 const gone = new AccountGone({ message: "there is no such account" })

@@ -1,12 +1,18 @@
-/** One round over the folders of an account: list them, follow each one's changes to the end, settle what was moved or deleted. */
+/**
+ * A turn over the folders of an account: list them, follow each one's changes to the end, settle what was moved or deleted.
+ * What does not fit into the turn is left to the next one, which goes on from the cursors.
+ */
 import { Effect } from "effect"
 import { codeOf } from "../domain/FailureClass.ts"
+import type { FolderId } from "../domain/Ids.ts"
 import type { FolderRole } from "../domain/Mail.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
-import type { CursorLost, FolderGone, Mailbox, Page } from "../mail/Mailbox.ts"
-import type { Folders, FolderState } from "../storage/Folders.ts"
-import type { MessageWriter } from "../storage/MessageWriter.ts"
+import type { FolderState } from "../storage/Folders.ts"
 import type { SyncLease } from "../storage/SyncLeases.ts"
+import type { TurnStart } from "../storage/SyncTurns.ts"
+import { followedIn } from "./FolderChoice.ts"
+import { applyNext, type PageServices, storeNewest } from "./SyncPage.ts"
+import { beginTurn, type Turn, type TurnLimits, turnLimits } from "./SyncTurn.ts"
 
 /** A removal that comes up during the third pass waits for the next round. */
 const passes = 3
@@ -17,10 +23,13 @@ const restarts = 2
 /** What people read first comes first, so that a long backfill serves them early. */
 const order: ReadonlyArray<FolderRole | null> = ["inbox", "sent", "drafts", "archive", null, "junk", "trash"]
 
-interface Services {
-  readonly mailbox: Mailbox
-  readonly folders: Folders["Service"]
-  readonly writer: MessageWriter["Service"]
+export interface TurnOutcome {
+  /** Entries of the change log. */
+  readonly changes: number
+  /** True once every folder has been followed to its end in this round: what left one of them is settled. */
+  readonly complete: boolean
+  /** The folders that were followed to their end in this turn. */
+  readonly asked: ReadonlyArray<FolderId>
 }
 
 /**
@@ -28,75 +37,124 @@ interface Services {
  * other folder must have been asked after it was seen to leave: those that were asked before are asked once more.
  */
 export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
-  { folders, mailbox, writer }: Services,
+  services: PageServices,
   lease: SyncLease,
+  start: Pick<TurnStart, "time" | "asked">,
+  limits: TurnLimits = turnLimits,
 ) {
+  const { folders, mailbox, writer } = services
   let changes = 0
   // Counts requests and removals, so as to tell which came first.
   let tick = 0
   let lastRemoval = 0
-  const asked = new Map<string, number>()
+  const asked = new Map<FolderId, number>()
 
   const left = (outcome: { readonly changes: number; readonly left: number }) => {
     changes += outcome.changes
     if (outcome.left > 0) lastRemoval = ++tick
   }
 
-  const follow = Effect.fn("SyncAccount.folder")(function* (start: FolderState, listed: boolean) {
-    let folder = start
+  const list = Effect.gen(function* () {
+    const before = yield* folders.states(lease)
+    const listing = yield* mailbox.folders(before)
+    const present = new Set(listing.map(({ remoteId }) => remoteId))
+    const stored = yield* folders.store(lease, before, listing)
+    const result: Listing = { present, followed: followedIn(stored, lease.mail.folders) }
+    return result
+  })
+
+  /** False where the turn ended first. */
+  const follow = Effect.fn("SyncAccount.folder")(function* (first: FolderState, listed: boolean, turn: Turn) {
+    let folder = first
     let lost = 0
     let began = ++tick
-    // The end of a round that an earlier process began shows a state of back then: one more round follows.
-    let behind = start.inRound
+    // The end of a round that an earlier turn began shows a state of back then: one more round follows.
+    let behind = first.inRound
     while (true) {
-      const page: Page | CursorLost | FolderGone = yield* mailbox.page(folder.remoteId, folder.cursor).pipe(
-        Effect.catchTags({
-          CursorLost: (lost) => Effect.succeed(lost),
-          FolderGone: (gone) => Effect.succeed(gone),
-        }),
-      )
-      if ("_tag" in page) {
-        if (page._tag === "FolderGone") {
-          // Gone since it was listed, perhaps to elsewhere: the next listing tells. Gone from both: deleted.
-          if (!listed) left(yield* writer.abandon(lease, folder))
-          return
-        }
+      const page = yield* applyNext(services, lease, folder, left)
+      if (page._tag === "FolderGone") {
+        // Gone since it was listed, perhaps to elsewhere: the next listing tells. Gone from both: deleted.
+        if (!listed) left(yield* writer.abandon(lease, folder))
+        return true
+      }
+      if (page._tag === "CursorLost") {
         if (folder.cursor === null || ++lost > restarts) return yield* unstable
         folder = yield* folders.restart(lease, folder)
         behind = false
       } else {
         if (!page.roundComplete && page.changes.length === 0 && page.cursor === folder.cursor) return yield* unstable
-        const applied = yield* writer.applyPage(lease, folder, page)
-        left(applied)
-        folder = applied.folder
-        if (!page.roundComplete) continue
-        if (!behind) break
-        behind = false
+        folder = page.folder
+        turn.took(page)
+        if (page.roundComplete) {
+          if (!behind) break
+          behind = false
+        }
       }
-      began = ++tick
+      if (yield* turn.isOver) return false
+      if (page._tag !== "Applied" || page.roundComplete) began = ++tick
     }
     asked.set(folder.id, began)
+    return true
   })
 
-  let time = yield* writer.now
-  for (let pass = 1; pass <= passes; pass++) {
-    const before = yield* folders.states(lease)
-    const listing = yield* mailbox.folders(before)
-    const present = new Set(listing.map(({ remoteId }) => remoteId))
-    const removalBefore = lastRemoval
-    const due = (yield* folders.store(lease, before, listing))
-      .filter((folder) => !folder.gone && (asked.get(folder.id) ?? 0) <= lastRemoval)
-      .sort((a, b) => order.indexOf(a.role) - order.indexOf(b.role))
-    yield* Effect.forEach(due, (folder) => follow(folder, present.has(folder.remoteId)), {
-      concurrency: mailbox.concurrency,
-      discard: true,
-    })
-    if (pass === passes || lastRemoval === removalBefore || !(yield* writer.unsettled(lease, time))) break
-    time = yield* writer.now
+  /**
+   * Fresh mail comes before a backlog: first the folders that are listed, those that this round has not asked yet before those
+   * that it has, and then, in what is left of the turn, those that are not.
+   */
+  const urgency = ({ id, listed }: FolderState) => listed ? start.asked.has(id) ? 1 : 0 : 2
+
+  /**
+   * False where the turn ended before each of the folders was followed to its end. One that this round has asked before need
+   * not be, unless all are wanted: what was not read at all is not to wait for it.
+   */
+  const followAll = Effect.fnUntraced(
+    function* (due: ReadonlyArray<FolderState>, all: boolean, listing: Listing, turn: Turn) {
+      const sorted = due.toSorted((a, b) => urgency(a) - urgency(b) || order.indexOf(a.role) - order.indexOf(b.role))
+      const outcomes = yield* Effect.forEach(sorted, (folder) =>
+        Effect.gen(function* () {
+          if (!all && urgency(folder) === 1 && (yield* turn.isHalfOver)) return true
+          return !(yield* turn.isOver) && (yield* follow(folder, listing.present.has(folder.remoteId), turn))
+        }), { concurrency: mailbox.concurrency })
+      return outcomes.every((isDone) => isDone)
+    },
+  )
+
+  const outcomeOf = (complete: boolean): TurnOutcome => ({ changes, complete, asked: [...asked.keys()] })
+
+  const listing = yield* list
+  yield* Effect.forEach(
+    listing.followed,
+    (folder) => Effect.map(storeNewest(services, lease, folder), (count) => changes += count),
+    { concurrency: mailbox.concurrency, discard: true },
+  )
+  // Only now, so that every turn gets on: listing the folders takes as long as it takes.
+  const turn = yield* beginTurn(limits)
+  const due = listing.followed.filter(({ id }) => start.asked.get(id)?.isFresh !== true)
+  if (!(yield* followAll(due, false, listing, turn))) return outcomeOf(false)
+
+  // Those that only an earlier turn has asked tell nothing of what has left another folder since.
+  const earlier = new Set(listing.followed.flatMap(({ id }) => asked.has(id) ? [] : [id]))
+  let time = [...start.asked].find(([id]) => earlier.has(id))?.[1].since ?? start.time
+  let removalBefore = 0
+  for (let pass = 2; pass <= passes; pass++) {
+    if (lastRemoval === removalBefore || (yield* turn.isOver) || !(yield* writer.unsettled(lease, time))) break
+    const later = yield* writer.now
+    removalBefore = lastRemoval
+    const again = yield* list
+    const before = again.followed.filter(({ id }) => (asked.get(id) ?? 0) <= removalBefore)
+    if (!(yield* followAll(before, true, again, turn))) break
+    time = later
   }
   changes += yield* writer.settle(lease, time)
-  return { changes }
+  return outcomeOf(true)
 })
+
+interface Listing {
+  /** Folders that the provider has listed, by remote id. */
+  readonly present: ReadonlySet<string>
+  /** Those with pages of their own that are to be synced. */
+  readonly followed: ReadonlyArray<FolderState>
+}
 
 const unstable = new ProviderError({
   class: "transient",

@@ -1,4 +1,4 @@
-/** Keeps every account's mail in step, for ever: claims the accounts that are due and takes each through a round. */
+/** Keeps every account's mail in step, for ever: claims the accounts that are due and takes each through a turn. */
 import { Effect, Layer } from "effect"
 import { Settings } from "../domain/Settings.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
@@ -22,9 +22,9 @@ export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings 
       concurrency: sync.concurrency,
       spacing: settings.syncSpacing,
       next: everyDue(sync.concurrency, accounts.claimSyncDue(sync.concurrency, claimSeconds)),
-      // Outcome and next due time are on the account.
+      // Outcome and next due time are on the account: one whose round goes on is due again at once, behind the others.
       one: (account) =>
-        syncAccount.sync(account.id).pipe(
+        syncAccount.turn(account.id).pipe(
           sync.admit(account),
           Effect.ignore,
           Effect.catchCause((cause) => Effect.logError("a scheduled sync stopped unexpectedly; it comes again", cause)),

@@ -19,6 +19,7 @@ import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
+import { SyncPace } from "../pacing/SyncPace.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
@@ -57,11 +58,14 @@ import { Runs } from "../storage/Runs.ts"
 import { SignedIn } from "../storage/SignedIn.ts"
 import { Stats } from "../storage/Stats.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
+import { SyncCounts } from "../storage/SyncCounts.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
+import { SyncTurns } from "../storage/SyncTurns.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import * as LagLog from "./LagLog.ts"
+import * as SyncLagLog from "./SyncLagLog.ts"
 
 export type Engine =
   | AccessTokens
@@ -113,8 +117,9 @@ const storage = Layer.mergeAll(
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   SignedIn.layer,
-  Stats.layer,
+  SyncCounts.layer,
   SyncLeases.layer,
+  SyncTurns.layer,
   Sweeps.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
   layerGrantStore,
@@ -126,6 +131,7 @@ const pacing = Layer.mergeAll(
   ConnectionLimiter.layer,
   MailboxLimiter.layer,
   ReauthSpike.layer,
+  SyncPace.layer,
   Throttle.layer,
   TokenRate.layer,
 )
@@ -153,6 +159,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
+    Layer.provideMerge(Stats.layer),
     Layer.provideMerge(pacing),
     Layer.provideMerge(storage),
   )
@@ -163,4 +170,5 @@ export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Laye
   BackgroundSync.layer,
   Housekeeping.layer,
   LagLog.layer,
+  SyncLagLog.layer,
 )

@@ -241,7 +241,6 @@ const make = Effect.gen(function* () {
 const layerService = (options: MailfleetOptions) =>
   Layer.effect(Mailfleet, make).pipe(
     Layer.provide(layerEngine),
-    Layer.provide(Stats.layer),
     Layer.provide(Database.layerClient),
     Layer.provide(layerClient),
     Layer.catchTag("SettingsError", (error) => Layer.effectContext(Effect.fail(inOptions(error)))),

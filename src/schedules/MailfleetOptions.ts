@@ -48,6 +48,10 @@ export interface MailfleetOptions {
   readonly warmMargin?: Duration.Input | undefined
   /** How often the schedule syncs an account. Default 5 minutes, at least 1 second. */
   readonly syncEvery?: Duration.Input | undefined
+  /** How often the counts of an account's folders are compared with the provider's. Default 1 day, at least 1 second. */
+  readonly reconcileEvery?: Duration.Input | undefined
+  /** Most IMAP connections that this process keeps open to hear of new mail at once. Default 0 = none. */
+  readonly imapIdle?: number | undefined
 }
 
 const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
@@ -73,9 +77,18 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   refreshEvery: "MAILFLEET_REFRESH_EVERY",
   warmMargin: "MAILFLEET_WARM_MARGIN",
   syncEvery: "MAILFLEET_SYNC_EVERY",
+  reconcileEvery: "MAILFLEET_RECONCILE_EVERY",
+  imapIdle: "MAILFLEET_IMAP_IDLE",
 }
 
-const durations: ReadonlySet<string> = new Set(["connectTtl", "syncSpacing", "refreshEvery", "warmMargin", "syncEvery"])
+const durations: ReadonlySet<string> = new Set([
+  "connectTtl",
+  "syncSpacing",
+  "refreshEvery",
+  "warmMargin",
+  "syncEvery",
+  "reconcileEvery",
+])
 
 /** As the environment variable would say it, so that one set of checks serves both. */
 const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {

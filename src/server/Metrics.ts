@@ -5,7 +5,7 @@ import { RefreshPolicy } from "../domain/Account.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
 import type { Lag, RefreshLag } from "../storage/RefreshLag.ts"
-import { type FleetStats, Stats } from "../storage/Stats.ts"
+import { type FleetStats, Stats, type SyncStats } from "../storage/Stats.ts"
 
 const accounts = Metric.gauge("mailfleet_accounts", { description: "Accounts by status" })
 const providers = Metric.gauge("mailfleet_accounts_by_provider", { description: "Accounts by provider" })
@@ -23,9 +23,29 @@ const failing = Metric.gauge("mailfleet_grants_failing", {
 const ending = Metric.gauge("mailfleet_grants_ending", {
   description: "Grants whose refresh token ends soon unless it is used, or somebody signs in again",
 })
-const syncDue = Metric.gauge("mailfleet_sync_due", { description: "Accounts whose sync is due" })
+const syncDue = Metric.gauge("mailfleet_sync_due", {
+  description: "Accounts that should have been synced by now and are not being worked on",
+})
 const syncLag = Metric.gauge("mailfleet_sync_lag_seconds", {
-  description: "For how long the oldest due sync has waited",
+  description: "For how long the oldest overdue account has waited",
+})
+const syncFailing = Metric.gauge("mailfleet_sync_failing", {
+  description: "Accounts whose last sync failed, by class of the failure",
+})
+const syncStale = Metric.gauge("mailfleet_sync_stale", {
+  description: "Active accounts without a complete round for three intervals",
+})
+const syncStalest = Metric.gauge("mailfleet_sync_stalest_seconds", {
+  description: "For how long the stalest of these has had no complete round",
+})
+const foldersListing = Metric.gauge("mailfleet_folders_listing", {
+  description: "Folders that are being listed from the start",
+})
+const syncAccounts = Metric.gauge("mailfleet_sync_accounts", {
+  description: "Active accounts that are synced by themselves",
+})
+const syncReach = Metric.gauge("mailfleet_sync_reach", {
+  description: "Accounts that this process can sync within the interval",
 })
 const circuitOpen = Metric.gauge("mailfleet_app_circuit_open", {
   description: "1 while nothing is sent for an app that the provider refuses; tenant * = at all tenants",
@@ -58,6 +78,19 @@ const setRefresh = Effect.fnUntraced(function* ({ byApp, others }: RefreshLag) {
   for (const policy of RefreshPolicy.literals) yield* both({ ...other, policy }, others[policy])
 })
 
+const setSync = Effect.fnUntraced(function* (sync: SyncStats) {
+  for (const [channel, { due, lagSeconds }] of Object.entries(sync.byChannel)) {
+    yield* set(syncDue, { channel }, due)
+    yield* set(syncLag, { channel }, lagSeconds)
+  }
+  yield* setAll(syncFailing, "class", sync.failing)
+  yield* Metric.update(syncStale, sync.stale.accounts)
+  yield* Metric.update(syncStalest, sync.stale.oldestSeconds)
+  yield* Metric.update(foldersListing, sync.foldersListing)
+  yield* Metric.update(syncAccounts, sync.accounts)
+  if (sync.reach.accounts !== null) yield* Metric.update(syncReach, sync.reach.accounts)
+})
+
 const measure = Effect.fnUntraced(function* (stats: FleetStats) {
   yield* setAll(accounts, "status", stats.accounts.byStatus)
   yield* setAll(providers, "provider", stats.accounts.byProvider)
@@ -66,8 +99,7 @@ const measure = Effect.fnUntraced(function* (stats: FleetStats) {
   yield* setRefresh(stats.refresh)
   yield* setAll(failing, "class", stats.refresh.failing)
   yield* setAll(ending, "within", { "1d": stats.refresh.ending.withinDay, "7d": stats.refresh.ending.withinWeek })
-  yield* Metric.update(syncDue, stats.sync.due)
-  yield* Metric.update(syncLag, stats.sync.lagSeconds)
+  yield* setSync(stats.sync)
 })
 
 const setCircuits = Effect.fnUntraced(function* (open: Effect.Success<AppBreaker["Service"]["open"]>) {

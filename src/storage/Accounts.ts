@@ -337,6 +337,7 @@ export class Accounts extends Context.Service<Accounts, {
           yield* sql`update ${t.accounts} set
               tags = coalesce(${change.tags === undefined ? null : column("text", change.tags)}, tags),
               channel = coalesce(${change.channel ?? null}, channel),
+              channel_open = channel_open and ${change.channel === undefined},
               refresh_policy = ${change.refreshPolicy === undefined ? sql`refresh_policy` : change.refreshPolicy},
               updated_at = now()
             where id = ${id}`

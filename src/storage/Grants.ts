@@ -1,7 +1,7 @@
 /** Grants in the database: leases, and what redemptions came to. */
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
 import type { Statement } from "effect/sql"
-import type { Resource } from "../domain/Account.ts"
+import type { Channel, Resource } from "../domain/Account.ts"
 import type { AppName } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
@@ -43,6 +43,7 @@ interface LeasedRow extends CredentialRow {
   readonly failing_seconds: number | null
   readonly failure_class: FailureClass | null
   readonly taken_over: boolean
+  readonly channel_open: boolean
   readonly app_updated_at: Date
 }
 
@@ -90,6 +91,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           ...grant,
           app: { ...app, updatedAt: row.app_updated_at.getTime() },
           subject: row.subject ?? undefined,
+          channelOpen: row.channel_open,
           refreshToken: row.secret === null ? undefined : yield* Effect.mapError(
             vault.open(grantOwner(row.id), row.secret),
             (error) => unreadable("secret_unreadable")("the refresh token", error),
@@ -132,7 +134,9 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             extract(epoch from g.due_at - now())::float8 as due_seconds,
             extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
         )
-        select l.*, ${sql.literal(credentialColumns)}, p.updated_at as app_updated_at
+        select l.*, ${sql.literal(credentialColumns)}, p.updated_at as app_updated_at,
+          -- Index: accounts_channel_open.
+          exists (select 1 from ${t.accounts} a where a.grant_id = l.id and a.channel_open) as channel_open
         from leased l join ${t.apps} p on p.id = l.app_id`
       const answers = new Map<string, LeaseAnswer>()
       for (const row of rows) answers.set(row.id, yield* open(row))
@@ -373,6 +377,13 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         (rows) => rows.length > 0,
       ))
 
+    const chooseChannel = (id: GrantId, channel: Channel) =>
+      Effect.asVoid(
+        orDie(sql`update ${t.accounts} set channel = ${channel}, channel_open = false, updated_at = now(),
+            sync_due_at = case when status = 'active' then now() else sync_due_at end
+          where grant_id = ${id} and channel_open`),
+      )
+
     const app = (id: GrantId) =>
       orDie(Effect.map(
         sql<AppName>`select p.provider, p.client_id as "clientId", coalesce(g.tenant, p.tenant) as tenant
@@ -388,6 +399,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
       recentRefusal: (id, resource) => apart(recentRefusal(id, resource)),
       postpone: (id, seconds) => apart(postpone(id, seconds)),
       redeemedSince: (id, since) => apart(redeemedSince(id, since)),
+      chooseChannel: (id, channel) => apart(chooseChannel(id, channel)),
       app: (id) => apart(app(id)),
     })
   }),

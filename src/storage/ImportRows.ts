@@ -20,6 +20,8 @@ export interface NewRow {
   readonly tenant: string
   readonly provider: Provider
   readonly channel: Channel
+  /** Nobody named it: what the provider grants decides. */
+  readonly channelOpen?: true | undefined
   readonly tags: ReadonlyArray<string>
 }
 
@@ -258,8 +260,8 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
       ${column("bytea", news.map(({ row }) => vault.hash(row.refreshToken)))}, ${column("float8", dues)})
       as new (id, app_id, secret, hash, due) join ${t.apps} p on p.id = new.app_id`
   const inserted = yield* sql<{ id: string }>`
-    insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, tags)
-    select id, provider, email, email_key, channel, grant_id,
+    insert into ${t.accounts} (id, provider, email, email_key, channel, channel_open, grant_id, tags)
+    select id, provider, email, email_key, channel, channel_open, grant_id,
       case tags when '[]' then '{}' else
         (select array_agg(tag order by place) from jsonb_array_elements_text(tags::jsonb) with ordinality as e (tag, place)) end
     from unnest(${column("uuid", news.map(({ accountId }) => accountId))}, ${
@@ -268,9 +270,12 @@ const insertAccounts = Effect.fnUntraced(function* (context: Context, rows: Read
       ${column("text", rows.map(({ email }) => email))}, ${
     column("text", rows.map(({ email }) => email.toLowerCase()))
   },
-      ${column("text", rows.map(({ channel }) => channel))}, ${column("uuid", news.map(({ grantId }) => grantId))},
+      ${column("text", rows.map(({ channel }) => channel))},
+      ${column("bool", rows.map(({ channelOpen }) => channelOpen === true))}, ${
+    column("uuid", news.map(({ grantId }) => grantId))
+  },
       ${column("text", rows.map(({ tags }) => JSON.stringify(tags)))})
-      as new (id, provider, email, email_key, channel, grant_id, tags)
+      as new (id, provider, email, email_key, channel, channel_open, grant_id, tags)
     on conflict (provider, email_key) do nothing returning id`
   if (inserted.length === news.length) {
     return new Map(news.map(({ row, accountId }) => [accountKey(row), accountId]))
@@ -321,7 +326,10 @@ const replaceTokens = Effect.fnUntraced(function* (
       as new (id, app_id, secret, hash, due)
     where g.id = new.id`
   yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
-  yield* sql`update ${t.accounts} a set email = new.email, channel = new.channel, sync_due_at = null,
+  yield* sql`update ${t.accounts} a set email = new.email, sync_due_at = null,
+      -- A row that names no channel leaves that of the account.
+      channel = case when new.channel_open then a.channel else new.channel end,
+      channel_open = a.channel_open and new.channel_open,
       status = case a.status when 'disabled' then a.status else 'pending' end,
       status_since = case when a.status in ('disabled', 'pending') then a.status_since else now() end,
       status_reason = case a.status when 'disabled' then a.status_reason end, updated_at = now(),
@@ -330,10 +338,11 @@ const replaceTokens = Effect.fnUntraced(function* (
     from unnest(${column("uuid", updates.map(([, account]) => account.id))}, ${
     column("text", updates.map(([row]) => row.email))
   },
-      ${column("text", updates.map(([row]) => row.channel))}, ${
+      ${column("text", updates.map(([row]) => row.channel))},
+      ${column("bool", updates.map(([row]) => row.channelOpen === true))}, ${
     column("text", updates.map(([row]) => JSON.stringify(row.tags)))
   })
-      as new (id, email, channel, tags)
+      as new (id, email, channel, channel_open, tags)
     where a.id = new.id`
   yield* appendChanges(
     database,

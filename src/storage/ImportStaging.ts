@@ -36,6 +36,7 @@ const BlockRow = Schema.Struct({
   tenant: Schema.String,
   provider: Provider,
   channel: Channel,
+  channelOpen: Schema.optionalKey(Schema.Literal(true)),
   tags: Schema.Array(Schema.String),
 })
 const Block = Schema.fromJsonString(Schema.Array(BlockRow))
@@ -175,6 +176,7 @@ export class ImportStaging extends Context.Service<ImportStaging, {
                 tenant: row.tenant ?? defaultTenant(settings, row.provider),
                 provider: row.provider,
                 channel: row.channel,
+                ...(row.channelOpen === undefined ? {} : { channelOpen: row.channelOpen }),
                 tags: row.tags,
               } satisfies typeof BlockRow.Type))
               yield* sql`insert into ${t.import_blocks} (run_id, block, first_position, secret) values (${upload.runId},

@@ -3,10 +3,13 @@ import { Context, Effect, Layer } from "effect"
 import type { AccountStatus, Provider } from "../domain/Account.ts"
 import { FailureClass } from "../domain/FailureClass.ts"
 import type { RunState } from "../domain/Run.ts"
+import { Settings } from "../domain/Settings.ts"
+import { reachOf, speedOf, syncAdvice, SyncPace } from "../pacing/SyncPace.ts"
 import { Database, orDie } from "./Database.ts"
 import { type EndingGrants, endingGrants } from "./Endings.ts"
 import { shared } from "./Measurement.ts"
-import { type Lag, type RefreshLag, refreshLag } from "./RefreshLag.ts"
+import { type RefreshLag, refreshLag } from "./RefreshLag.ts"
+import { type SyncLag, syncLag } from "./SyncLag.ts"
 
 interface Counts {
   readonly accounts: {
@@ -20,12 +23,27 @@ interface Counts {
   readonly failing: Readonly<Record<FailureClass, number>>
   /** Grants whose refresh token ends soon unless it is used, or somebody signs in again. */
   readonly ending: EndingGrants
-  readonly sync: Lag
   readonly runs: Readonly<Record<RunState, number>>
 }
 
 export interface FleetStats extends Omit<Counts, "failing" | "ending"> {
   readonly refresh: RefreshLag & Pick<Counts, "failing" | "ending">
+  readonly sync: SyncStats
+}
+
+/** How many accounts one process keeps in step, and what to set instead where there are more. */
+export interface SyncReach {
+  readonly everySeconds: number
+  /** Accounts that a process which is set like this one syncs within that time; null = no bound, for nothing is known to take time. */
+  readonly accounts: number | null
+  /** What a turn took lately in this process; null = it had none yet. */
+  readonly meanSeconds: number | null
+  /** Absent where it reaches all of them. */
+  readonly advice?: string
+}
+
+export interface SyncStats extends SyncLag {
+  readonly reach: SyncReach
 }
 
 export class Stats extends Context.Service<Stats, {
@@ -33,13 +51,16 @@ export class Stats extends Context.Service<Stats, {
   readonly fleet: Effect.Effect<FleetStats>
   /** The part of `fleet` that alerts look at. */
   readonly refreshLag: Effect.Effect<RefreshLag>
+  readonly sync: Effect.Effect<SyncStats>
   /** True once the database has answered a query. Does not fail: false where it refuses or cannot be reached. */
   readonly answers: Effect.Effect<boolean>
 }>()("mailfleet/storage/Stats") {
-  static readonly layer: Layer.Layer<Stats, never, Database> = Layer.effect(
+  static readonly layer: Layer.Layer<Stats, never, Database | Settings | SyncPace> = Layer.effect(
     Stats,
     Effect.gen(function* () {
       const database = yield* Database
+      const settings = yield* Settings
+      const pace = yield* SyncPace
       const { sql, tables: t } = database
 
       // One scan of the accounts, some 0.5 s for a million.
@@ -51,11 +72,6 @@ export class Stats extends Context.Service<Stats, {
         select failure_class, count(*)::float8 as count from ${t.grants} where failure_class is not null
         group by failure_class`
 
-      // Index: accounts_sync_due.
-      const sync = sql<{ due: number; lag: number }>`select count(*)::float8 as due,
-          coalesce(extract(epoch from now() - min(sync_due_at)), 0)::float8 as lag
-        from ${t.accounts} where sync_due_at <= now() and status = 'active'`
-
       const runs = sql<{ state: RunState; count: number }>`select state, count(*)::float8 as count from ${t.runs}
         where state <> 'uploading' group by state`
 
@@ -65,7 +81,6 @@ export class Stats extends Context.Service<Stats, {
         const ofStatus = (status: AccountStatus) => sum(found.filter((row) => row.status === status))
         const ofProvider = (provider: Provider) => sum(found.filter((row) => row.provider === provider))
         const failures = new Map((yield* failing).map((row) => [row.failure_class, row.count]))
-        const waiting = (yield* sync)[0]!
         const states = yield* runs
         const inState = (state: RunState) => states.find((row) => row.state === state)?.count ?? 0
         return {
@@ -85,7 +100,6 @@ export class Stats extends Context.Service<Stats, {
             FailureClass.literals.map((name) => [name, failures.get(name) ?? 0]),
           ) as Record<FailureClass, number>,
           ending: yield* endingGrants(database),
-          sync: { due: waiting.due, lagSeconds: Math.round(waiting.lag * 1_000) / 1_000 },
           runs: {
             queued: inState("queued"),
             running: inState("running"),
@@ -99,13 +113,32 @@ export class Stats extends Context.Service<Stats, {
       const counts = yield* shared(database, Effect.withSpan(count, "Stats.counts"))
       // Apart from the counts: where little is overdue it is quick, however large the fleet, and so never kept.
       const lag = yield* shared(database, Effect.withSpan(refreshLag(database), "Stats.refreshLag"))
+      const behind = yield* shared(database, Effect.withSpan(syncLag(database, settings), "Stats.syncLag"))
+
+      const sync = Effect.gen(function* () {
+        const lag = yield* behind
+        const mean = yield* pace.mean
+        const speed = speedOf(settings, mean)
+        const reach = reachOf(speed)
+        const advice = syncAdvice(lag.accounts, speed)
+        return {
+          ...lag,
+          reach: {
+            everySeconds: speed.every / 1_000,
+            accounts: Number.isFinite(reach) ? reach : null,
+            meanSeconds: mean === undefined ? null : Math.round(mean) / 1_000,
+            ...(advice === undefined ? {} : { advice }),
+          },
+        } satisfies SyncStats
+      })
 
       return Stats.of({
         fleet: orDie(Effect.gen(function* () {
           const { ending, failing, ...rest } = yield* counts
-          return { ...rest, refresh: { ...(yield* lag), failing, ending } }
+          return { ...rest, refresh: { ...(yield* lag), failing, ending }, sync: yield* sync }
         })),
         refreshLag: orDie(lag),
+        sync: orDie(sync),
         answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false))),
       })
     }),

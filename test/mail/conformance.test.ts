@@ -2,6 +2,7 @@
 import { Effect, Layer } from "effect"
 import { Settings } from "../../src/domain/Settings.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
+import { SyncPace } from "../../src/programs/SyncPace.ts"
 import { mailStorage } from "../support/mail.ts"
 import type { Remote } from "../support/remote.ts"
 import { graphRemote } from "../support/remoteGraph.ts"
@@ -16,7 +17,7 @@ const over = (remote: Layer.Layer<Remote, never, Provider>) =>
     Layer.provideMerge(
       Layer.unwrap(Effect.map(Provider, ({ origin }) => Tap.layer(graphOver(origin)))),
     ),
-    Layer.provide(plainTokens),
+    Layer.provide([plainTokens, SyncPace.layer]),
     Layer.provideMerge(remote),
     Layer.provide(Provider.layer({ accounts: 200, messages, oddPages: 0.2 })),
     Layer.provideMerge(Layer.orDie(Settings.layerWith({}))),

@@ -3,6 +3,7 @@ import { assert } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Settings } from "../../src/domain/Settings.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
+import { SyncPace } from "../../src/programs/SyncPace.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { make } from "../../src/simulator/Simulator.ts"
 import { onDatabases } from "../support/databases.ts"
@@ -51,7 +52,7 @@ const growth = <A, E, R>(work: Effect.Effect<A, E, R>) =>
 
 const graph = SyncAccount.layer.pipe(
   Layer.provideMerge(Layer.unwrap(Effect.map(Provider, ({ origin }) => graphOver(origin)))),
-  Layer.provide(plainTokens),
+  Layer.provide([plainTokens, SyncPace.layer]),
   Layer.provideMerge(oddProvider),
   Layer.provideMerge(Layer.orDie(Settings.layerWith({}))),
   Layer.provideMerge(mailStorage),

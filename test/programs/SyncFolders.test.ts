@@ -4,6 +4,7 @@ import { CursorLost, FolderGone, type Mailbox, type Page } from "../../src/mail/
 import { syncFolders } from "../../src/programs/SyncFolders.ts"
 import { Folders } from "../../src/storage/Folders.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
+import { SyncTurns } from "../../src/storage/SyncTurns.ts"
 import { onDatabases } from "../support/databases.ts"
 import { acquireLease, changesOf, mailStorage, makeAccount, remoteFolder, removed, upsert } from "../support/mail.ts"
 
@@ -32,9 +33,14 @@ const scripted = (names: ReadonlyArray<string>, answers: Record<string, Answer>)
 const account = Effect.gen(function* () {
   const folders = yield* Folders
   const writer = yield* MessageWriter
+  const turns = yield* SyncTurns
   const { id } = yield* makeAccount({})
   const lease = yield* acquireLease(id)
-  const sync = ({ mailbox }: { readonly mailbox: Mailbox }) => syncFolders({ mailbox, folders, writer }, lease)
+  const sync = ({ mailbox }: { readonly mailbox: Mailbox }) =>
+    Effect.flatMap(
+      turns.begin(lease),
+      (start) => syncFolders({ mailbox, folders, writer }, lease, start),
+    )
   const kinds = Effect.map(changesOf(id), (entries) => entries.map(({ kind }) => kind.replace("message.", "")))
   return { sync, kinds, lease, folders, writer }
 })

@@ -27,13 +27,13 @@ type Storage = Accounts | GrantStore | ImportStaging | Runs | Settings
 export const startProcess = Effect.fnUntraced(function* (
   script: Script,
   overrides: Partial<SettingsValues> = {},
-  sync: SyncAccount["Service"]["sync"] = () => Effect.succeed({ changes: 0 }),
+  turn: SyncAccount["Service"]["turn"] = () => Effect.succeed({ changes: 0, complete: true }),
 ) {
   const storage = yield* Effect.context<Storage>()
   const layer = RunRequests.layer.pipe(
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
-    Layer.provideMerge(Layer.succeed(SyncAccount, { sync })),
+    Layer.provideMerge(Layer.succeed(SyncAccount, { turn, sync: turn })),
     Layer.provideMerge(Tokens.layer),
     Layer.provide([
       AdaptiveConcurrency.layer,

@@ -4,9 +4,9 @@ import { Duration, Effect, Layer, Logger, Metric, Option, Queue, Redacted } from
 import { TestClock } from "effect/testing"
 import { Settings } from "../../src/domain/Settings.ts"
 import * as LagLog from "../../src/schedules/LagLog.ts"
-import { Stats } from "../../src/storage/Stats.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
+import { freshStats } from "../support/stats.ts"
 
 const redemptions = Metric.counter("mailfleet_redemptions_total", { incremental: true })
 const redeemed = (outcome: string, times: number) =>
@@ -31,7 +31,7 @@ await onDatabases("LagLog", settings, (it) => {
 
       yield* Effect.gen(function* () {
         yield* redeemed("ok", 5)
-        yield* Layer.build(Layer.provide(LagLog.layer, Stats.layer))
+        yield* Layer.build(Layer.provide(LagLog.layer, freshStats))
         yield* redeemed("ok", 3)
         yield* redeemed("throttled", 2)
         const calm = yield* nextLine

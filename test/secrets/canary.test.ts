@@ -529,7 +529,7 @@ const throughHandler = Effect.fnUntraced(function* (engine: Engine) {
     return yield* drive(send, outside)
   }).pipe(
     Effect.provide(
-      Layer.mergeAll(layerEngine, Stats.layer, Shutdown.layer).pipe(
+      Layer.mergeAll(layerEngine, Shutdown.layer).pipe(
         Layer.provideMerge(databaseLayer(engine)),
         Layer.provideMerge(settings),
         Layer.provide(FetchHttpClient.layer),

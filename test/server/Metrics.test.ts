@@ -7,15 +7,15 @@ import { Settings } from "../../src/domain/Settings.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
 import { makeScrape } from "../../src/server/Metrics.ts"
-import { Stats } from "../../src/storage/Stats.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
+import { freshStats } from "../support/stats.ts"
 
 /** The series whose names begin so, as `name{labels}` and value. Measured anew, for a busy machine keeps a slow measurement. */
 const series = (prefix: string) =>
   Effect.flatten(makeScrape).pipe(
-    Effect.provide(Layer.fresh(Stats.layer)),
+    Effect.provide(freshStats),
     Effect.map((text) =>
       new Map(
         text.split("\n").filter((line) => line.startsWith(prefix)).map((line) => {

@@ -19,6 +19,7 @@ import { Vault } from "../../src/oauth/Vault.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
 import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
+import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { AccessTokens } from "../../src/programs/AccessTokens.ts"
@@ -126,7 +127,6 @@ const storage = Layer.mergeAll(
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   Runs.layer,
-  Stats.layer,
   mailStorage,
 )
 
@@ -136,6 +136,7 @@ const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
   ReauthSpike.layer,
+  SyncPace.layer,
   Throttle.layer,
   TokenRate.layer,
 )
@@ -158,6 +159,7 @@ const edges = Layer.mergeAll(
       Layer.provide(FetchHttpClient.layer),
       Layer.provideMerge(services),
     ),
+  Layer.provideMerge(Stats.layer),
   Layer.provideMerge(pacing),
 )
 

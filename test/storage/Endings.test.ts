@@ -23,6 +23,7 @@ import {
 } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { noGrants } from "../support/grants.ts"
+import { freshStats } from "../support/stats.ts"
 
 const layer = Layer.mergeAll(Apps.layer, Endings.layer, Events.layer).pipe(Layer.provideMerge(fleet), Layer.orDie)
 
@@ -82,7 +83,7 @@ const endingBefore = Effect.fnUntraced(function* (days: number) {
 })
 
 const counted = Effect.flatMap(
-  Effect.provide(Stats, Layer.fresh(Stats.layer)),
+  Effect.provide(Stats, freshStats),
   ({ fleet }) => Effect.map(fleet, ({ refresh }) => refresh.ending),
 )
 

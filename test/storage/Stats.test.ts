@@ -6,9 +6,10 @@ import { lagUnder, overdue } from "../../src/storage/RefreshLag.ts"
 import { Stats } from "../../src/storage/Stats.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
+import { freshStats } from "../support/stats.ts"
 
 /** One that has kept nothing: a busy machine may have taken long over the last measurement. */
-const stats = Effect.provide(Stats, Layer.fresh(Stats.layer))
+const stats = Effect.provide(Stats, freshStats)
 
 await onDatabases("Stats", Layer.empty, (it, engine) => {
   it.effect("nothing is overdue in an empty fleet", () =>

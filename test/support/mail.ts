@@ -8,7 +8,9 @@ import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/Folders.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
+import { SyncCounts } from "../../src/storage/SyncCounts.ts"
 import { SyncLeases } from "../../src/storage/SyncLeases.ts"
+import { SyncTurns } from "../../src/storage/SyncTurns.ts"
 
 /** The repositories of mail. */
 export const mailStorage = Layer.mergeAll(
@@ -16,7 +18,9 @@ export const mailStorage = Layer.mergeAll(
   Folders.layer,
   Messages.layer,
   MessageWriter.layer,
+  SyncCounts.layer,
   SyncLeases.layer,
+  SyncTurns.layer,
 ).pipe(Layer.provide(Layer.orDie(Settings.layerWith({}))))
 
 /** Puts an account with a grant and an app of its own into the database. */

@@ -12,6 +12,7 @@ import { MimeParser } from "../../src/mail/MimeParser.ts"
 import { type AccessToken, Tokens } from "../../src/oauth/Tokens.ts"
 import { ConnectionLimiter } from "../../src/pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
+import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { make, type Simulator, type SimulatorOptions } from "../../src/simulator/Simulator.ts"
@@ -109,7 +110,8 @@ export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens>
 export const syncing = (options: Partial<SimulatorOptions> = {}) =>
   SyncAccount.layer.pipe(
     Layer.provideMerge(Layer.unwrap(Effect.map(Provider, ({ origin }) => graphOver(origin)))),
-    Layer.provide(plainTokens),
+    Layer.provideMerge(plainTokens),
+    Layer.provideMerge(SyncPace.layer),
     Layer.provideMerge(Provider.layer(options)),
     Layer.provideMerge(Layer.orDie(Settings.layerWith({}))),
     Layer.provideMerge(mailStorage),

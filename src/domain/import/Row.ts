@@ -16,6 +16,8 @@ export interface ImportRow {
   readonly tenant?: string
   readonly provider: Provider
   readonly channel: Channel
+  /** Nobody named the channel, and there is more than one: what the provider grants decides. */
+  readonly channelOpen?: true
   /** The default tags, then the row's own, each once. */
   readonly tags: ReadonlyArray<string>
 }
@@ -143,6 +145,8 @@ const readProvider = (text: string | undefined, clientId: string, defaults: RowD
   return defaults.provider ?? (googleClientId.test(clientId) ? "google" : "microsoft")
 }
 
+const isNamed = (text: string | undefined): boolean => (text?.trim() ?? "") !== ""
+
 const readChannel = (text: string | undefined, provider: Provider, defaults: RowDefaults): Channel | undefined => {
   const named = text?.trim().toLowerCase() || defaults.channel || channels[provider][0]
   return channels[provider].find((channel) => channel === named)
@@ -231,6 +235,9 @@ export const checkRow = (values: RowValues, line: number, defaults: RowDefaults)
     provider,
     channel,
     tags,
+    ...(provider === "microsoft" && !isNamed(values.channel) && defaults.channel === undefined
+      ? { channelOpen: true as const }
+      : {}),
   }
   return tenant.success === "" ? row : { ...row, tenant: tenant.success }
 }

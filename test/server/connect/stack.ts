@@ -46,7 +46,7 @@ export const service = (
   options: { readonly settings?: Partial<SettingsValues>; readonly simulator?: Partial<SimulatorOptions> } = {},
 ) =>
   Layer.effect(Service, Effect.map(makeHandler, (handler) => ({ handler }))).pipe(
-    Layer.provideMerge(Layer.mergeAll(layerEngine, Stats.layer, Shutdown.layer)),
+    Layer.provideMerge(Layer.mergeAll(layerEngine, Shutdown.layer)),
     Layer.provide(FetchHttpClient.layer),
     Layer.provideMerge(settingsOver(options.settings ?? {})),
     Layer.provideMerge(Provider.layer({ accounts: 20, personal: 0, ...options.simulator })),

@@ -1,0 +1,123 @@
+/** One page of a folder: what it says of moves is made sure of, bodies are fetched, and all of it is written at once. */
+import { Effect, Result } from "effect"
+import type { ProviderError } from "../domain/ProviderError.ts"
+import type {
+  CursorLost,
+  FolderGone,
+  Mailbox,
+  Page,
+  RemoteBody,
+  RemoteMessage,
+  Removed,
+  Upsert,
+} from "../mail/Mailbox.ts"
+import type { Folders, FolderState } from "../storage/Folders.ts"
+import type { Applied, MessageWriter } from "../storage/MessageWriter.ts"
+import type { LeaseLost, SyncLease } from "../storage/SyncLeases.ts"
+
+export interface PageServices {
+  readonly mailbox: Mailbox
+  readonly folders: Folders["Service"]
+  readonly writer: MessageWriter["Service"]
+}
+
+/** A page that is stored, and the folder after it. */
+export interface AppliedPage extends Page {
+  readonly _tag: "Applied"
+  readonly folder: FolderState
+}
+
+type Left = (outcome: Pick<Applied, "changes" | "left">) => void
+
+/**
+ * Reads the page at the folder's cursor and stores it. A page whose bodies cannot be had is stored without them before their
+ * error is passed on: they come with the backlog, and no body holds up a folder.
+ *
+ * @param left told of everything that was written
+ */
+export const applyNext = (
+  services: PageServices,
+  lease: SyncLease,
+  folder: FolderState,
+  left: Left,
+): Effect.Effect<AppliedPage | CursorLost | FolderGone, ProviderError | LeaseLost> =>
+  Effect.gen(function* () {
+    const page = yield* services.mailbox.page(folder.remoteId, folder.cursor)
+    yield* markMoved(services, lease, folder, page.changes, left)
+    const bodies = yield* Effect.result(bodiesOf(services, lease, folder, page.changes))
+    const changes = Result.isSuccess(bodies) ? withBodies(page.changes, bodies.success) : page.changes
+    const applied = yield* services.writer.applyPage(lease, folder, { ...page, changes })
+    left(applied)
+    if (Result.isFailure(bodies)) return yield* Effect.fail(bodies.failure)
+    return { _tag: "Applied" as const, ...page, folder: applied.folder }
+  }).pipe(Effect.catchTags({
+    CursorLost: (lost) => Effect.succeed(lost),
+    FolderGone: (gone) => Effect.succeed(gone),
+  }))
+
+/** The newest mail of a folder whose first listing an earlier turn has begun, so that it need not wait for the end of that. */
+export const storeNewest = Effect.fn("SyncAccount.newest")(
+  function* (services: PageServices, lease: SyncLease, folder: FolderState) {
+    const { mailbox, writer } = services
+    if (mailbox.newest === undefined || folder.listed || folder.cursor === null) return 0
+    const upserts = yield* mailbox.newest(folder.remoteId).pipe(
+      // Its listing tells what became of it.
+      Effect.catchTag("FolderGone", () => Effect.succeed([])),
+    )
+    if (upserts.length === 0) return 0
+    const bodies = yield* bodiesOf(services, lease, folder, upserts).pipe(
+      Effect.catchTag("FolderGone", () => Effect.succeed(noBodies)),
+    )
+    const { changes } = yield* writer.applyNewest(lease, folder, withBodies(upserts, bodies))
+    return changes
+  },
+)
+
+/**
+ * Where ids do not outlive a move, a message that appears here may be one that is stored elsewhere: it has moved if it is not
+ * there any more, and is a copy if it is. Marked as having left, it is known again when the page is written.
+ */
+const markMoved = Effect.fnUntraced(function* (
+  { mailbox, writer }: PageServices,
+  lease: SyncLease,
+  folder: FolderState,
+  changes: Page["changes"],
+  left: Left,
+) {
+  const { present } = mailbox
+  if (present === undefined || !changes.some((one) => one._tag === "Upsert" && one.twinKey !== undefined)) return
+  for (const [folderRemoteId, remoteIds] of yield* writer.liveTwins(lease, folder, changes)) {
+    const there = yield* present(folderRemoteId, remoteIds).pipe(
+      Effect.catchTag("FolderGone", () => Effect.succeed(new Set<string>())),
+    )
+    const gone = remoteIds.filter((id) => !there.has(id))
+    if (gone.length > 0) left(yield* writer.left(lease, folderRemoteId, gone))
+  }
+})
+
+/** Those that the account wants and that are not stored. */
+const bodiesOf = Effect.fnUntraced(function* (
+  { mailbox, writer }: PageServices,
+  lease: SyncLease,
+  folder: FolderState,
+  changes: Page["changes"],
+) {
+  if (mailbox.bodies === undefined || changes.length === 0) return noBodies
+  const wanted = yield* writer.wanting(lease, folder, changes)
+  return wanted.length === 0 ? noBodies : yield* mailbox.bodies(folder.remoteId, wanted)
+})
+
+type Bodies = ReadonlyMap<string, RemoteBody & Partial<RemoteMessage>>
+const noBodies: Bodies = new Map()
+
+/** A message may come more than once on a page: its last word gets the body. */
+const withBodies = <Change extends Upsert | Removed>(
+  changes: ReadonlyArray<Change>,
+  bodies: Bodies,
+): ReadonlyArray<Change> =>
+  bodies.size === 0 ? changes : changes.map((change) => {
+    const body = change._tag === "Upsert" ? bodies.get(change.remoteId) : undefined
+    return body === undefined || change._tag !== "Upsert"
+      ? change
+      : { ...change, fields: { ...change.fields, ...body } }
+  })

@@ -1,0 +1,36 @@
+/** How much of one mailbox is read before its lane goes on to the next (docs/decisions/0023). */
+import { Clock, Effect } from "effect"
+
+export interface TurnLimits {
+  readonly pages: number
+  readonly millis: number
+}
+
+/**
+ * Thirty pages are some 3,000 messages: hours of mail for a busy mailbox, so that only a backlog takes more than a turn.
+ * Twenty seconds are ten times the usual spacing of a lane, and less than the life of a sync lease: a mailbox that answers
+ * slowly costs the others that much and no more.
+ */
+export const turnLimits: TurnLimits = { pages: 30, millis: 20_000 }
+
+/** Where a turn stands. Pages that bring nothing are not counted: asking a quiet folder is the least that a round does. */
+export interface Turn {
+  readonly took: (page: { readonly changes: ReadonlyArray<unknown>; readonly roundComplete: boolean }) => void
+  readonly isOver: Effect.Effect<boolean>
+  /** Half of the time is left to what has not been read at all. */
+  readonly isHalfOver: Effect.Effect<boolean>
+}
+
+export const beginTurn = ({ millis, pages }: TurnLimits): Effect.Effect<Turn> =>
+  Effect.map(Clock.currentTimeMillis, (began) => {
+    let taken = 0
+    const isPast = (share: number) =>
+      Effect.map(Clock.currentTimeMillis, (now) => taken >= pages || now - began >= millis * share)
+    return {
+      took: ({ changes, roundComplete }) => {
+        if (changes.length > 0 || !roundComplete) taken++
+      },
+      isOver: isPast(1),
+      isHalfOver: isPast(0.5),
+    }
+  })

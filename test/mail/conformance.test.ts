@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect"
 import { Settings } from "../../src/domain/Settings.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
-import { SyncPace } from "../../src/programs/SyncPace.ts"
+import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { mailStorage } from "../support/mail.ts"
 import type { Remote } from "../support/remote.ts"
 import { graphRemote } from "../support/remoteGraph.ts"

@@ -6,7 +6,7 @@ import { Data, Effect, Schema, type Scope } from "effect"
 import { Account } from "../../src/domain/Account.ts"
 import { Change, Folder, Message, MessageWithBody } from "../../src/domain/Mail.ts"
 import type { Engine } from "../support/engines.ts"
-import { all, ended, install, leasesEnd, type Service, startOverAll, upload } from "../support/processes.ts"
+import { all, ended, install, leasesEnd, type Service, startOverAll, upload, type Use } from "../support/processes.ts"
 import { isOwn, lineOf, placesOf, type RemoteBox, type RemoteMail, replay, storedLines } from "../support/remote.ts"
 
 /** A provider for a process of Mailfleet, with some mailboxes. */
@@ -153,6 +153,13 @@ class Owner {
 
 class NotQuiet extends Data.TaggedError("NotQuiet")<{ readonly message: string }> {}
 
+/** Lets leases of the dead process end, and its claims on accounts that are due. */
+const claimsEnd: Use<void, never> = (sql, table) =>
+  Effect.andThen(
+    leasesEnd(sql, table),
+    Effect.orDie(sql`update ${table("accounts")} set sync_due_at = now() where sync_due_at > now()`),
+  )
+
 const Log = Schema.Struct({ items: Schema.Array(Change), nextCursor: Schema.String })
 
 const logOf = Effect.fnUntraced(function* (service: Service) {
@@ -261,12 +268,12 @@ export const equality = (options: EqualityOptions): Effect.Effect<Equality, unkn
       const operation = operations.find((name) => (share -= weights[name]) < 0)!
       if (yield* owner.act(operation, n)) done[operation] = (done[operation] ?? 0) + 1
       // Rounds get in between.
-      if (chance() < 0.3) yield* Effect.sleep(chance() * 20)
+      if (chance() < 0.3) yield* Effect.sleep(chance() * 80)
       if (--untilKill > 0 || n === options.operations) continue
       untilKill = Math.ceil(options.operationsBetweenKills * (0.5 + chance()))
       yield* service.kill
       kills++
-      yield* installation.query(leasesEnd)
+      yield* installation.query(claimsEnd)
       service = yield* installation.start()
     }
     // What was refused is not refused for ever: backoffs of background work are no matter of this test.

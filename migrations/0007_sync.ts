@@ -17,12 +17,8 @@ export default (schema: string) =>
       add column counts_due_at timestamptz`
     yield* sql`create index accounts_channel_open on ${t("accounts")} (grant_id) where channel_open`
 
-    // asked_at = when a turn began that followed the folder to its end, though not all others. counts_differ = the last
-    // comparison found another count than the provider's.
-    yield* sql`alter table ${t("folders")}
-      add column asked_at timestamptz,
-      add column counted_at timestamptz,
-      add column counts_differ boolean not null default false`
+    // asked_at = when a turn began that followed the folder to its end, though not all others.
+    yield* sql`alter table ${t("folders")} add column asked_at timestamptz`
     yield* sql`create index folders_unlisted on ${t("folders")} (account_id) where not listed and not gone`
 
     // The lag is told by channel.

@@ -7,7 +7,6 @@ import { Shutdown } from "../server/Shutdown.ts"
 import type { DatabaseError } from "../storage/Database.ts"
 import { layerDatabase } from "../storage/Embedded.ts"
 import { layerSettings } from "../storage/EmbeddedSecrets.ts"
-import { Stats } from "../storage/Stats.ts"
 import { CommandError } from "./ExitCode.ts"
 
 /** Everything but the schedules and the port. `overrides` win over the environment. */

@@ -1,4 +1,5 @@
 /** Which folders of a mailbox are synced: what the account chose, by role or by path. */
+import type { Page } from "../mail/Mailbox.ts"
 import type { FolderState } from "../storage/Folders.ts"
 
 /** Names of folders from the root down, as people write them: `Projects/2026`. */
@@ -27,12 +28,25 @@ export const chosenIn = (
   })
 }
 
-/** Of the folders that are there, those to be followed: whose own pages bring what was chosen. */
-export const followedIn = (
+/** Of the chosen folders, those to be followed: whose own pages bring what was chosen. */
+export const leadersOf = (
   folders: ReadonlyArray<FolderState>,
-  choice: ReadonlyArray<string> | null,
+  chosen: ReadonlyArray<FolderState>,
 ): ReadonlyArray<FolderState> => {
-  const there = folders.filter(({ gone }) => !gone)
-  const leaders = new Set(chosenIn(there, choice).map(({ followedBy, remoteId }) => followedBy ?? remoteId))
-  return there.filter(({ remoteId }) => leaders.has(remoteId))
+  const leaders = new Set(chosen.map(({ followedBy, remoteId }) => followedBy ?? remoteId))
+  return folders.filter(({ remoteId }) => leaders.has(remoteId))
 }
+
+/** Pages that several folders follow bring the mail of all of them: what lies in one that was not chosen is as good as gone. */
+export const withinChoice = (
+  page: FolderState,
+  changes: Page["changes"],
+  chosen: ReadonlySet<string> | null,
+): Page["changes"] =>
+  chosen === null
+    ? changes
+    : changes.map((change) =>
+      change._tag === "Removed" || chosen.has(change.folderRemoteId ?? page.remoteId)
+        ? change
+        : { _tag: "Removed", remoteId: change.remoteId }
+    )

@@ -10,7 +10,7 @@ import { ProviderError } from "../domain/ProviderError.ts"
 import type { FolderState } from "../storage/Folders.ts"
 import type { SyncLease } from "../storage/SyncLeases.ts"
 import type { TurnStart } from "../storage/SyncTurns.ts"
-import { followedIn } from "./FolderChoice.ts"
+import { chosenIn, leadersOf } from "./FolderChoice.ts"
 import { applyNext, type PageServices, storeNewest } from "./SyncPage.ts"
 import { beginTurn, type Turn, type TurnLimits, turnLimits } from "./SyncTurn.ts"
 
@@ -55,26 +55,36 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
   }
 
   const list = Effect.gen(function* () {
-    const before = yield* folders.states(lease)
-    const listing = yield* mailbox.folders(before)
+    const known = yield* folders.states(lease)
+    const listing = yield* mailbox.folders(known)
     const present = new Set(listing.map(({ remoteId }) => remoteId))
-    const stored = yield* folders.store(lease, before, listing)
-    const result: Listing = { present, followed: followedIn(stored, lease.mail.folders) }
+    const stored = (yield* folders.store(lease, known, listing)).filter(({ gone }) => !gone)
+    // No page of theirs will tell that they are gone: another folder's pages do, or those of another channel did.
+    const isLost = ({ earlier, followedBy, remoteId }: FolderState) =>
+      !present.has(remoteId) && (earlier || followedBy !== undefined)
+    for (const folder of stored.filter(isLost)) left(yield* writer.abandon(lease, folder))
+    const there = stored.filter((folder) => !isLost(folder))
+    const chosen = chosenIn(there, lease.mail.folders)
+    const result: Listing = {
+      present,
+      chosen: chosen.length === there.length ? null : new Set(chosen.map(({ remoteId }) => remoteId)),
+      followed: leadersOf(there, chosen),
+    }
     return result
   })
 
   /** False where the turn ended first. */
-  const follow = Effect.fn("SyncAccount.folder")(function* (first: FolderState, listed: boolean, turn: Turn) {
+  const follow = Effect.fn("SyncAccount.folder")(function* (first: FolderState, listing: Listing, turn: Turn) {
     let folder = first
     let lost = 0
     let began = ++tick
     // The end of a round that an earlier turn began shows a state of back then: one more round follows.
     let behind = first.inRound
     while (true) {
-      const page = yield* applyNext(services, lease, folder, left)
+      const page = yield* applyNext(services, lease, { folder, chosen: listing.chosen }, left)
       if (page._tag === "FolderGone") {
         // Gone since it was listed, perhaps to elsewhere: the next listing tells. Gone from both: deleted.
-        if (!listed) left(yield* writer.abandon(lease, folder))
+        if (!listing.present.has(folder.remoteId)) left(yield* writer.abandon(lease, folder))
         return true
       }
       if (page._tag === "CursorLost") {
@@ -113,7 +123,7 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
       const outcomes = yield* Effect.forEach(sorted, (folder) =>
         Effect.gen(function* () {
           if (!all && urgency(folder) === 1 && (yield* turn.isHalfOver)) return true
-          return !(yield* turn.isOver) && (yield* follow(folder, listing.present.has(folder.remoteId), turn))
+          return !(yield* turn.isOver) && (yield* follow(folder, listing, turn))
         }), { concurrency: mailbox.concurrency })
       return outcomes.every((isDone) => isDone)
     },
@@ -124,7 +134,7 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
   const listing = yield* list
   yield* Effect.forEach(
     listing.followed,
-    (folder) => Effect.map(storeNewest(services, lease, folder), (count) => changes += count),
+    (folder) => Effect.map(storeNewest(services, lease, { folder, chosen: listing.chosen }), left),
     { concurrency: mailbox.concurrency, discard: true },
   )
   // Only now, so that every turn gets on: listing the folders takes as long as it takes.
@@ -152,7 +162,9 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
 interface Listing {
   /** Folders that the provider has listed, by remote id. */
   readonly present: ReadonlySet<string>
-  /** Those with pages of their own that are to be synced. */
+  /** Remote ids of the folders that the account chose; null = all. */
+  readonly chosen: ReadonlySet<string> | null
+  /** Those whose own pages bring what was chosen. */
   readonly followed: ReadonlyArray<FolderState>
 }
 

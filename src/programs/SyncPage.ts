@@ -11,6 +11,7 @@ import type {
   Removed,
   Upsert,
 } from "../mail/Mailbox.ts"
+import { withinChoice } from "./FolderChoice.ts"
 import type { Folders, FolderState } from "../storage/Folders.ts"
 import type { Applied, MessageWriter } from "../storage/MessageWriter.ts"
 import type { LeaseLost, SyncLease } from "../storage/SyncLeases.ts"
@@ -27,6 +28,14 @@ export interface AppliedPage extends Page {
   readonly folder: FolderState
 }
 
+/** A folder whose pages are read, and the remote ids of all that the account chose; null = all. */
+export interface Followed {
+  readonly folder: FolderState
+  readonly chosen: ReadonlySet<string> | null
+}
+
+const nothing = { changes: 0, left: 0 }
+
 type Left = (outcome: Pick<Applied, "changes" | "left">) => void
 
 /**
@@ -38,11 +47,12 @@ type Left = (outcome: Pick<Applied, "changes" | "left">) => void
 export const applyNext = (
   services: PageServices,
   lease: SyncLease,
-  folder: FolderState,
+  { chosen, folder }: Followed,
   left: Left,
 ): Effect.Effect<AppliedPage | CursorLost | FolderGone, ProviderError | LeaseLost> =>
   Effect.gen(function* () {
-    const page = yield* services.mailbox.page(folder.remoteId, folder.cursor)
+    const read = yield* services.mailbox.page(folder.remoteId, folder.cursor)
+    const page = { ...read, changes: withinChoice(folder, read.changes, chosen) }
     yield* markMoved(services, lease, folder, page.changes, left)
     const bodies = yield* Effect.result(bodiesOf(services, lease, folder, page.changes))
     const changes = Result.isSuccess(bodies) ? withBodies(page.changes, bodies.success) : page.changes
@@ -57,19 +67,19 @@ export const applyNext = (
 
 /** The newest mail of a folder whose first listing an earlier turn has begun, so that it need not wait for the end of that. */
 export const storeNewest = Effect.fn("SyncAccount.newest")(
-  function* (services: PageServices, lease: SyncLease, folder: FolderState) {
+  function* (services: PageServices, lease: SyncLease, { chosen, folder }: Followed) {
     const { mailbox, writer } = services
-    if (mailbox.newest === undefined || folder.listed || folder.cursor === null) return 0
+    if (mailbox.newest === undefined || folder.listed || folder.cursor === null) return nothing
     const upserts = yield* mailbox.newest(folder.remoteId).pipe(
       // Its listing tells what became of it.
       Effect.catchTag("FolderGone", () => Effect.succeed([])),
     )
-    if (upserts.length === 0) return 0
-    const bodies = yield* bodiesOf(services, lease, folder, upserts).pipe(
+    const wanted = withinChoice(folder, upserts, chosen).filter((change): change is Upsert => change._tag === "Upsert")
+    if (wanted.length === 0) return nothing
+    const bodies = yield* bodiesOf(services, lease, folder, wanted).pipe(
       Effect.catchTag("FolderGone", () => Effect.succeed(noBodies)),
     )
-    const { changes } = yield* writer.applyNewest(lease, folder, withBodies(upserts, bodies))
-    return changes
+    return yield* writer.applyNewest(lease, folder, withBodies(wanted, bodies))
   },
 )
 

@@ -3,6 +3,8 @@
  * this is how that is found, and made good without a false word in the change log.
  */
 import { Duration, Effect, Random } from "effect"
+import type { FolderId } from "../domain/Ids.ts"
+import { horizonDays } from "../domain/MailChoice.ts"
 import type { SettingsValues } from "../domain/Settings.ts"
 import type { Folders, FolderState } from "../storage/Folders.ts"
 import type { SyncCounts } from "../storage/SyncCounts.ts"
@@ -24,16 +26,16 @@ export interface ReconcileServices {
 export const reconcile = Effect.fn("SyncAccount.reconcile")(
   function* ({ counts, folders, mailbox, settings }: ReconcileServices, lease: SyncLease) {
     // A window, or a time after which mail is deleted here, makes counts differ that are in step.
-    const isWhole = lease.mail.windowDays === null && lease.mail.retentionDays === null
+    const isWhole = horizonDays(lease.mail) === null
     const stored = new Map(isWhole ? (yield* counts.of(lease)).map((count) => [count.id, count]) : [])
-    const differing: Array<FolderState> = []
+    const differences = new Map<FolderId, number>()
     let restarted = 0
     for (const [leader, ...followers] of groupsOf(yield* folders.states(lease))) {
       const here = [leader, ...followers].map(({ id }) => stored.get(id))
       const count = here.reduce((sum, one) => sum + (one?.stored ?? 0), 0)
       // Not listed yet, or not counted by the provider.
       if (here[0] === undefined || leader.totalItems === null || leader.totalItems === count) continue
-      if (!here[0].differed) differing.push(leader)
+      if (here[0].difference === 0) differences.set(leader.id, leader.totalItems - count)
       else if (yield* idsDiffer({ folders, mailbox }, lease, [leader, ...followers])) {
         yield* folders.restart(lease, leader)
         restarted++
@@ -43,8 +45,8 @@ export const reconcile = Effect.fn("SyncAccount.reconcile")(
       yield* Effect.logWarning("folders were out of step and are listed afresh", { folders: restarted })
     }
     const usual = Duration.toMillis(settings.reconcileEvery) * (yield* Random.nextBetween(0.9, 1.1))
-    yield* counts.compared(lease, differing.map(({ id }) => id), differing.length > 0 ? 0 : usual)
-    return restarted > 0 || differing.length > 0
+    yield* counts.compared(lease, differences, differences.size > 0 ? 0 : usual)
+    return restarted > 0 || differences.size > 0
   },
 )
 

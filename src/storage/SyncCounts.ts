@@ -8,17 +8,17 @@ export interface FolderCount {
   readonly id: FolderId
   /** Messages that have not left it. */
   readonly stored: number
-  /** The last comparison found a difference. */
-  readonly differed: boolean
+  /** What the last comparison found missing, or, below 0, too many. */
+  readonly difference: number
 }
 
 export class SyncCounts extends Context.Service<SyncCounts, {
   /** Of the folders whose listing is complete. */
   readonly of: (key: LeaseKey) => Effect.Effect<ReadonlyArray<FolderCount>>
-  /** Notes which folders differ, and when the account's counts are compared again. */
+  /** Notes what differs, by folder, and when the account's counts are compared again. */
   readonly compared: (
     key: LeaseKey,
-    differing: ReadonlyArray<FolderId>,
+    differences: ReadonlyMap<FolderId, number>,
     againInMillis: number,
   ) => Effect.Effect<void>
 }>()("mailfleet/storage/SyncCounts") {
@@ -30,7 +30,7 @@ export class SyncCounts extends Context.Service<SyncCounts, {
       // What has left a folder and is not settled still counts as in it. Index: messages_removed.
       const of = Effect.fn("SyncCounts.of")(function* ({ accountId }: LeaseKey) {
         return yield* sql<FolderCount>`select f.id, (f.messages - coalesce(r.removed, 0))::integer as stored,
-            f.counts_differ as differed
+            coalesce(f.difference, 0) as difference
           from ${t.folders} f left join (
             select folder_id, count(*) as removed from ${t.messages}
             where account_id = ${accountId} and removed_at is not null group by folder_id
@@ -40,15 +40,18 @@ export class SyncCounts extends Context.Service<SyncCounts, {
 
       const compared = Effect.fn("SyncCounts.compared")(function* (
         { accountId, fence }: LeaseKey,
-        differing: ReadonlyArray<FolderId>,
+        differences: ReadonlyMap<FolderId, number>,
         againInMillis: number,
       ) {
         yield* sql`with account as (
             update ${t.accounts} set counts_due_at = now() + make_interval(secs => ${againInMillis / 1_000}::float8)
             where id = ${accountId} and sync_lease_fence = ${fence} returning id
           )
-          update ${t.folders} f set counted_at = now(), counts_differ = f.id = any(${column("uuid", differing)})
-          from account where f.account_id = account.id and f.listed and not f.gone`
+          update ${t.folders} f set reconciled_at = now(), difference = coalesce(d.difference, 0)
+          from account join ${t.folders} g on g.account_id = account.id and g.listed and not g.gone
+          left join unnest(${column("uuid", [...differences.keys()])}, ${column("int4", [...differences.values()])})
+            as d (id, difference) on d.id = g.id
+          where f.account_id = g.account_id and f.id = g.id`
       }, orDie)
 
       return SyncCounts.of({ of, compared })

@@ -23,6 +23,7 @@ describe("ndjson", () => {
           refreshToken: "T-a@x.com",
           provider: "microsoft",
           channel: "graph",
+          channelOpen: true,
           tags: ["b c", "d"],
         },
         {

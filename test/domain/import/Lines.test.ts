@@ -31,6 +31,7 @@ describe("lines", () => {
         refreshToken: token ?? "",
         provider: "microsoft",
         channel: "graph",
+        channelOpen: true,
         tags: [],
       }])
     }))

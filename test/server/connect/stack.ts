@@ -11,7 +11,6 @@ import { layerEngine } from "../../../src/schedules/Engine.ts"
 import { makeHandler } from "../../../src/server/Http.ts"
 import { Shutdown } from "../../../src/server/Shutdown.ts"
 import type { SimulatorOptions } from "../../../src/simulator/Simulator.ts"
-import { Stats } from "../../../src/storage/Stats.ts"
 import { Provider } from "../../support/simulator.ts"
 
 export const here = "https://mailfleet.test"

@@ -228,7 +228,11 @@ export const simulate = Command.make(
           `MAILFLEET_MICROSOFT_AUTHORITY=${url}`,
           `MAILFLEET_GRAPH_URL=${url}/v1.0`,
           ...(options.googleAccounts > 0
-            ? [`MAILFLEET_GOOGLE_TOKEN_URL=${url}/google/token`, `MAILFLEET_GOOGLE_AUTHORITY=${url}/google`]
+            ? [
+              `MAILFLEET_GOOGLE_TOKEN_URL=${url}/google/token`,
+              `MAILFLEET_GOOGLE_AUTHORITY=${url}/google`,
+              `MAILFLEET_GMAIL_URL=${url}/gmail/v1`,
+            ]
             : []),
           ...simulator.apps().flatMap(({ clientId, clientSecret }) =>
             clientSecret === null ? [] : [`app ${clientId} has the secret ${clientSecret}`]
@@ -242,7 +246,7 @@ export const simulate = Command.make(
   ),
 ).pipe(
   Command.withDescription(
-    "Run a simulated provider: sign-in and tokens of Microsoft and Google, and Graph mail, with faults on " +
+    "Run a simulated provider: sign-in, tokens and mail of Microsoft (Graph) and Google (Gmail API), with faults on " +
       "demand. It prints the settings that point Mailfleet at it, and runs until it is interrupted. Its control calls " +
       "are under /_simulator/: GET options, counters, answers-per-second, violations, apps, service-accounts, grants, accounts/EMAIL; PATCH " +
       "options changes most of these flags while it runs.",

@@ -43,6 +43,10 @@ export interface SettingsValues {
   readonly googleAuthority: string
   readonly googleTokenUrl: string
   readonly gmailUrl: string
+  /** Where many requests to the Gmail API are sent in one; none = beside `gmailUrl`. */
+  readonly gmailBatchUrl: Option.Option<string>
+  /** Quota units that one mailbox may spend per minute. */
+  readonly gmailUnitsPerMinute: number
   readonly gmailImap: string
   readonly importConcurrency: Concurrency
   readonly refreshConcurrency: Concurrency
@@ -237,6 +241,8 @@ const fromEnvironment = Effect.gen(function* () {
     googleAuthority: yield* url("MAILFLEET_GOOGLE_AUTHORITY", "https://accounts.google.com"),
     googleTokenUrl: yield* url("MAILFLEET_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
     gmailUrl: yield* url("MAILFLEET_GMAIL_URL", "https://gmail.googleapis.com/gmail/v1"),
+    gmailBatchUrl: yield* optionalUrl("MAILFLEET_GMAIL_BATCH_URL"),
+    gmailUnitsPerMinute: yield* integer("MAILFLEET_GMAIL_UNITS_PER_MINUTE", 6_000, 300, 1_000_000),
     gmailImap: yield* imap("MAILFLEET_GMAIL_IMAP", "imaps://imap.gmail.com:993"),
     importConcurrency: yield* concurrency("MAILFLEET_IMPORT_CONCURRENCY", 5),
     refreshConcurrency: yield* concurrency("MAILFLEET_REFRESH_CONCURRENCY", 5),

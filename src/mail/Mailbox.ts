@@ -1,5 +1,5 @@
 /** The port to one mailbox: what Microsoft Graph, Gmail and IMAP can all tell about folders and what changed in them. */
-import { type Effect, Schema, type Stream } from "effect"
+import { type DateTime, type Effect, Schema, type Stream } from "effect"
 import type { Channel, Provider } from "../domain/Account.ts"
 import type { AccountId, GrantId } from "../domain/Ids.ts"
 import { BodyState, type FolderRole, type MessageWithBody } from "../domain/Mail.ts"
@@ -24,6 +24,10 @@ export interface MailAccount {
   readonly clientId: string
   /** Read under its address, by the right of somebody else or of an app; else the mailbox of whoever signed in. */
   readonly byName: boolean
+  /** False = bodies are not wanted at all, so that pages need not bring those that cost nothing. Absent = true. */
+  readonly bodies?: boolean | undefined
+  /** Older messages are not wanted: a listing may leave them out. Absent = all are. */
+  readonly since?: DateTime.Utc | undefined
 }
 
 export interface RemoteFolder {
@@ -46,6 +50,7 @@ export interface RemoteFolder {
 /** What is known of a folder from the last listing. */
 export interface KnownFolder extends Pick<RemoteFolder, "remoteId" | "role"> {
   readonly cursor: string | null
+  readonly totalItems?: number | null | undefined
 }
 
 /** A file that came with a message. Its content stays at the provider until somebody asks for it. */

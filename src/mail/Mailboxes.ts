@@ -1,6 +1,7 @@
 /** Picks the channel that an account's mail is read through. */
 import { Context, Effect, Layer, type Scope } from "effect"
-import { ProviderError } from "../domain/ProviderError.ts"
+import type { ProviderError } from "../domain/ProviderError.ts"
+import { Gmail } from "./Gmail.ts"
 import { Graph } from "./Graph.ts"
 import { Imap } from "./Imap.ts"
 import type { MailAccount, Mailbox, StoredMail } from "./Mailbox.ts"
@@ -9,9 +10,10 @@ export class Mailboxes extends Context.Service<Mailboxes, {
   /** Whatever connection it needs lives as long as the scope. */
   readonly open: (account: MailAccount, stored: StoredMail) => Effect.Effect<Mailbox, ProviderError, Scope.Scope>
 }>()("mailfleet/mail/Mailboxes") {
-  static readonly layer: Layer.Layer<Mailboxes, never, Graph | Imap> = Layer.effect(
+  static readonly layer: Layer.Layer<Mailboxes, never, Gmail | Graph | Imap> = Layer.effect(
     Mailboxes,
     Effect.gen(function* () {
+      const gmail = yield* Gmail
       const graph = yield* Graph
       const imap = yield* Imap
       return Mailboxes.of({
@@ -22,14 +24,7 @@ export class Mailboxes extends Context.Service<Mailboxes, {
             case "imap":
               return imap.open(account, stored)
             case "gmail":
-              return Effect.fail(
-                new ProviderError({
-                  class: "unknown",
-                  code: "channel_not_available",
-                  message: `mail cannot be read over ${account.channel} yet: set the account's channel to imap`,
-                  notSent: true,
-                }),
-              )
+              return gmail.open(account, stored)
           }
         },
       })

@@ -2,6 +2,7 @@
 import { Layer } from "effect"
 import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
+import { Gmail } from "../mail/Gmail.ts"
 import { Graph } from "../mail/Graph.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
 import { Imap } from "../mail/Imap.ts"
@@ -18,6 +19,7 @@ import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import { MailboxUnits } from "../pacing/MailboxUnits.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { SyncPace } from "../pacing/SyncPace.ts"
 import { Throttle } from "../pacing/Throttle.ts"
@@ -130,6 +132,7 @@ const pacing = Layer.mergeAll(
   AppBreaker.layer,
   ConnectionLimiter.layer,
   MailboxLimiter.layer,
+  MailboxUnits.layer,
   ReauthSpike.layer,
   SyncPace.layer,
   Throttle.layer,
@@ -139,7 +142,7 @@ const pacing = Layer.mergeAll(
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
 const mail = Mailboxes.layer.pipe(
-  Layer.provide([Graph.layer, Imap.layer]),
+  Layer.provide([Gmail.layer, Graph.layer, Imap.layer]),
   Layer.provide([ImapTransport.layer, MimeParser.layer]),
 )
 

@@ -28,6 +28,12 @@ export interface MailfleetOptions {
   readonly graphUrl?: string | undefined
   /** Default `https://oauth2.googleapis.com/token`. */
   readonly googleTokenUrl?: string | undefined
+  /** Default `https://gmail.googleapis.com/gmail/v1`. */
+  readonly gmailUrl?: string | undefined
+  /** Where many requests to the Gmail API are sent in one. Default: `/batch/gmail/v1` at the host of `gmailUrl`. */
+  readonly gmailBatchUrl?: string | undefined
+  /** Quota units that one mailbox at Gmail may spend per minute. Default 6000. */
+  readonly gmailUnitsPerMinute?: number | undefined
   /** Rows of imports redeemed at once. Default 5; `auto` = as many as the provider bears. */
   readonly importConcurrency?: number | "auto" | undefined
   /** Accounts refreshed at once by runs. Default 5. */
@@ -67,6 +73,9 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   microsoftAppScope: "MAILFLEET_MICROSOFT_APP_SCOPE",
   graphUrl: "MAILFLEET_GRAPH_URL",
   googleTokenUrl: "MAILFLEET_GOOGLE_TOKEN_URL",
+  gmailUrl: "MAILFLEET_GMAIL_URL",
+  gmailBatchUrl: "MAILFLEET_GMAIL_BATCH_URL",
+  gmailUnitsPerMinute: "MAILFLEET_GMAIL_UNITS_PER_MINUTE",
   importConcurrency: "MAILFLEET_IMPORT_CONCURRENCY",
   refreshConcurrency: "MAILFLEET_REFRESH_CONCURRENCY",
   backgroundRefreshConcurrency: "MAILFLEET_BACKGROUND_REFRESH_CONCURRENCY",

@@ -53,7 +53,7 @@ export class Control extends MailControl {
   }
 
   /** Answers by status for each second since the last reset in which there were any, at most the last 3,600. */
-  answersPerSecond(endpoint: "token" | "googleToken" | "graph" = "token") {
+  answersPerSecond(endpoint: "token" | "googleToken" | "graph" | "gmail" = "token") {
     const counter: Counter = this.world.counters[endpoint]
     return counter.perSecond()
   }
@@ -264,7 +264,7 @@ export class Control extends MailControl {
   }
 }
 
-const providers = { token: "microsoft", graph: "microsoft", "google-token": "google" } as const
+const providers = { token: "microsoft", graph: "microsoft", "google-token": "google", gmail: "google" } as const
 
 const fit = (provider: Provider, reason: Reason): Reason => {
   if ((typeof reason === "number") === (provider === "microsoft")) return reason

@@ -47,7 +47,7 @@ const decodeEndpoint = Schema.decodeUnknownOption(Payload.CountedEndpoint)
 
 const countedEndpoint = (text: string | null) => {
   const endpoint = decodeEndpoint(text ?? "token")
-  if (Option.isNone(endpoint)) throw new Unfit({ message: "endpoint is token, googleToken or graph" })
+  if (Option.isNone(endpoint)) throw new Unfit({ message: "endpoint is token, googleToken, graph or gmail" })
   return endpoint.value
 }
 
@@ -135,6 +135,19 @@ const routes: ReadonlyArray<Route> = [
     Payload.NewFolder,
     (sim, folder, { at }) => sim.addFolder(at("email"), folder),
   ),
+  send(
+    "PATCH",
+    "mailboxes/:email/folders/:id",
+    Payload.NewName,
+    (sim, { displayName }, { at }) => sim.renameFolder(at("email"), at("id"), displayName),
+  ),
+  send(
+    "POST",
+    "mailboxes/:email/messages/:id/labels",
+    Payload.Labels,
+    (sim, labels, { at }) => sim.relabel(at("email"), at("id"), labels),
+  ),
+  get("mailboxes/:email/push", (sim, { at }) => sim.push(at("email"))),
   get("mailboxes/:email/folders/:id", (sim, { at }) => sim.removeFolder(at("email"), at("id")), "DELETE"),
   send(
     "POST",

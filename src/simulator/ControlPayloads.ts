@@ -50,13 +50,14 @@ export const Configuration = Schema.Struct({
   oddPages: optional(Schema.Number),
   notifications: optional(Schema.Literals(["once", "twice", "lost"])),
   consented: optional(Schema.Array(Schema.String)),
+  gmailUnits: optional(Schema.Number),
 })
 export type Configuration = typeof Configuration.Type
 
 /** Answers that the next requests get, whatever they ask. */
 export const Script = Schema.Struct({
   /** `token` is Microsoft's token endpoint. */
-  endpoint: Schema.Literals(["token", "google-token", "graph"]),
+  endpoint: Schema.Literals(["token", "google-token", "graph", "gmail"]),
   /** Whose requests; anybody's if left out. */
   email: optional(Schema.String),
   answers: Schema.Array(Schema.Struct({
@@ -114,7 +115,7 @@ export type NewServiceAccount = typeof NewServiceAccount.Type
 /** A new client secret; made up if left out. */
 export const Secret = Schema.Struct({ secret: optional(Schema.String) })
 /** Whose answers to count; Microsoft's token endpoint if left out. */
-export const CountedEndpoint = Schema.Literals(["token", "googleToken", "graph"])
+export const CountedEndpoint = Schema.Literals(["token", "googleToken", "graph", "gmail"])
 /** Scopes in full form, or `null` for those of the simulator's options. */
 export const Consent = Schema.Struct({ scopes: Schema.NullOr(Schema.Array(Schema.String)) })
 
@@ -166,6 +167,16 @@ export const NewFolder = Schema.Struct({
   hidden: optional(Schema.Boolean),
 })
 export type NewFolder = typeof NewFolder.Type
+
+/** A new name of a folder, within the folder around it. */
+export const NewName = Schema.Struct({ displayName: Schema.String })
+
+/** Labels by id or well-known name. */
+export const Labels = Schema.Struct({
+  add: optional(Schema.Array(Schema.String)),
+  remove: optional(Schema.Array(Schema.String)),
+})
+export type Labels = typeof Labels.Type
 
 /**
  * How lost delta state is told: `410` with a `Location`, or `code` for 400 with `syncStateNotFound`. If left out, it

@@ -95,6 +95,7 @@ export class Counters {
   readonly token = new Counter()
   readonly googleToken = new Counter()
   readonly graph = new Counter()
+  readonly gmail = new Counter()
   /** Redemptions that issued tokens, of both token endpoints. */
   redemptions = 0
   private readonly endpoints = new Map<string, Tallying>()
@@ -125,6 +126,7 @@ export class Counters {
       token: this.token.count(),
       googleToken: this.googleToken.count(),
       graph: this.graph.count(),
+      gmail: this.gmail.count(),
       redemptions: this.redemptions,
       /** Token requests by client id, or e-mail address of a service account, and grant type. */
       tokenRequests: Object.fromEntries([...this.clients].map(([id, byType]) => [id, Object.fromEntries(byType)])),
@@ -138,6 +140,7 @@ export class Counters {
     this.token.reset()
     this.googleToken.reset()
     this.graph.reset()
+    this.gmail.reset()
     this.endpoints.clear()
     this.clients.clear()
     this.redemptions = 0

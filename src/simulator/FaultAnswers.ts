@@ -1,13 +1,14 @@
 /** What injected faults look like at each endpoint. */
 import { aadsts } from "./Aadsts.ts"
 import type { Answer } from "./Answer.ts"
+import { gmailError } from "./GmailErrors.ts"
 import { googleError } from "./GoogleErrors.ts"
 import { graphError } from "./GraphErrors.ts"
 import type { FaultKind, Settings } from "./Options.ts"
 import { retryAfter } from "./RetryAfter.ts"
 
 /** `token` is Microsoft's token endpoint. */
-export type Endpoint = "token" | "google-token" | "graph"
+export type Endpoint = "token" | "google-token" | "graph" | "gmail"
 
 /** Faults of a request that is carried out: they befall its answer. */
 export type AnswerFault = "lost" | "drip" | "slow" | "truncated"
@@ -39,6 +40,11 @@ const manners: Readonly<Record<Endpoint, Manners>> = {
     unavailable: (wait, now) =>
       graphError(503, "serviceNotAvailable", "The service is temporarily unavailable.", now, { "retry-after": wait }),
     error: (now) => graphError(500, "ErrorInternalServerError", "An internal error.", now),
+  },
+  gmail: {
+    throttled: (headers) => gmailError(429, "rateLimitExceeded", "Quota exceeded.", headers),
+    unavailable: () => gmailError(503, "backendError", "The service is currently unavailable."),
+    error: () => gmailError(500, "backendError", "Backend Error"),
   },
 }
 

@@ -52,7 +52,7 @@ export class Faults {
     }
     const { faultKinds, faultRate, seed } = this.settings
     if (faultRate <= 0 || faultKinds.length === 0) return undefined
-    const salt = endpoint === "graph" ? 0xfa02 : 0xfa01
+    const salt = endpoint === "graph" || endpoint === "gmail" ? 0xfa02 : 0xfa01
     if (share(seed, salt, index ?? -1, attempt) >= faultRate) return undefined
     const kind = faultKinds[hash(seed, salt + 2, index ?? -1, attempt) % faultKinds.length]
     return kind === undefined ? undefined : faultAnswer(this.settings, endpoint, kind, now)

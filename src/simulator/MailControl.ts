@@ -1,7 +1,20 @@
 /** What a test does to mailboxes, and what it reads off them. */
-import { NotFound } from "./ControlErrors.ts"
-import type { LifecycleEvent, NewFolder, NewMessages } from "./ControlPayloads.ts"
+import { NotFound, Unfit } from "./ControlErrors.ts"
+import type { Labels, LifecycleEvent, NewFolder, NewMessages } from "./ControlPayloads.ts"
 import { type Folder, root } from "./Folders.ts"
+import {
+  gmailAddFolder,
+  gmailDeliver,
+  gmailEdit,
+  gmailMove,
+  gmailPush,
+  gmailRelabel,
+  gmailRemove,
+  gmailRemoveFolder,
+  gmailRenameFolder,
+  gmailState,
+} from "./GmailControl.ts"
+import type { GmailMailbox } from "./GmailMailbox.ts"
 import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
 import { internetMessageId } from "./MessageResource.ts"
 import type { World } from "./World.ts"
@@ -18,11 +31,18 @@ export class MailControl {
 
   /** Graph answers everything about this mailbox with an error, e.g. 404 `MailboxNotEnabledForRESTAPI`. */
   refuseMailbox(email: string, refusal: { readonly status: number; readonly code: string } | null): void {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) {
+      gmail.refusal = refusal ?? undefined
+      return
+    }
     this.mailboxOf(email).refusal = refusal ?? undefined
   }
 
   /** Everything that a mailbox holds: what a client that is in step must have. */
-  mailbox(email: string) {
+  mailbox(email: string): MailboxState {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailState(gmail)
     const mailbox = this.mailboxOf(email)
     return {
       email: mailbox.email,
@@ -32,7 +52,9 @@ export class MailControl {
   }
 
   /** Delivers new mail and returns the messages. */
-  deliver(email: string, { attachments: given, count = 1, ...rest }: NewMessages = {}) {
+  deliver(email: string, { attachments: given, count = 1, ...rest }: NewMessages = {}): Array<MessageState> {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailDeliver(gmail, { count, ...rest })
     const mailbox = this.mailboxOf(email)
     const attachments = given?.map((attachment) => ({ ...plainFile, ...attachment }))
     const delivery = attachments === undefined
@@ -42,13 +64,17 @@ export class MailControl {
     return Array.from({ length: count }, () => messageState(mailbox, mailbox.deliver(delivery, folder)))
   }
 
-  editMessage(email: string, id: string, change: MessageChange) {
+  editMessage(email: string, id: string, change: MessageChange): MessageState {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailEdit(gmail, id, change)
     const mailbox = this.mailboxOf(email)
     const message = this.messageOf(mailbox, id)
     return messageState(mailbox, mailbox.edit(message.ordinal, change) ?? message)
   }
 
-  moveMessage(email: string, id: string, folder: string) {
+  moveMessage(email: string, id: string, folder: string): MessageState {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailMove(gmail, id, folder)
     const mailbox = this.mailboxOf(email)
     const message = this.messageOf(mailbox, id)
     return messageState(mailbox, mailbox.move(message.ordinal, this.folderOf(mailbox, folder).ordinal) ?? message)
@@ -56,29 +82,40 @@ export class MailControl {
 
   /** Deletes for good; a user's delete is a move to `deleteditems`. */
   removeMessage(email: string, id: string): void {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailRemove(gmail, id)
     const mailbox = this.mailboxOf(email)
     mailbox.remove(this.messageOf(mailbox, id).ordinal)
   }
 
-  addFolder(email: string, { displayName, hidden, parent }: NewFolder) {
+  addFolder(email: string, { displayName, hidden, parent }: NewFolder): FolderState {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailAddFolder(gmail, { displayName, ...(parent === undefined ? {} : { parent }) })
     const mailbox = this.mailboxOf(email)
     const around = parent === undefined ? root : this.folderOf(mailbox, parent).ordinal
     return folderState(mailbox, mailbox.addFolder(displayName, around, hidden))
   }
 
+  /** Gives a folder another name, and with a label of Gmail's the labels nested in it. */
   renameFolder(email: string, folder: string, displayName: string): void {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return void gmailRenameFolder(gmail, folder, displayName)
     const mailbox = this.mailboxOf(email)
     mailbox.renameFolder(this.folderOf(mailbox, folder).ordinal, displayName)
   }
 
   /** Removes a folder with its folders and messages. */
   removeFolder(email: string, folder: string): void {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailRemoveFolder(gmail, folder)
     const mailbox = this.mailboxOf(email)
     mailbox.removeFolder(this.folderOf(mailbox, folder).ordinal)
   }
 
   /** Forgets all delta and skip tokens of a mailbox. */
   expireCursors(email: string, form?: "410" | "code"): void {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmail.expireHistory()
     const mailbox = this.mailboxOf(email)
     mailbox.deltaEpoch++
     mailbox.lostAs = form
@@ -87,6 +124,10 @@ export class MailControl {
   /** As if the account's app had sent that many more requests to its mailbox in this 10-minute window. */
   spendRequests(email: string, requests: number): void {
     const index = this.indexOf(email)
+    if (this.gmailOf(email) !== undefined) {
+      this.world.quotas.get(index, this.world.grants.appOf(index).index).spend(requests, Infinity, this.world.now())
+      return
+    }
     this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
   }
 
@@ -112,10 +153,32 @@ export class MailControl {
     return this.world.subscriptions.notifications
   }
 
+  /** Changes the labels of a message at Gmail. */
+  relabel(email: string, id: string, labels: Labels): MessageState {
+    return gmailRelabel(this.onlyGmailOf(email), id, labels)
+  }
+
+  /** The body of the push that Pub/Sub would send for a watched mailbox at Gmail. */
+  push(email: string) {
+    return gmailPush(this.onlyGmailOf(email), this.world.now())
+  }
+
   protected indexOf(email: string): number {
     const index = this.world.population.indexOf(email)
     if (index < 0) throw new NotFound({ message: `no account ${email}` })
     return index
+  }
+
+  /** Of Google's accounts; `undefined` for those of Microsoft's. */
+  private gmailOf(email: string): GmailMailbox | undefined {
+    const index = this.indexOf(email)
+    return this.world.population.providerOf(index) === "google" ? this.world.gmailboxes.get(index) : undefined
+  }
+
+  private onlyGmailOf(email: string): GmailMailbox {
+    const mailbox = this.gmailOf(email)
+    if (mailbox === undefined) throw new Unfit({ message: `${email} is no mailbox at Gmail` })
+    return mailbox
   }
 
   private mailboxOf(email: string): Mailbox {
@@ -143,6 +206,17 @@ const plainFile = {
   contentId: null,
   content: "",
 } as const
+
+type FolderState = ReturnType<typeof folderState>
+
+/** Those at Gmail bear labels. */
+type MessageState = ReturnType<typeof messageState> & { readonly labels?: ReadonlyArray<string> }
+
+interface MailboxState {
+  readonly email: string
+  readonly folders: Array<FolderState>
+  readonly messages: Array<MessageState>
+}
 
 const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({
   id: mailbox.folderIdOf(ordinal),

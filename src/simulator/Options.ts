@@ -112,6 +112,8 @@ export interface SimulatorOptions {
   readonly oddPages: number
   /** Whether change notifications are delivered once, twice, or get lost. Default `once`. */
   readonly notifications: "once" | "twice" | "lost"
+  /** Quota units that a mailbox at Gmail may spend per minute and app. Default 6,000. */
+  readonly gmailUnits: number
   /** Number of app registrations at Microsoft; account n belongs to app n modulo this. Default 1. */
   readonly apps: number
   /** Number of OAuth clients at Google, each with a secret; there are none without Google accounts. Default 1. */
@@ -159,6 +161,7 @@ export interface Settings {
   deltaLifetime: number
   oddPages: number
   notifications: "once" | "twice" | "lost"
+  gmailUnits: number
   consented: ReadonlyArray<string>
 }
 
@@ -211,6 +214,7 @@ export const settings = (options: Partial<SimulatorOptions>, now: number): Setti
   deltaLifetime: Duration.toMillis(options.deltaLifetime ?? Duration.infinity),
   oddPages: options.oddPages ?? 0.1,
   notifications: options.notifications ?? "once",
+  gmailUnits: options.gmailUnits ?? 6_000,
   apps: Math.max(1, options.apps ?? 1),
   googleApps: Math.max(1, options.googleApps ?? 1),
   confidentialApps: options.confidentialApps ?? 0,

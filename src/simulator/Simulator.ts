@@ -1,6 +1,6 @@
 /**
- * A provider that runs here: Microsoft's token endpoint and Graph mail, and Google's token endpoint, over HTTP, with
- * faults on demand.
+ * A provider that runs here: token endpoints of Microsoft and Google, Graph mail and the Gmail API, over HTTP, with faults
+ * on demand.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -17,12 +17,14 @@
  * `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/v2.0/adminconsent`, `/oidc/userinfo`,
  * `POST /{tenant}/oauth2/v2.0/devicecode`, `/devicelogin`, `POST /google/device/code`, `/google/device`,
  * `POST /google/token`, `/google/o/oauth2/v2/auth`, `/google/v1/userinfo`, `/google/oauth2/v3/certs`,
- * `/google/.well-known/openid-configuration` (Google's authority is `/google`), `/v1.0/…` for Graph (mail, batches, subscriptions), `/_simulator/…` for control.
+ * `/google/.well-known/openid-configuration` (Google's authority is `/google`), `/v1.0/…` for Graph, `/gmail/v1/…` and
+ * `POST /batch/gmail/v1` for Gmail, `/_simulator/…` for control.
  */
 import { Clock, Effect, type Scope } from "effect"
 import { Control } from "./Control.ts"
 import { control } from "./ControlHttp.ts"
 import { DeviceSignIn } from "./DeviceSignIn.ts"
+import { Gmail, gmailBase, gmailBatchPath } from "./Gmail.ts"
 import { GoogleSignIn } from "./GoogleSignIn.ts"
 import { googleBase, GoogleToken } from "./GoogleToken.ts"
 import { Graph } from "./Graph.ts"
@@ -44,6 +46,7 @@ export class Simulator extends Control {
   private readonly microsoft: TokenEndpoint
   private readonly google: TokenEndpoint
   private readonly graph: Graph
+  private readonly gmail: Gmail
   private readonly signInPage: SignIn
   private readonly googleSignIn: GoogleSignIn
   private readonly devices: DeviceSignIn
@@ -53,6 +56,7 @@ export class Simulator extends Control {
     this.microsoft = new TokenEndpoint(world, "token", world.counters.token, new MicrosoftToken(world))
     this.google = new TokenEndpoint(world, "google-token", world.counters.googleToken, new GoogleToken(world))
     this.graph = new Graph(world)
+    this.gmail = new Gmail(world)
     this.signInPage = new SignIn(world)
     this.googleSignIn = new GoogleSignIn(world)
     this.devices = new DeviceSignIn(world, this.signInPage, this.googleSignIn)
@@ -69,6 +73,8 @@ export class Simulator extends Control {
     const origin = url.slice(0, start)
     const target = url.slice(start)
     if (target.startsWith("/v1.0/")) return this.graph.handle(request, origin, target.slice(5))
+    if (target.startsWith(`${gmailBase}/`)) return this.gmail.handle(request, target)
+    if (target === gmailBatchPath && request.method === "POST") return this.gmail.handle(request, target)
     const tenant = tokenPath.exec(target)?.[1]
     if (tenant !== undefined && request.method === "POST") return this.microsoft.handle(request, tenant, info)
     if (target === `${googleBase}/token` && request.method === "POST") return this.google.handle(request, "", info)

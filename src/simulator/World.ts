@@ -5,6 +5,8 @@ import { Counters } from "./Counters.ts"
 import { DelayLine } from "./DelayLine.ts"
 import { DeviceCodes } from "./DeviceCodes.ts"
 import { Faults } from "./Faults.ts"
+import { GmailMailboxes } from "./GmailMailbox.ts"
+import { GmailQuotas } from "./GmailQuota.ts"
 import { GoogleGrants } from "./GoogleGrants.ts"
 import { Grants } from "./Grants.ts"
 import { GraphSubscriptions } from "./GraphSubscriptions.ts"
@@ -23,6 +25,8 @@ export class World {
   readonly googleGrants: GoogleGrants
   readonly serviceAccounts: ServiceAccounts
   readonly mailboxes: Mailboxes
+  readonly gmailboxes: GmailMailboxes
+  readonly quotas = new GmailQuotas()
   readonly uses: MailboxUses
   readonly subscriptions: GraphSubscriptions
   readonly faults: Faults
@@ -48,6 +52,7 @@ export class World {
     this.googleGrants = new GoogleGrants(settings.seed, this.population, this.grants, this.startedAt)
     this.serviceAccounts = new ServiceAccounts(this.population)
     this.mailboxes = new Mailboxes(settings, this.population, now)
+    this.gmailboxes = new GmailMailboxes(settings, this.population, now)
     this.uses = new MailboxUses()
     this.subscriptions = new GraphSubscriptions(this)
     this.faults = new Faults(settings)

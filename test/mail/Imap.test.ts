@@ -58,7 +58,9 @@ layer(Dovecot.layer, { timeout: "60 seconds", excludeTestServices: true })("IMAP
           assert.isAtMost(commands.length, 2, commands.join("\n"))
         }
         assert.isFalse(proxy.commands.some((command) => /^(?:UID )?(?:SELECT|STORE|MOVE|EXPUNGE)/.test(command)))
-        assert.isTrue(proxy.commands.some((c) => c.startsWith(hidden === outlookLacks ? "AUTHENTICATE XOAUTH2" : "AUTHENTICATE OAUTHBEARER")))
+        assert.isTrue(proxy.commands.some((c) =>
+          c.startsWith(hidden === outlookLacks ? "AUTHENTICATE XOAUTH2" : "AUTHENTICATE OAUTHBEARER")
+        ))
       }), 60_000)
   }
 })

@@ -168,7 +168,9 @@ export const heldBy = (client: ImapFlow): Effect.Effect<ReadonlyArray<string>> =
           const has = (flag: string, letter: string) => row.flags!.has(flag) ? letter : ""
           const words = [...row.flags!].filter((flag) => !flag.startsWith("\\")).sort().join(",")
           held.push(
-            `${path}: ${row.envelope!.messageId} ${has("\\Seen", "S")}${has("\\Flagged", "F")}${has("\\Draft", "D")} ${words}`,
+            `${path}: ${row.envelope!.messageId} ${has("\\Seen", "S")}${has("\\Flagged", "F")}${
+              has("\\Draft", "D")
+            } ${words}`,
           )
         }
       }
@@ -179,7 +181,8 @@ export const heldBy = (client: ImapFlow): Effect.Effect<ReadonlyArray<string>> =
 
 /** A mailbox of a new user, open on the channel at `url`, by default straight on the Dovecot. */
 export const openMailbox = Effect.fnUntraced(function* (
-  options: { readonly url?: string; readonly email?: string; readonly replica?: Replica; readonly issued?: Issued } = {},
+  options: { readonly url?: string; readonly email?: string; readonly replica?: Replica; readonly issued?: Issued } =
+    {},
 ) {
   const { authority, introspection, port } = yield* Dovecot
   const email = options.email ?? newUser()

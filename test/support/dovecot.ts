@@ -5,7 +5,12 @@ import { ImapFlow } from "imapflow"
 const script = new URL("./dovecot.sh", import.meta.url).pathname
 
 const run = async (args: ReadonlyArray<string>, env: Record<string, string> = {}) => {
-  const { code, stderr } = await new Deno.Command("bash", { args: [script, ...args], env, stdout: "null", stderr: "piped" })
+  const { code, stderr } = await new Deno.Command("bash", {
+    args: [script, ...args],
+    env,
+    stdout: "null",
+    stderr: "piped",
+  })
     .output()
   if (code !== 0) throw new Error(new TextDecoder().decode(stderr))
 }
@@ -30,7 +35,9 @@ export class Introspection {
     this.asked.push(token)
     if (this.fault !== undefined) return new Response("", { status: this.fault })
     const email = this.valid.get(token)
-    return email === undefined ? Response.json({ active: false }, { status: 401 }) : Response.json({ active: true, email, scope: "mail" })
+    return email === undefined
+      ? Response.json({ active: false }, { status: 401 })
+      : Response.json({ active: true, email, scope: "mail" })
   }
 }
 
@@ -148,7 +155,9 @@ export const letter = (
     "To: Charles <charles@example.com>",
     `Subject: ${options.subject ?? `Letter ${n}`}`,
     ...options.headers ?? [],
-    ...(options.headers?.some((line) => /^content-type:/i.test(line)) ? [] : ["Content-Type: text/plain; charset=utf-8"]),
+    ...(options.headers?.some((line) => /^content-type:/i.test(line))
+      ? []
+      : ["Content-Type: text/plain; charset=utf-8"]),
     "",
     options.text ?? `This is letter ${n}.`,
     "",

@@ -1,5 +1,5 @@
 /** A proxy in front of an IMAP server: hides what it can, answers in its place, cuts and stalls. */
-import { createServer, connect, type AddressInfo, type Socket } from "node:net"
+import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { Effect, type Scope } from "effect"
 
 /** What Outlook does not offer (provider-facts.md E1). */
@@ -7,7 +7,8 @@ export const outlookLacks =
   /^(?:CONDSTORE|QRESYNC|ENABLE|SPECIAL-USE|AUTH=OAUTHBEARER|LIST-STATUS|LIST-EXTENDED|ESEARCH|SEARCHRES|SORT.*|THREAD.*|ESORT|CONTEXT.*|WITHIN|NOTIFY|BINARY|I18N.*|STATUS=SIZE|SAVEDATE|PREVIEW.*|MULTIAPPEND|URL-PARTIAL|CATENATE)$/
 
 /** What Gmail does not offer. */
-export const gmailLacks = /^(?:QRESYNC|SORT.*|THREAD.*|ESORT|CONTEXT.*|NOTIFY|BINARY|I18N.*|SAVEDATE|PREVIEW.*|CATENATE)$/
+export const gmailLacks =
+  /^(?:QRESYNC|SORT.*|THREAD.*|ESORT|CONTEXT.*|NOTIFY|BINARY|I18N.*|SAVEDATE|PREVIEW.*|CATENATE)$/
 
 export interface ImapProxyOptions {
   /** Capabilities that match are hidden. STARTTLS always is. */
@@ -120,7 +121,10 @@ export class ImapProxy {
   }
 }
 
-export const imapProxy = (target: number, options: ImapProxyOptions = {}): Effect.Effect<ImapProxy, never, Scope.Scope> =>
+export const imapProxy = (
+  target: number,
+  options: ImapProxyOptions = {},
+): Effect.Effect<ImapProxy, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(async () => {
       const proxy = new ImapProxy(target, options)

@@ -4,6 +4,7 @@ import { FetchHttpClient } from "effect/http"
 import { codeOf } from "../../src/domain/FailureClass.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { Settings } from "../../src/domain/Settings.ts"
+import { Gmail } from "../../src/mail/Gmail.ts"
 import { Graph } from "../../src/mail/Graph.ts"
 import { Imap } from "../../src/mail/Imap.ts"
 import { ImapTransport } from "../../src/mail/ImapTransport.ts"
@@ -13,6 +14,7 @@ import { type AccessToken, Tokens } from "../../src/oauth/Tokens.ts"
 import { ConnectionLimiter } from "../../src/pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
 import { SyncPace } from "../../src/pacing/SyncPace.ts"
+import { MailboxUnits } from "../../src/pacing/MailboxUnits.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { make, type Simulator, type SimulatorOptions } from "../../src/simulator/Simulator.ts"
@@ -91,10 +93,11 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
   }),
 )
 
-/** Pacing, network and settings for a Graph at `origin`. */
+/** Pacing, network and settings for the providers' mail at `origin`. */
 export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens> =>
   Mailboxes.layer.pipe(
-    Layer.provide([Graph.layer, Imap.layer]),
+    Layer.provide([Gmail.layer, Graph.layer, Imap.layer]),
+    Layer.provide(MailboxUnits.layer),
     Layer.provide([
       ConnectionLimiter.layer,
       FetchHttpClient.layer,
@@ -102,7 +105,7 @@ export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens>
       MimeParser.layer,
       Throttle.layer,
       MailboxLimiter.layer,
-      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0` })),
+      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0`, gmailUrl: `${origin}/gmail/v1` })),
     ]),
   )
 

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { make } from "../../src/simulator/Simulator.ts"
 import { serveSimulator } from "../support/processes.ts"
-import { addressOf, graphBox } from "../support/remoteGraph.ts"
+import { addressOf, simulatedBox } from "../support/remoteSimulated.ts"
 import type { EqualityOptions } from "./equality.ts"
 
 type StageOf = EqualityOptions["stage"]
@@ -14,7 +14,7 @@ const graph: StageOf = (mailboxes) =>
       settings: {},
       origin: yield* serveSimulator(simulator),
       file: [...simulator.importLines()].join(""),
-      boxes: Array.from({ length: mailboxes }, (_, n) => graphBox(simulator, addressOf(n + 1))),
+      boxes: Array.from({ length: mailboxes }, (_, n) => simulatedBox(simulator, addressOf(n + 1, "graph"), "graph")),
     }
   })
 

@@ -1,27 +1,21 @@
-/** The suite of `conformance.ts` over each channel. */
-import { Effect, Layer } from "effect"
-import { Settings } from "../../src/domain/Settings.ts"
-import { SyncAccount } from "../../src/programs/SyncAccount.ts"
-import { SyncPace } from "../../src/pacing/SyncPace.ts"
-import { mailStorage } from "../support/mail.ts"
-import type { Remote } from "../support/remote.ts"
-import { graphRemote } from "../support/remoteGraph.ts"
-import { graphOver, plainTokens, Provider } from "../support/simulator.ts"
-import { Tap } from "../support/tap.ts"
+/** The suite of `conformance.ts` over each channel, and over IMAP in the disguise of servers that can do less. */
+import { describe, it } from "@effect/vitest"
+import { hasDovecot } from "../support/dovecot.ts"
+import { gmailLacks, outlookLacks } from "../support/imapProxy.ts"
+import { imapRemote } from "../support/remoteImap.ts"
+import { syncingOver } from "../support/remoteMail.ts"
+import { simulatedRemote } from "../support/remoteSimulated.ts"
 import { conformance } from "./conformance.ts"
 
-const messages = 40
+const simulated = { messages: 40, oddPages: 0.2 }
 
-const over = (remote: Layer.Layer<Remote, never, Provider>) =>
-  SyncAccount.layer.pipe(
-    Layer.provideMerge(
-      Layer.unwrap(Effect.map(Provider, ({ origin }) => Tap.layer(graphOver(origin)))),
-    ),
-    Layer.provide([plainTokens, SyncPace.layer]),
-    Layer.provideMerge(remote),
-    Layer.provide(Provider.layer({ accounts: 200, messages, oddPages: 0.2 })),
-    Layer.provideMerge(Layer.orDie(Settings.layerWith({}))),
-    Layer.provide(mailStorage),
-  )
+await conformance("Graph", syncingOver(simulatedRemote("graph", simulated)))
+await conformance("Gmail", syncingOver(simulatedRemote("gmail", simulated)))
 
-await conformance("Graph", over(graphRemote))
+if (hasDovecot) {
+  await conformance("IMAP", syncingOver(imapRemote()))
+  await conformance("IMAP as Outlook's", syncingOver(imapRemote(outlookLacks)))
+  await conformance("IMAP as Gmail's", syncingOver(imapRemote(gmailLacks)))
+} else {
+  describe("Conformance of IMAP", () => it.skip("skipped: there is no Dovecot on this machine", () => {}))
+}

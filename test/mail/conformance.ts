@@ -23,7 +23,6 @@ const aPair = Effect.gen(function* () {
   const box = yield* remote.open
   const { clientId, email } = box
   const account = yield* makeAccount({ email, clientId, channel: remote.channel, provider: remote.provider })
-  remote.enrol(account)
   return { box, account } satisfies Pair
 })
 

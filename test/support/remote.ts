@@ -3,7 +3,9 @@ import { Context, Effect, Schema } from "effect"
 import type { Channel, Provider } from "../../src/domain/Account.ts"
 import type { FailureClass } from "../../src/domain/FailureClass.ts"
 import { type Change, type Folder, FolderRole, type Message } from "../../src/domain/Mail.ts"
-import type { MailAccount } from "../../src/mail/Mailbox.ts"
+import type { ProviderError } from "../../src/domain/ProviderError.ts"
+import type { SettingsValues } from "../../src/domain/Settings.ts"
+import type { AccessToken } from "../../src/oauth/Tokens.ts"
 
 /**
  * Where a message lies: the role of its folder, or else the folder's name; that of a nested one follows those around it,
@@ -67,15 +69,16 @@ export interface RemoteBox {
 
 /** A provider with mailboxes that are read over one channel. */
 export class Remote extends Context.Service<Remote, {
-  readonly name: string
   readonly channel: Channel
   readonly provider: Provider
   /** What a sync fails with that meets the trouble. */
   readonly classOf: Readonly<Record<Trouble, FailureClass>>
   /** A mailbox that nobody has been given before. It holds some mail, and folders in more than one level. */
   readonly open: Effect.Effect<RemoteBox>
-  /** Says whose grant it is, so that tokens can be had for it. */
-  readonly enrol: (account: MailAccount) => void
+  /** Settings that lead to it. */
+  readonly settings: Partial<SettingsValues>
+  /** A new access token of the mailbox. */
+  readonly redeem: (email: string) => Effect.Effect<AccessToken, ProviderError>
 }>()("test/Remote") {}
 
 const roles: ReadonlyArray<string> = FolderRole.literals

@@ -90,7 +90,8 @@ export const isOwn = (place: Place): boolean => !roles.includes(place.split(nest
 
 /** One line for a message, to be compared: everything but the id. */
 export const lineOf = ({ isFlagged, isRead, messageId, place, subject }: Omit<RemoteMail, "id">): string =>
-  JSON.stringify([place, messageId, subject, isRead ? "read" : "unread", isFlagged ? "flagged" : ""])
+  // Gmail trims what stands in headers.
+  JSON.stringify([place, messageId, subject.trim(), isRead ? "read" : "unread", isFlagged ? "flagged" : ""])
 
 /** The place of each stored folder, by id. */
 export const placesOf = (folders: ReadonlyArray<Folder>): ReadonlyMap<string, Place> => {

@@ -1,12 +1,13 @@
 /** Accounts, and the access tokens they give. */
-import { DateTime, Duration, Effect, Option, Schema, SchemaGetter, SchemaIssue } from "effect"
+import { Duration, Effect, Option, Schema, SchemaGetter, SchemaIssue } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { AccountStatus, Channel, Provider, RefreshPolicy, Resource } from "../domain/Account.ts"
+import { MailChoice } from "../domain/MailChoice.ts"
 import { parseDuration } from "../domain/Settings.ts"
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
 import { Account } from "./Models.ts"
-import { Id, page, pageOf, Tags, Text } from "./Parameters.ts"
+import { Id, page, pageOf, Tags, Text, Time } from "./Parameters.ts"
 import {
   AccountUnusable,
   DuplicateAccount,
@@ -36,10 +37,17 @@ export const AccountPatch = Schema.Struct({
   channel: Schema.optionalKey(Channel),
   /** `null`: that of its tags, else `keep-alive`. */
   refreshPolicy: Schema.optionalKey(Schema.NullOr(RefreshPolicy)),
+  /** Changes what is named only. `null`: all as the settings say. */
+  mail: Schema.optionalKey(Schema.NullOr(Schema.Struct({
+    windowDays: Schema.optionalKey(MailChoice.fields.windowDays),
+    bodyDays: Schema.optionalKey(MailChoice.fields.bodyDays),
+    folders: Schema.optionalKey(MailChoice.fields.folders),
+    retentionDays: Schema.optionalKey(MailChoice.fields.retentionDays),
+  }))),
 }).annotate({ examples: [{ status: "disabled" }, { tags: ["support", "eu"] }] })
   .check(Schema.makeFilter((patch) => Object.keys(patch).length > 0, {
     identifier: "AccountPatch",
-    expected: "at least one of status, tags, channel and refreshPolicy",
+    expected: "at least one of status, tags, channel, refreshPolicy and mail",
   }))
 
 export const IssuedToken = Schema.Struct({
@@ -68,12 +76,6 @@ const MinValidity = Schema.String.pipe(
   }),
 )
 
-/** Within what a database can hold as a time. */
-const EndsBefore = Schema.DateTimeUtcFromString.check(Schema.makeFilter((time) => {
-  const year = DateTime.getPartUtc(time, "year")
-  return year >= 1 && year <= 9_999
-}, { expected: "a time such as 2026-12-31T00:00:00Z" }))
-
 const params = { id: Id }
 
 export class Accounts extends HttpApiGroup.make("accounts")
@@ -85,7 +87,7 @@ export class Accounts extends HttpApiGroup.make("accounts")
         tag: Schema.optionalKey(Text),
         search: Schema.optionalKey(Text),
         provider: Schema.optionalKey(Provider),
-        endsBefore: Schema.optionalKey(EndsBefore),
+        endsBefore: Schema.optionalKey(Time),
       },
       success: pageOf(Account),
       error: InvalidCursor,
@@ -114,8 +116,11 @@ export class Accounts extends HttpApiGroup.make("accounts")
       error: NotFound,
     }).annotateMerge(OpenApi.annotations({
       summary: "Change an account",
-      description:
-        "Switches it off or on, replaces its tags, or changes the channel that its mail is read by or its refresh policy.",
+      description: [
+        "Switches it off or on, replaces its tags, or changes its refresh policy, the channel that its mail is read by, or what",
+        "is kept of its mail. With another channel the stored mail stays, and is compared with what that channel shows. A larger",
+        "choice of mail is fetched by the next rounds; what a smaller one leaves out is erased from the store within minutes.",
+      ].join(" "),
     })),
     HttpApiEndpoint.delete("remove", "/v1/accounts/:id", { params, error: NotFound }).annotateMerge(
       OpenApi.annotations({

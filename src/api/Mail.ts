@@ -1,14 +1,38 @@
-/** Stored mail: folders, messages and the log of what changed. */
+/** Stored mail: folders, messages, threads, attachments and the log of what changed. */
 import { Schema } from "effect"
-import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
-import { Change, Folder, Message, MessageWithBody } from "./Models.ts"
-import { Cursor, Id, Limit, page, pageOf, Text } from "./Parameters.ts"
-import { InvalidCursor, NotFound } from "./Problems.ts"
+import { Change, Folder, Message, MessageWithBody, Thread } from "./Models.ts"
+import { Cursor, Flag, Id, Limit, page, pageOf, Text, Time } from "./Parameters.ts"
+import {
+  AccountUnusable,
+  AttachmentGone,
+  AttachmentTooLarge,
+  InvalidCursor,
+  NotFound,
+  ProviderUnavailable,
+} from "./Problems.ts"
 
 const params = { id: Id }
+
+/** What messages are chosen by, in one account or in all. */
+const filter = {
+  q: Schema.optionalKey(Text),
+  from: Schema.optionalKey(Text),
+  unread: Schema.optionalKey(Flag),
+  hasAttachments: Schema.optionalKey(Flag),
+  receivedAfter: Schema.optionalKey(Time),
+  receivedBefore: Schema.optionalKey(Time),
+}
+
+const words = [
+  "`q` finds messages with all of its words in subject, addresses, names of attachments or text, whatever the case, accents",
+  "or script. The last word may be the beginning of one; of a subject any part of a word will do, from three characters on.",
+  "Words in double quotes are found in that order, and as they are. `from` is an address, or `@` and a domain.",
+  "`receivedAfter` takes in its own time, `receivedBefore` does not.",
+].join(" ")
 
 export class Mail extends HttpApiGroup.make("mail")
   .add(
@@ -19,25 +43,36 @@ export class Mail extends HttpApiGroup.make("mail")
       error: [NotFound, InvalidCursor],
     }).annotateMerge(OpenApi.annotations({
       summary: "List the folders of an account",
-      description: "As the provider names them, with the role of those that have one.",
+      description: "As the provider names them, with the role of those that have one, and how far each is in step.",
     })),
     HttpApiEndpoint.get("accountMessages", "/v1/accounts/:id/messages", {
       params,
-      query: { ...page, folder: Schema.optionalKey(Text), q: Schema.optionalKey(Text) },
+      query: { ...page, folder: Schema.optionalKey(Text), threadId: Schema.optionalKey(Text), ...filter },
       success: pageOf(Message),
       error: [NotFound, InvalidCursor],
     }).annotateMerge(OpenApi.annotations({
       summary: "List the messages of an account",
-      description:
-        "Newest first. `folder` is a folder's id or a role such as `inbox`; `q` searches subject, sender and text.",
+      description: `Newest first. \`folder\` is a folder's id or a role such as \`inbox\`. ${words}`,
+    })),
+    HttpApiEndpoint.get("threads", "/v1/accounts/:id/threads", {
+      params,
+      query: page,
+      success: pageOf(Thread),
+      error: [NotFound, InvalidCursor],
+    }).annotateMerge(OpenApi.annotations({
+      summary: "List the threads of an account",
+      description: [
+        "By their newest messages, newest first, with the number of their messages and of those that are unread. The messages",
+        "of one are listed by `threadId`. A message that belongs to no thread is one by itself.",
+      ].join(" "),
     })),
     HttpApiEndpoint.get("messages", "/v1/messages", {
-      query: { ...page, q: Schema.optionalKey(Text) },
+      query: { ...page, ...filter },
       success: pageOf(Message),
       error: InvalidCursor,
     }).annotateMerge(OpenApi.annotations({
       summary: "Search the mail of the fleet",
-      description: "Newest first, over all accounts. `q` searches subject, sender and text.",
+      description: `Newest first, over all accounts. ${words}`,
     })),
     HttpApiEndpoint.get("message", "/v1/messages/:id", {
       params,
@@ -45,8 +80,21 @@ export class Mail extends HttpApiGroup.make("mail")
       error: NotFound,
     }).annotateMerge(OpenApi.annotations({
       summary: "Get a message",
-      description:
-        "With its text and, where the sender wrote any, its HTML exactly as sent: clean it before showing it.",
+      description: [
+        "With its text and, where the sender wrote any, its HTML exactly as sent: clean it before showing it. `bodyState` says",
+        "whether the body is stored.",
+      ].join(" "),
+    })),
+    HttpApiEndpoint.get("attachment", "/v1/messages/:id/attachments/:attachmentId", {
+      params: { id: Id, attachmentId: Id },
+      success: HttpApiSchema.StreamUint8Array({ contentType: "application/octet-stream" }),
+      error: [NotFound, AttachmentGone, AttachmentTooLarge, AccountUnusable, ProviderUnavailable],
+    }).annotateMerge(OpenApi.annotations({
+      summary: "Download an attachment",
+      description: [
+        "As the provider sends it, at this moment: it is not stored. The content type is the sender's, unless a browser might",
+        "run it; the name is the sender's. An answer that breaks off has failed.",
+      ].join(" "),
     })),
     HttpApiEndpoint.get("changes", "/v1/changes", {
       query: { limit: Limit, after: Cursor, cursor: Cursor },

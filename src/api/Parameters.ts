@@ -1,5 +1,5 @@
 /** The parameters that many calls share. */
-import { Schema, SchemaGetter } from "effect"
+import { DateTime, Schema, SchemaGetter } from "effect"
 
 // Postgres takes no NUL in texts: such a value can match nothing, and must not become a database fault.
 const withoutNul = Schema.isPattern(/^[^\0]*$/, { expected: "a text without NUL characters" })
@@ -50,6 +50,12 @@ export const Flag = Schema.Literals(["true", "false", "1", "0"]).pipe(
     encode: SchemaGetter.transform((value) => value ? "true" as const : "false" as const),
   }),
 )
+
+/** Within what a database can hold as a time. */
+export const Time = Schema.DateTimeUtcFromString.check(Schema.makeFilter((time) => {
+  const year = DateTime.getPartUtc(time, "year")
+  return year >= 1 && year <= 9_999
+}, { expected: "a time such as 2026-12-31T00:00:00Z" }))
 
 /** Groups accounts; as in import files. */
 export const Tag = Schema.String.check(

@@ -126,6 +126,22 @@ export class AccountUnusable extends HttpApiError.Problem<AccountUnusable>()(
   },
 ) {}
 
+/** The provider has the message, or the attachment, no more. */
+export class AttachmentGone extends HttpApiError.Problem<AttachmentGone>()(
+  "AttachmentGone",
+  problem("attachment_gone", 410, "Attachment is gone"),
+  {
+    code: Schema.tag("attachment_gone"),
+  },
+) {}
+
+/** Larger than what the settings let through. */
+export class AttachmentTooLarge extends HttpApiError.Problem<AttachmentTooLarge>()(
+  "AttachmentTooLarge",
+  problem("attachment_too_large", 413, "Attachment too large"),
+  { code: Schema.tag("attachment_too_large"), maxBytes: Schema.Int },
+) {}
+
 export class BodyTooLarge
   extends HttpApiError.Problem<BodyTooLarge>()("BodyTooLarge", problem("body_too_large", 413, "Body too large"), {
     code: Schema.tag("body_too_large"),

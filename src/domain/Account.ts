@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { FailureClass } from "./FailureClass.ts"
 import { AccountId, GrantId } from "./Ids.ts"
+import { MailChoice } from "./MailChoice.ts"
 
 export const Provider = Schema.Literals(["microsoft", "google"])
 export type Provider = typeof Provider.Type
@@ -89,6 +90,8 @@ export const Account = Schema.Struct({
   tags: Schema.Array(Schema.String),
   /** The account's own choice; absent = that of its tags, else `keep-alive`. */
   refreshPolicy: Schema.optionalKey(RefreshPolicy),
+  /** What is kept of its mail: its own choice, and for the rest the one of the settings. */
+  mail: MailChoice,
   createdAt: Schema.DateTimeUtcFromString,
   updatedAt: Schema.DateTimeUtcFromString,
   token: Schema.Struct({

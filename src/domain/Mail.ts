@@ -12,10 +12,16 @@ export const Folder = Schema.Struct({
   parentId: Schema.optionalKey(FolderId),
   /** Messages stored here. */
   messages: Schema.Int,
-  /** Messages that the provider counted when the folder was last listed. */
+  /** Messages that the provider counted when it was last asked; null where it does not say. */
   remoteMessages: Schema.NullOr(Schema.Int),
-  /** End of the folder's last complete round. */
+  /** `remoteMessages` less `messages`. Mail that a window or retention leaves out is part of it. */
+  difference: Schema.NullOr(Schema.Int),
+  /** End of the last complete round that the folder was part of. */
   syncedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+  /** When the cursor was stored: it is left as it is while nothing happens. */
+  cursorAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+  /** The last comparison of all ids with the provider's: how many the store had too few (negative: too many) before it. */
+  reconciled: Schema.NullOr(Schema.Struct({ at: Schema.DateTimeUtcFromString, difference: Schema.Int })),
 })
 export type Folder = typeof Folder.Type
 
@@ -84,6 +90,20 @@ export const MessageWithBody = Schema.Struct({
   html: Schema.NullOr(Schema.String),
 })
 export type MessageWithBody = typeof MessageWithBody.Type
+
+/** Messages that answer one another, as the provider groups them. */
+export const Thread = Schema.Struct({
+  /** Null = a message that belongs to none, by itself. */
+  threadId: Schema.NullOr(Schema.String),
+  /** Of its newest message, as are sender and time. */
+  subject: Schema.String,
+  from: Schema.NullOr(Address),
+  receivedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+  latestMessageId: MessageId,
+  messages: Schema.Int,
+  unread: Schema.Int,
+})
+export type Thread = typeof Thread.Type
 
 export const ChangeKind = Schema.Literals([
   "message.created",

@@ -28,6 +28,7 @@ import { AccessTokens } from "../programs/AccessTokens.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { ConnectDevice } from "../programs/ConnectDevice.ts"
+import { Attachments } from "../programs/Attachments.ts"
 import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
@@ -51,6 +52,7 @@ import { GrantCatalog } from "../storage/GrantCatalog.ts"
 import { Folders } from "../storage/Folders.ts"
 import { layerGrantStore } from "../storage/Grants.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
+import { MailKeeping } from "../storage/MailKeeping.ts"
 import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
 import { Policies } from "../storage/Policies.ts"
@@ -70,6 +72,7 @@ import * as LagLog from "./LagLog.ts"
 import * as SyncLagLog from "./SyncLagLog.ts"
 
 export type Engine =
+  | Attachments
   | AccessTokens
   | Accounts
   | AdaptiveConcurrency
@@ -89,6 +92,7 @@ export type Engine =
   | GrantStore
   | ImportStaging
   | Messages
+  | MailKeeping
   | Policies
   | PublicUrl
   | Reconnect
@@ -115,6 +119,7 @@ const storage = Layer.mergeAll(
   GrantCatalog.layer,
   Messages.layer,
   MessageWriter.layer,
+  MailKeeping.layer,
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
@@ -152,7 +157,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
   .pipe(
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
-    Layer.provideMerge(SyncAccount.layer),
+    Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
     Layer.provide(mail),
     Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),

@@ -4,6 +4,7 @@ import type { Event } from "../domain/Event.ts"
 import { Apps } from "../storage/Apps.ts"
 import { Endings } from "../storage/Endings.ts"
 import { ImportStaging } from "../storage/ImportStaging.ts"
+import { MailKeeping } from "../storage/MailKeeping.ts"
 import { Policies } from "../storage/Policies.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 
@@ -27,24 +28,34 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
     { discard: true },
   ).pipe(Effect.repeat(Schedule.spaced(pause)), Effect.forkScoped)
 
-export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | Policies | Sweeps> = Layer.effectDiscard(
-  Effect.gen(function* () {
-    const apps = yield* Apps
-    const endings = yield* Endings
-    const staging = yield* ImportStaging
-    const policies = yield* Policies
-    const sweeps = yield* Sweeps
-    yield* repeated("1 minute", [
-      ["broken uploads", staging.sweep],
-      ["changes of tag policies", policies.followUnfinished],
-      ["hashes of past tokens", sweeps.tokenHashes],
-      ["access tokens that have ended", sweeps.accessTokens],
-      ["old sessions of sign-ins", sweeps.connectSessions],
-      ["old events and audit entries", sweeps.records],
-      ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
-    ])
-    yield* repeated("1 hour", [
-      ["grants that end", Effect.tap(endings.tell, logEnding)],
-    ])
-  }),
-)
+export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | MailKeeping | Policies | Sweeps> = Layer
+  .effectDiscard(
+    Effect.gen(function* () {
+      const apps = yield* Apps
+      const endings = yield* Endings
+      const staging = yield* ImportStaging
+      const mail = yield* MailKeeping
+      const policies = yield* Policies
+      const sweeps = yield* Sweeps
+      yield* repeated("1 minute", [
+        ["broken uploads", staging.sweep],
+        ["changes of tag policies", policies.followUnfinished],
+        ["hashes of past tokens", sweeps.tokenHashes],
+        ["access tokens that have ended", sweeps.accessTokens],
+        ["old sessions of sign-ins", sweeps.connectSessions],
+        ["old events and audit entries", sweeps.records],
+        ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
+      ])
+      // By itself: after an upgrade, or a smaller choice of many accounts, it takes hours.
+      yield* repeated("1 minute", [
+        ["what old messages are found by", mail.fillIndex],
+        ["bodies that accounts do not keep", mail.eraseBodies],
+      ])
+      yield* repeated("1 hour", [
+        ["messages past their retention", mail.prune],
+      ])
+      yield* repeated("1 hour", [
+        ["grants that end", Effect.tap(endings.tell, logEnding)],
+      ])
+    }),
+  )

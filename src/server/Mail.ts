@@ -11,6 +11,7 @@ import { decodeCursor, encodeCursor, invalidCursor } from "../storage/Cursor.ts"
 import { Folders } from "../storage/Folders.ts"
 import { Messages } from "../storage/Messages.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
+import { makeDownload } from "./Downloads.ts"
 
 /** A page of the folders of one account, which storage lists whole: they are few. None = the cursor is not ours. */
 const pageOf = (folders: ReadonlyArray<Folder>, limit: number, cursor: string | undefined) => {
@@ -37,6 +38,7 @@ export const layerMail = HttpApiBuilder.group(
     const folders = yield* Folders
     const messages = yield* Messages
     const changes = yield* Changes
+    const download = yield* makeDownload
 
     const find = (id: string) => orNotFound("account")(accounts.get(id))
 
@@ -57,6 +59,11 @@ export const layerMail = HttpApiBuilder.group(
         }
         return yield* Effect.mapError(messages.list({ ...limited(query), accountId: account.id }), cursorProblem)
       }),
+      threads: Effect.fn("mail.threads")(function* ({ params, query }) {
+        const account = yield* find(params.id)
+        return yield* Effect.mapError(messages.threads(account.id, limited(query)), cursorProblem)
+      }),
+      attachment: ({ params }) => download(params.id, params.attachmentId),
       messages: ({ query }) => Effect.mapError(messages.list(limited(query)), cursorProblem),
       message: ({ params }) => orNotFound("message")(messages.get(params.id)),
       changes: ({ query }) =>

@@ -6,13 +6,16 @@ import { resourceOf } from "../domain/Account.ts"
 import type { AppName, AppReach } from "../domain/App.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
 import { type AccountId, type GrantId, isId } from "../domain/Ids.ts"
-import { Settings } from "../domain/Settings.ts"
+import type { OwnMailChoice } from "../domain/MailChoice.ts"
+import { Settings, type SettingsValues } from "../domain/Settings.ts"
 import { resourceOfAccount } from "./AccountResource.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { inChunks } from "./Chunks.ts"
 import { afterCursor, type InvalidCursor, pageOf } from "./Cursor.ts"
 import { column, Database, escapeLike, orDie, relaxed } from "./Database.ts"
 import { endsAt, endsBefore } from "./Endings.ts"
+import { leaveChannel } from "./FolderRenames.ts"
+import { changeMailChoice, mailChoice } from "./MailChoices.ts"
 import { followPolicies, lockTagPolicies } from "./Policies.ts"
 
 export interface AccountFilter {
@@ -43,6 +46,8 @@ export interface AccountPatch {
   readonly channel?: Channel | undefined
   /** Null = that of its tags, else `keep-alive`. */
   readonly refreshPolicy?: RefreshPolicy | null | undefined
+  /** Merged into its own choice; null = all as the settings say. */
+  readonly mail?: OwnMailChoice | null | undefined
 }
 
 /** What the programs need to know of an account. */
@@ -71,6 +76,7 @@ interface AccountRow extends TokenFailureRow {
   readonly status_reason: string | null
   readonly status_since: Date
   readonly by_name: boolean
+  readonly mail: OwnMailChoice
   readonly tags: ReadonlyArray<string>
   readonly created_at: Date
   readonly updated_at: Date
@@ -131,7 +137,7 @@ const accessOf = ({ by_name, kind }: AccountRow): Access =>
     ? "shared"
     : "own"
 
-const toAccount = (row: AccountRow): Account => ({
+const accountOf = (settings: Pick<SettingsValues, "mail">) => (row: AccountRow): Account => ({
   id: row.id,
   email: row.email,
   provider: row.provider,
@@ -145,6 +151,7 @@ const toAccount = (row: AccountRow): Account => ({
   ...(row.status_reason === null ? {} : { statusReason: row.status_reason }),
   tags: row.tags,
   ...(row.refresh_policy === null ? {} : { refreshPolicy: row.refresh_policy }),
+  mail: mailChoice(settings, row.mail),
   createdAt: time(row.created_at),
   updatedAt: time(row.updated_at),
   token: {
@@ -242,11 +249,12 @@ export class Accounts extends Context.Service<Accounts, {
       const database = yield* Database
       const settings = yield* Settings
       const { sql, tables: t } = database
+      const toAccount = accountOf(settings)
 
       const columns = sql.literal(
         `a.id, a.email, a.provider, a.channel, a.grant_id, a.by_name, a.status, a.status_reason,
         a.status_since, a.tags, a.created_at, a.updated_at, a.synced_at, a.sync_due_at, a.sync_failure_code,
-        a.sync_failure_message, a.sync_failed_at, a.messages, a.refresh_policy, g.kind, g.version, g.refreshed_at, g.policy,
+        a.sync_failure_message, a.sync_failed_at, a.messages, a.refresh_policy, a.mail, g.kind, g.version, g.refreshed_at, g.policy,
         g.attempt_at, g.failures, g.failing_since, g.failure_class, g.failure_code, g.failure_message, g.failure_trace_id,
         g.failure_correlation_id, g.failed_at, ${endsAt} as ends_at, p.client_id, coalesce(g.tenant, p.tenant) as tenant`,
       )
@@ -328,8 +336,10 @@ export class Accounts extends Context.Service<Accounts, {
         if (!isId(id)) return Option.none()
         const found = yield* sql.withTransaction(Effect.gen(function* () {
           yield* lockTagPolicies(database)
-          const rows = yield* sql<Pick<AccountRow, "status" | "grant_id" | "kind" | "refreshed_at">>`
-            select a.status, a.grant_id, g.kind, g.refreshed_at from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
+          const rows = yield* sql<
+            Pick<AccountRow, "status" | "grant_id" | "kind" | "refreshed_at" | "channel" | "mail">
+          >`
+            select a.status, a.grant_id, a.channel, a.mail, g.kind, g.refreshed_at from ${t.accounts} a join ${t.grants} g on g.id = a.grant_id
             where a.id = ${id} for update of g, a`
           const row = rows[0]
           if (row === undefined) return false
@@ -341,6 +351,11 @@ export class Accounts extends Context.Service<Accounts, {
               refresh_policy = ${change.refreshPolicy === undefined ? sql`refresh_policy` : change.refreshPolicy},
               updated_at = now()
             where id = ${id}`
+          if (change.channel !== undefined && change.channel !== row.channel) yield* leaveChannel(database, id)
+          if (change.mail !== undefined) {
+            const own = change.mail === null ? {} : { ...row.mail, ...change.mail }
+            yield* changeMailChoice(database, id, own, mailChoice(settings, row.mail), mailChoice(settings, own))
+          }
           if (change.status === "disabled" && row.status !== "disabled") {
             yield* sql`update ${t.accounts} set status = 'disabled', status_reason = 'disabled by the operator',
               status_since = now(), sync_due_at = null where id = ${id}`

@@ -10,6 +10,7 @@ import { statusChange } from "./Accounts.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, type Database } from "./Database.ts"
 import { registeredLife } from "./Endings.ts"
+import { leaveChannel } from "./FolderRenames.ts"
 import { grantOwner } from "./Grants.ts"
 import { areTagsWarm, followPolicies } from "./Policies.ts"
 
@@ -326,6 +327,12 @@ const replaceTokens = Effect.fnUntraced(function* (
       as new (id, app_id, secret, hash, due)
     where g.id = new.id`
   yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
+  const named = updates.filter(([row]) => row.channelOpen !== true)
+  const changed = yield* sql<{ id: string }>`select a.id from ${t.accounts} a
+    join unnest(${column("uuid", named.map(([, account]) => account.id))}, ${
+    column("text", named.map(([row]) => row.channel))
+  }) as new (id, channel) on new.id = a.id and new.channel <> a.channel`
+  for (const { id } of changed) yield* leaveChannel(database, id)
   yield* sql`update ${t.accounts} a set email = new.email, sync_due_at = null,
       -- A row that names no channel leaves that of the account.
       channel = case when new.channel_open then a.channel else new.channel end,

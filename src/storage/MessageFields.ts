@@ -1,6 +1,6 @@
 /** The fields of a stored message: as columns, as what a provider sends, and as the API shows them. */
 import { DateTime } from "effect"
-import type { Address, BodyState, Message, MessageWithBody } from "../domain/Mail.ts"
+import type { Address, Attachment, BodyState, Message, MessageWithBody } from "../domain/Mail.ts"
 import type { RemoteAttachment, RemoteMessage } from "../mail/Mailbox.ts"
 
 interface Field {
@@ -80,15 +80,26 @@ export interface MessageRow {
   readonly body_reason: string | null
 }
 
-/** The columns of `MessageRow`. */
+/** The columns of `MessageRow`, of `messages m`. */
 export const messageColumns: string = [
   "id",
   "account_id",
   "folder_id",
   ...messageFields.map(({ column }) => column).filter((column) => column !== "body_text" && column !== "body_html"),
-].join(", ")
+].map((column) => `m.${column}`).join(", ")
 
 const time = (date: Date | null) => date === null ? null : DateTime.fromDateUnsafe(date)
+
+export const toAttachments = (attachments: ReadonlyArray<RemoteAttachment>): ReadonlyArray<Attachment> =>
+  attachments.map(({ contentId, contentType, inline, name, size }, index) => ({
+    // Its place: a provider's own ids are long, and some change with each look.
+    id: String(index + 1),
+    name,
+    contentType,
+    size,
+    inline,
+    contentId,
+  }))
 
 export const toMessage = (row: MessageRow): Message => ({
   id: row.id,
@@ -114,15 +125,7 @@ export const toMessage = (row: MessageRow): Message => ({
   size: row.size,
   bodyState: row.body_state,
   ...(row.body_reason === null ? {} : { bodyReason: row.body_reason }),
-  attachments: row.attachments.map(({ contentId, contentType, inline, name, size }, index) => ({
-    // Its place: a provider's own ids are long, and some change with each look.
-    id: String(index + 1),
-    name,
-    contentType,
-    size,
-    inline,
-    contentId,
-  })),
+  attachments: toAttachments(row.attachments),
 })
 
 export const toMessageWithBody = (

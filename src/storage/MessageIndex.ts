@@ -27,14 +27,16 @@ export const indexedFields: ReadonlySet<string> = new Set<keyof RemoteMessage>([
 
 interface Searched {
   readonly subject: string
+  readonly sender: Address | null
   readonly people: ReadonlyArray<ReadonlyArray<Address>>
   readonly attachments: ReadonlyArray<Pick<RemoteAttachment, "name">>
   readonly texts: ReadonlyArray<string | null>
 }
 
-const searchable = ({ attachments, people, subject, texts }: Searched): Searchable => ({
+const searchable = ({ attachments, people, sender, subject, texts }: Searched): Searchable => ({
   subject,
-  people: people.flat().map(({ address, name }) => `${name} ${address}`),
+  sender: sender?.address ?? "",
+  people: [...(sender === null ? [] : [sender]), ...people.flat()].map(({ address, name }) => `${name} ${address}`),
   texts: [...attachments.map(({ name }) => name), ...texts].filter((text) => text !== null && text !== "") as string[],
 })
 
@@ -44,8 +46,8 @@ export const wordsOf = (accountId: AccountId, fields: Partial<RemoteMessage>): s
     accountId,
     searchable({
       subject: fields.subject ?? "",
+      sender: fields.from ?? null,
       people: [
-        fields.from === null || fields.from === undefined ? [] : [fields.from],
         fields.to ?? [],
         fields.cc ?? [],
         fields.bcc ?? [],
@@ -64,11 +66,12 @@ export interface IndexEntry {
   readonly search: string
 }
 
-/** Writes entries of messages that are stored; one that is not is left out. */
+/** Writes entries of messages that are stored; one that is not is left out. `missing`: entries with words stay as they are. */
 export const writeIndex = (
   { sql, tables: t }: Database["Service"],
   accountId: AccountId,
   entries: ReadonlyArray<IndexEntry>,
+  which: "all" | "missing" = "all",
 ): Effect.Effect<void, SqlError.SqlError> =>
   entries.length === 0 ? Effect.void : Effect.asVoid(
     sql`insert into ${t.message_index} as i
@@ -79,10 +82,11 @@ export const writeIndex = (
       join ${t.messages} m on m.account_id = ${accountId} and m.id = n.id
       on conflict (account_id, message_id) do update set received_at = excluded.received_at,
         twin_key = coalesce(i.twin_key, excluded.twin_key), thread_id = excluded.thread_id,
-        wants_body = excluded.wants_body, search = excluded.search`,
+        wants_body = excluded.wants_body, search = excluded.search
+      where i.search is null or ${which === "all"}`,
   )
 
-interface SearchedRow {
+export interface SearchedRow {
   readonly id: string
   readonly subject: string
   readonly sender: Address | null
@@ -105,8 +109,8 @@ export const entryOf = (accountId: AccountId, row: SearchedRow): IndexEntry => (
     accountId,
     searchable({
       subject: row.subject,
+      sender: row.sender,
       people: [
-        row.sender === null ? [] : [row.sender],
         row.to_recipients,
         row.cc_recipients,
         row.bcc_recipients,

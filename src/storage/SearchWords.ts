@@ -25,8 +25,12 @@ const plain: Readonly<Record<string, string>> = {
   "ς": "σ",
 }
 
+const isAscii = (text: string): boolean => /^\p{ASCII}*$/u.test(text)
+
 /** As words are compared: compatible forms are one, and neither case nor marks nor invisible characters matter. */
-export const fold = (text: string): string =>
+export const fold = (text: string): string => isAscii(text) ? text.toLowerCase() : foldAny(text)
+
+const foldAny = (text: string): string =>
   text.toWellFormed().normalize("NFKD").toLowerCase().replace(marks, "").replace(/\p{Cf}/gu, "").normalize("NFC")
     .replace(/[ßæœøđðþłıς]/g, (letter) => plain[letter]!)
 
@@ -44,6 +48,11 @@ export interface Piece {
 }
 
 export function* piecesOf(folded: string): Generator<Piece> {
+  // Most mail is, and costs a fraction so.
+  if (isAscii(folded)) {
+    for (const [word] of folded.matchAll(/[a-z0-9]+/g)) yield { run: false, text: word.slice(0, longestWord) }
+    return
+  }
   for (const { groups } of folded.matchAll(pieces)) {
     yield groups!["run"] === undefined
       ? { run: false, text: groups!["word"]!.slice(0, longestWord).toWellFormed() }
@@ -84,6 +93,8 @@ const gap = 8
 /** What of a message is searched. */
 export interface Searchable {
   readonly subject: string
+  /** Address of the sender; empty = none. */
+  readonly sender: string
   /** Names and addresses of all that it is from or to. */
   readonly people: ReadonlyArray<string>
   readonly texts: ReadonlyArray<string>
@@ -92,7 +103,7 @@ export interface Searchable {
 const utf8 = new TextEncoder()
 
 /** The text of a `tsvector` with the words of a message. */
-export const vectorOf = (accountId: string, { people, subject, texts }: Searchable): string => {
+export const vectorOf = (accountId: string, { people, sender, subject, texts }: Searchable): string => {
   const lexemes = new Map<string, Array<number>>([[accountLexeme(accountId), []]])
   let bytes = 0
   let position = 1
@@ -125,12 +136,19 @@ export const vectorOf = (accountId: string, { people, subject, texts }: Searchab
     for (const [address] of folded.matchAll(addressIn)) add(wholeAddress(address))
     position += gap
   }
+  if (sender !== "") { for (const lexeme of senderLexemes(sender)) add(lexeme) }
   addText(subject, true)
   for (const person of people) addText(person, false)
   for (const text of texts) addText(text, false)
   return [...lexemes].map(([lexeme, positions]) =>
     positions.length === 0 ? quote(lexeme) : `${quote(lexeme)}:${positions.join(",")}`
   ).join(" ")
+}
+
+/** What a message is found by that is from an address: the address, and its domain. */
+export const senderLexemes = (address: string): ReadonlyArray<string> => {
+  const folded = fold(address.trim())
+  return [folded, folded.slice(Math.max(0, folded.indexOf("@")))].map((text) => bounded(`<${text}`))
 }
 
 /** The dot that ends a sentence is no part of an address. */

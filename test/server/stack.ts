@@ -24,6 +24,7 @@ import { Throttle } from "../../src/pacing/Throttle.ts"
 import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { AccessTokens } from "../../src/programs/AccessTokens.ts"
 import { AppRequests } from "../../src/programs/AppRequests.ts"
+import { Attachments } from "../../src/programs/Attachments.ts"
 import { Concurrency } from "../../src/programs/Concurrency.ts"
 import { ConnectDevice } from "../../src/programs/ConnectDevice.ts"
 import { Connect } from "../../src/programs/Connect.ts"
@@ -148,6 +149,7 @@ const edges = Layer.mergeAll(
   ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer), Layer.provide(Vault.layer)),
   OperatorEvents.layer,
   SyncAccount.layer.pipe(Layer.provide(mailboxes), Layer.provide(tokens)),
+  Attachments.layer.pipe(Layer.provide(mailboxes)),
   Concurrency.layer,
   ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
 ).pipe(

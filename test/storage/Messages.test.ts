@@ -72,38 +72,193 @@ await onDatabases("Messages", mailStorage, (it) => {
       }
     }))
 
-  it.effect("searches subject, sender, preview and text, and takes wildcards as they are", () =>
+  it.effect("finds words of subject, people, attachments, preview and text, in any script", () =>
     Effect.gen(function* () {
       const messages = yield* Messages
-      const { account, inbox, lease, writer } = yield* inboxOf(3)
+      const { account, lease, other, writer } = yield* inboxOf(3)
+      const file = { remoteId: "1", contentType: "a/b", size: 1, inline: false, contentId: null }
       yield* writer.applyPage(
         lease,
-        {
-          ...inbox,
-          cursor: (yield* Effect.flatMap(Folders, (folders) => folders.states(lease)))[0]!.cursor,
-          listed: true,
-        },
+        other,
         page(
-          upsert("a", { subject: "100% Ünïcode" }),
-          upsert("b", { from: { name: "Ada Lovelace", address: "ADA@example.com" } }),
-          upsert("c", { preview: "snake_case", text: "C:\\temp" }),
+          upsert("a", { subject: "100% Ünïcode Stromrechnung INV-2026-0077" }),
+          upsert("b", {
+            from: { name: "Ada Lovelace", address: "ADA.King@example.com" },
+            to: [{ name: "Grüße", address: "lin@sub.example.org" }],
+          }),
+          upsert("c", {
+            preview: "snake_case",
+            text: "C:\\temp, write to bob+news@example.net. It's raining in Straße 7",
+          }),
+          upsert("d", { subject: "東京都庁へようこそ", text: "ขอบคุณมาก 대한민국에서" }),
+          upsert("e", { text: "الْعَرَبِيَّة ـ Ёлка Ἀθῆναι", attachments: [{ ...file, name: "Jahres_Bericht.pdf" }] }),
         ),
       )
-      const found = (q: string) =>
-        Effect.map(messages.list({ accountId: account.id, limit: 50, q }), ({ items }) => items.length)
+      const found = (q: string, more: object = {}) =>
+        Effect.map(
+          messages.list({ accountId: account.id, limit: 50, q, ...more }),
+          ({ items }) => items.length,
+        )
       const expected = {
         "100%": 1,
-        "%": 1,
+        "%": 0,
         "ünï": 1,
+        "UNICODE": 1,
+        // A part of a word, in a subject only.
+        "rechnung": 1,
+        "echn inv": 1,
+        "aining": 0,
+        '"rechnung"': 0,
+        "0077": 1,
+        "inv-2026-00": 1,
+        "2026-inv": 0,
         "lovelace": 1,
-        "ada@EXAMPLE": 1,
+        "love": 1,
+        "love lace": 0,
+        "lovelace ada": 1,
+        '"king ada"': 0,
+        '"ada lovelace': 1,
+        "ada@EXAMPLE": 0,
+        "ada.king@EXAMPLE": 1,
+        "ADA.KING@example.com": 1,
+        "king": 1,
+        "@sub.example.org": 1,
+        "bob+news@example.net": 1,
+        "example": 2,
+        "grusse": 1,
+        "strasse": 1,
         "snake_case": 1,
         "snakeXcase": 0,
         "c:\\TEMP": 1,
+        "it’s": 1,
         "number": 3,
-        "\0": 6,
+        "東京": 1,
+        "京都": 1,
+        "都庁へ": 1,
+        "東庁": 0,
+        "庁": 1,
+        "そ": 1,
+        "ยมา": 0,
+        "คุณ": 1,
+        "한국": 0,
+        "민국": 1,
+        "العربية": 1,
+        "елка": 1,
+        "αθηναι": 1,
+        "bericht": 1,
+        "\0": 8,
+        "": 8,
       }
-      for (const [q, count] of Object.entries(expected)) assert.strictEqual(yield* found(q), count, q)
+      const got: Record<string, number> = {}
+      for (const q of Object.keys(expected)) got[q] = yield* found(q)
+      assert.deepStrictEqual(got, expected)
+      assert.strictEqual(yield* found("example", { accountId: undefined, from: "ada.KING@example.com" }), 1)
+      assert.strictEqual(yield* found("", { from: "@example.com" }), 1)
+      assert.strictEqual(yield* found("", { from: "king@example.com" }), 0)
+      assert.strictEqual(yield* found("example", { accountId: newId() }), 0)
+    }))
+
+  it.effect("forgets old words and finds new ones when a message changes", () =>
+    Effect.gen(function* () {
+      const messages = yield* Messages
+      const { account, lease, other, writer } = yield* inboxOf(1)
+      const first = yield* writer.applyPage(lease, other, page(upsert("a", { subject: "before", text: "body" })))
+      const found = (q: string) =>
+        Effect.map(messages.list({ accountId: account.id, limit: 9, q }), ({ items }) => items.length)
+      yield* writer.applyPage(lease, first.folder, page(upsert("a", { subject: "after", isRead: true })))
+      const counts = []
+      for (const q of ["before", "after", "body", "after body"]) counts.push(yield* found(q))
+      assert.deepStrictEqual(counts, [0, 1, 1, 1])
+    }))
+
+  it.effect("bears texts of any size and kind", () =>
+    Effect.gen(function* () {
+      const messages = yield* Messages
+      const { account, lease, other, writer } = yield* inboxOf(1)
+      const words = Array.range(1, 200_000).map((n) => `w${n}`).join(" ")
+      yield* writer.applyPage(
+        lease,
+        other,
+        page(
+          upsert("a", { subject: "x".repeat(5_000), text: words }),
+          upsert("b", { subject: "'quoted' \\ & | ! <-> :* ()", text: `${"same ".repeat(100_000)}` }),
+          upsert("c", {
+            subject: "長".repeat(30_000),
+            internetMessageId: `<${"é".repeat(4_000)}@x>`,
+            threadId: "t".repeat(9_000),
+          }),
+          upsert("d", { text: "y".repeat(5_000_000), html: "z" }),
+        ),
+      )
+      for (const q of ["w1", "w1000", "quoted", "same", "長長長", "'quoted' \\ & | ! <-> :* ()"]) {
+        assert.strictEqual((yield* messages.list({ accountId: account.id, limit: 9, q })).items.length, 1, q)
+      }
+      const { items } = yield* messages.list({ accountId: account.id, folder: other.id, limit: 9 })
+      assert.deepStrictEqual(items.map(({ bodyState }) => bodyState).toSorted(), [
+        "complete",
+        "complete",
+        "headers",
+        "truncated",
+      ])
+      const cut = items.find(({ bodyState }) => bodyState === "truncated")!
+      assert.strictEqual(cut.bodyReason, "only the first 4 Mi characters are stored")
+      const whole = yield* messages.get(cut.id)
+      assert.strictEqual(whole._tag === "Some" && whole.value.text?.length, 4 * 1024 * 1024)
+    }))
+
+  it.effect("pages through what a search finds, by few hits and by many", () =>
+    Effect.gen(function* () {
+      const messages = yield* Messages
+      const { account } = yield* inboxOf(20)
+      const seen = []
+      let cursor: string | undefined
+      do {
+        const { items, nextCursor } = yield* messages.list({ accountId: account.id, q: "number", limit: 3, cursor })
+        seen.push(...items)
+        cursor = nextCursor ?? undefined
+      } while (cursor !== undefined)
+      assert.deepStrictEqual(seen, [...(yield* messages.list({ accountId: account.id, limit: 50 })).items])
+    }))
+
+  it.effect("filters by thread, reader, attachment and time, and groups threads", () =>
+    Effect.gen(function* () {
+      const messages = yield* Messages
+      const { account, lease, other, writer } = yield* inboxOf(1)
+      yield* writer.applyPage(
+        lease,
+        other,
+        page(
+          upsert("a", { threadId: "T", receivedAt: at(10), subject: "first", isRead: true }),
+          upsert("b", { threadId: "T", receivedAt: at(30), subject: "second", hasAttachments: true }),
+          upsert("c", { threadId: "U", receivedAt: at(20), subject: "other", isRead: true }),
+        ),
+      )
+      const subjects = (more: object) =>
+        Effect.map(
+          messages.list({ accountId: account.id, folder: other.id, limit: 9, ...more }),
+          ({ items }) => items.map(({ subject }) => subject),
+        )
+      assert.deepStrictEqual(yield* subjects({ threadId: "T" }), ["second", "first"])
+      assert.deepStrictEqual(yield* subjects({ unread: true }), ["second"])
+      assert.deepStrictEqual(yield* subjects({ unread: false }), ["other", "first"])
+      assert.deepStrictEqual(yield* subjects({ hasAttachments: true }), ["second"])
+      assert.deepStrictEqual(yield* subjects({ receivedAfter: at(20) }), ["second", "other"])
+      assert.deepStrictEqual(yield* subjects({ receivedBefore: at(20) }), ["first"])
+      assert.deepStrictEqual(yield* subjects({ q: "second", unread: false }), [])
+      assert.deepStrictEqual(yield* subjects({ q: "first", threadId: "T" }), ["first"])
+
+      const page1 = yield* messages.threads(account.id, { limit: 2 })
+      const page2 = yield* messages.threads(account.id, { limit: 2, cursor: page1.nextCursor! })
+      assert.deepStrictEqual(
+        [...page1.items, ...page2.items].map(({ messages, subject, threadId, unread }) => [
+          threadId,
+          subject,
+          messages,
+          unread,
+        ]),
+        [["T", "second", 2, 1], ["U", "other", 1, 0], [null, "number 1", 1, 1]],
+      )
+      assert.isNull(page2.nextCursor)
     }))
 
   it.effect("reads one message with its body, and none under an id that is not known", () =>

@@ -6,6 +6,7 @@ import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } fr
 import { Changes } from "../../src/storage/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/Folders.ts"
+import { MailKeeping } from "../../src/storage/MailKeeping.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
 import { SyncCounts } from "../../src/storage/SyncCounts.ts"
@@ -16,6 +17,7 @@ import { SyncTurns } from "../../src/storage/SyncTurns.ts"
 export const mailStorage = Layer.mergeAll(
   Changes.layer,
   Folders.layer,
+  MailKeeping.layer,
   Messages.layer,
   MessageWriter.layer,
   SyncCounts.layer,

@@ -31,6 +31,7 @@ import { SyncTurns } from "../storage/SyncTurns.ts"
 import { serveBodies } from "./SyncBodies.ts"
 import { syncFolders } from "./SyncFolders.ts"
 import { reconcile } from "./SyncReconcile.ts"
+import { type TurnLimits, turnLimits } from "./SyncTurn.ts"
 
 /** The account was deleted. */
 export class AccountGone extends Schema.TaggedError<AccountGone>()("AccountGone", { message: Schema.String }) {}
@@ -75,166 +76,171 @@ export class SyncAccount extends Context.Service<SyncAccount, {
   /** Turns, one after another, until a round over all folders is complete. Answers with the changes of all of them. */
   readonly sync: (accountId: AccountId) => Effect.Effect<{ readonly changes: number }, ProviderError | AccountGone>
 }>()("mailfleet/programs/SyncAccount") {
-  static readonly layer: Layer.Layer<
+  static readonly layerWith = (limits: TurnLimits): Layer.Layer<
     SyncAccount,
     never,
     Settings | Mailboxes | SyncCounts | SyncLeases | SyncPace | SyncTurns | Folders | MessageWriter | Tokens
-  > = Layer.effect(
-    SyncAccount,
-    Effect.gen(function* () {
-      const settings = yield* Settings
-      const mailboxes = yield* Mailboxes
-      const leases = yield* SyncLeases
-      const turns = yield* SyncTurns
-      const counts = yield* SyncCounts
-      const pace = yield* SyncPace
-      const tokens = yield* Tokens
-      const folders = yield* Folders
-      const writer = yield* MessageWriter
-      const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
+  > =>
+    Layer.effect(
+      SyncAccount,
+      Effect.gen(function* () {
+        const settings = yield* Settings
+        const mailboxes = yield* Mailboxes
+        const leases = yield* SyncLeases
+        const turns = yield* SyncTurns
+        const counts = yield* SyncCounts
+        const pace = yield* SyncPace
+        const tokens = yield* Tokens
+        const folders = yield* Folders
+        const writer = yield* MessageWriter
+        const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
 
-      const work = Effect.fnUntraced(function* (lease: SyncLease): Effect.fn.Return<
-        Ended,
-        ProviderError | LeaseLost,
-        Scope.Scope
-      > {
-        const start = yield* turns.begin(lease)
-        const { account } = lease
-        if (start.channelOpen) {
-          // The answer decides on the channel, and the next turn reads through it.
-          yield* tokens.refresh(account.grantId, resourceOf(account.provider, account.channel))
-          return { changes: 0, complete: false, time: start.time, asked: [], soon: false }
-        }
-        const mailbox = yield* mailboxes.open(account, { ids: (folder) => folders.storedIds(lease, folder) })
-        const services = { mailbox, folders, writer }
-        const turn = yield* syncFolders(services, lease, start)
-        if (!turn.complete) return { ...turn, time: start.time, soon: false }
-        const isDifferent = start.countsDue && (yield* reconcile({ mailbox, folders, counts, settings }, lease).pipe(
-          Effect.catchTag(
-            "ProviderError",
-            ({ code }) => Effect.as(Effect.logDebug("counts cannot be compared now", { code }), false),
-          ),
-        ))
-        const hasBacklog = yield* serveBodies(services, lease)
-        return { ...turn, time: start.time, soon: isDifferent || hasBacklog }
-      })
-
-      /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */
-      const attempt = (accountId: AccountId) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(
-            leases.acquire(accountId),
-            Option.match({
-              onNone: () => Effect.succeedNone,
-              onSome: (lease) =>
-                restore(measured(lease, work(lease).pipe(Effect.scoped, Effect.raceFirst(keep(lease))))).pipe(
-                  Effect.onExit((exit) => record(lease, exit)),
-                  Effect.map(Option.some),
-                ),
-            }),
-          )
-        )
-
-      const measured = (lease: SyncLease, turn: Effect.Effect<Ended, ProviderError | LeaseLost>) =>
-        Effect.gen(function* () {
-          const began = yield* Clock.currentTimeMillis
-          const exit = yield* Effect.exit(turn)
-          yield* pace.took((yield* Clock.currentTimeMillis) - began)
-          const outcome = outcomeOf(exit)
-          if (outcome !== undefined) {
-            yield* Metric.update(
-              Metric.withAttributes(turnsTotal, { channel: lease.account.channel, outcome }),
-              1,
-            )
+        const work = Effect.fnUntraced(function* (lease: SyncLease): Effect.fn.Return<
+          Ended,
+          ProviderError | LeaseLost,
+          Scope.Scope
+        > {
+          const start = yield* turns.begin(lease)
+          const { account } = lease
+          if (start.channelOpen) {
+            // The answer decides on the channel, and the next turn reads through it.
+            yield* tokens.refresh(account.grantId, resourceOf(account.provider, account.channel))
+            return { changes: 0, complete: false, time: start.time, asked: [], soon: false }
           }
-          return yield* exit
+          const mailbox = yield* mailboxes.open(account, { ids: (folder) => folders.storedIds(lease, folder) })
+          const services = { mailbox, folders, writer }
+          const turn = yield* syncFolders(services, lease, start, limits)
+          if (!turn.complete) return { ...turn, time: start.time, soon: false }
+          const isDifferent = start.countsDue && (yield* reconcile({ mailbox, folders, counts, settings }, lease).pipe(
+            Effect.catchTag(
+              "ProviderError",
+              ({ code }) => Effect.as(Effect.logDebug("counts cannot be compared now", { code }), false),
+            ),
+          ))
+          const hasBacklog = yield* serveBodies(services, lease)
+          return { ...turn, time: start.time, soon: isDifferent || hasBacklog }
         })
 
-      const keep = (lease: SyncLease): Effect.Effect<never, LeaseLost> =>
-        Effect.forever(
-          Effect.delay(
-            Effect.flatMap(leases.keep(lease), (kept) => kept ? Effect.void : Effect.fail(new LeaseLost())),
-            beat,
-          ),
+        /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */
+        const attempt = (accountId: AccountId) =>
+          Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(
+              leases.acquire(accountId),
+              Option.match({
+                onNone: () => Effect.succeedNone,
+                onSome: (lease) =>
+                  restore(measured(lease, work(lease).pipe(Effect.scoped, Effect.raceFirst(keep(lease))))).pipe(
+                    Effect.onExit((exit) => record(lease, exit)),
+                    Effect.map(Option.some),
+                  ),
+              }),
+            )
+          )
+
+        const measured = (lease: SyncLease, turn: Effect.Effect<Ended, ProviderError | LeaseLost>) =>
+          Effect.gen(function* () {
+            const began = yield* Clock.currentTimeMillis
+            const exit = yield* Effect.exit(turn)
+            yield* pace.took((yield* Clock.currentTimeMillis) - began)
+            const outcome = outcomeOf(exit)
+            if (outcome !== undefined) {
+              yield* Metric.update(
+                Metric.withAttributes(turnsTotal, { channel: lease.account.channel, outcome }),
+                1,
+              )
+            }
+            return yield* exit
+          })
+
+        const keep = (lease: SyncLease): Effect.Effect<never, LeaseLost> =>
+          Effect.forever(
+            Effect.delay(
+              Effect.flatMap(leases.keep(lease), (kept) => kept ? Effect.void : Effect.fail(new LeaseLost())),
+              beat,
+            ),
+          )
+
+        const record = Effect.fnUntraced(
+          function* (lease: SyncLease, exit: Exit.Exit<Ended, ProviderError | LeaseLost>) {
+            if (Exit.isSuccess(exit)) {
+              const { asked, complete, soon } = exit.value
+              if (!complete) return yield* turns.unfinished(lease, exit.value, asked)
+              const usual = (yield* jitter) * Duration.toMillis(settings.syncEvery)
+              return yield* leases.succeed(lease, soon ? 0 : usual)
+            }
+            const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+            if (error?._tag === "ProviderError") {
+              const { code, message } = error
+              const dueInMillis = yield* dueAfter(error, lease.failures)
+              // Whoever took the account over in the meantime records its own outcome.
+              return yield* Effect.ignore(leases.fail(lease, { code, message, dueInMillis }))
+            }
+            // Interrupted by shutdown, or ended by a fault of the database: no verdict, and whoever is next need not wait.
+            if (error === undefined) yield* Effect.ignoreCause(leases.release(lease))
+          },
         )
 
-      const record = Effect.fnUntraced(
-        function* (lease: SyncLease, exit: Exit.Exit<Ended, ProviderError | LeaseLost>) {
-          if (Exit.isSuccess(exit)) {
-            const { asked, complete, soon } = exit.value
-            if (!complete) return yield* turns.unfinished(lease, exit.value, asked)
-            const usual = (yield* jitter) * Duration.toMillis(settings.syncEvery)
-            return yield* leases.succeed(lease, soon ? 0 : usual)
+        /** Waits for the turn of another process. None = it ended without a verdict, so the account is free to take. */
+        const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
+          let heldForMillis = first.heldForMillis
+          while (true) {
+            yield* Effect.sleep(Math.min(glance, Math.max(1, heldForMillis)))
+            const now = yield* standing(accountId)
+            if (now.syncedAt?.getTime() !== first.syncedAt?.getTime()) {
+              return Option.some({ changes: 0, complete: true })
+            }
+            if (now.failedAt !== null && now.failedAt.getTime() !== first.failedAt?.getTime()) {
+              return yield* failureOf(now)
+            }
+            if (now.heldForMillis <= 0) return Option.none()
+            // The next turn is under way already.
+            if (now.fence !== first.fence) return Option.some({ changes: 0, complete: false })
+            heldForMillis = now.heldForMillis
           }
-          const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-          if (error?._tag === "ProviderError") {
-            const { code, message } = error
-            const dueInMillis = yield* dueAfter(error, lease.failures)
-            // Whoever took the account over in the meantime records its own outcome.
-            return yield* Effect.ignore(leases.fail(lease, { code, message, dueInMillis }))
+        })
+
+        const standing = (accountId: AccountId): Effect.Effect<SyncStanding, AccountGone> =>
+          Effect.flatMap(
+            leases.standing(accountId),
+            Option.match({ onNone: () => Effect.fail(gone), onSome: Effect.succeed }),
+          )
+
+        const turnOf = Effect.fn("SyncAccount.turn")(function* (accountId: AccountId) {
+          yield* Effect.annotateCurrentSpan({ accountId })
+          while (true) {
+            // A turn that was lost to a process that took us for dead is joined as any other of its.
+            const own = yield* Effect.catchTag(attempt(accountId), "LeaseLost", () => Effect.succeedNone)
+            if (Option.isSome(own)) return { changes: own.value.changes, complete: own.value.complete }
+            const outcome = yield* join(accountId, yield* standing(accountId))
+            if (Option.isSome(outcome)) return outcome.value
           }
-          // Interrupted by shutdown, or ended by a fault of the database: no verdict, and whoever is next need not wait.
-          if (error === undefined) yield* Effect.ignoreCause(leases.release(lease))
-        },
-      )
+        })
 
-      /** Waits for the turn of another process. None = it ended without a verdict, so the account is free to take. */
-      const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
-        let heldForMillis = first.heldForMillis
-        while (true) {
-          yield* Effect.sleep(Math.min(glance, Math.max(1, heldForMillis)))
-          const now = yield* standing(accountId)
-          if (now.syncedAt?.getTime() !== first.syncedAt?.getTime()) return Option.some({ changes: 0, complete: true })
-          if (now.failedAt !== null && now.failedAt.getTime() !== first.failedAt?.getTime()) {
-            return yield* failureOf(now)
+        const turn = Effect.fnUntraced(function* (accountId: AccountId) {
+          if (!isId(accountId)) return yield* gone
+          const id = accountId.toLowerCase()
+          while (true) {
+            const found = FiberMap.getUnsafe(running, id)
+            if (Option.isSome(found)) return yield* Fiber.join(found.value)
+            // Joined in the next turn of the loop, as by everybody else: `onlyIfMissing` hands out no fiber that is there.
+            yield* FiberMap.run(running, id, turnOf(id), { onlyIfMissing: true, startImmediately: false })
           }
-          if (now.heldForMillis <= 0) return Option.none()
-          // The next turn is under way already.
-          if (now.fence !== first.fence) return Option.some({ changes: 0, complete: false })
-          heldForMillis = now.heldForMillis
-        }
-      })
+        })
 
-      const standing = (accountId: AccountId): Effect.Effect<SyncStanding, AccountGone> =>
-        Effect.flatMap(
-          leases.standing(accountId),
-          Option.match({ onNone: () => Effect.fail(gone), onSome: Effect.succeed }),
-        )
+        const sync = Effect.fn("SyncAccount.sync")(function* (accountId: AccountId) {
+          let changes = 0
+          while (true) {
+            const turned = yield* turn(accountId)
+            changes += turned.changes
+            if (turned.complete) return { changes }
+          }
+        })
 
-      const turnOf = Effect.fn("SyncAccount.turn")(function* (accountId: AccountId) {
-        yield* Effect.annotateCurrentSpan({ accountId })
-        while (true) {
-          // A turn that was lost to a process that took us for dead is joined as any other of its.
-          const own = yield* Effect.catchTag(attempt(accountId), "LeaseLost", () => Effect.succeedNone)
-          if (Option.isSome(own)) return { changes: own.value.changes, complete: own.value.complete }
-          const outcome = yield* join(accountId, yield* standing(accountId))
-          if (Option.isSome(outcome)) return outcome.value
-        }
-      })
+        return SyncAccount.of({ turn, sync })
+      }),
+    )
 
-      const turn = Effect.fnUntraced(function* (accountId: AccountId) {
-        if (!isId(accountId)) return yield* gone
-        const id = accountId.toLowerCase()
-        while (true) {
-          const found = FiberMap.getUnsafe(running, id)
-          if (Option.isSome(found)) return yield* Fiber.join(found.value)
-          // Joined in the next turn of the loop, as by everybody else: `onlyIfMissing` hands out no fiber that is there.
-          yield* FiberMap.run(running, id, turnOf(id), { onlyIfMissing: true, startImmediately: false })
-        }
-      })
-
-      const sync = Effect.fn("SyncAccount.sync")(function* (accountId: AccountId) {
-        let changes = 0
-        while (true) {
-          const turned = yield* turn(accountId)
-          changes += turned.changes
-          if (turned.complete) return { changes }
-        }
-      })
-
-      return SyncAccount.of({ turn, sync })
-    }),
-  )
+  static readonly layer = SyncAccount.layerWith(turnLimits)
 }
 
 /** `complete`, `unfinished` or the class of the failure; undefined = nothing that tells of the provider. */

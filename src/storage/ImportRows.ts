@@ -327,6 +327,7 @@ const replaceTokens = Effect.fnUntraced(function* (
       as new (id, app_id, secret, hash, due)
     where g.id = new.id`
   yield* sql`delete from ${t.access_tokens} where grant_id = any(${grantIds})`
+  // A row that names no channel leaves that of the account.
   const named = updates.filter(([row]) => row.channelOpen !== true)
   const changed = yield* sql<{ id: string }>`select a.id from ${t.accounts} a
     join unnest(${column("uuid", named.map(([, account]) => account.id))}, ${
@@ -334,7 +335,6 @@ const replaceTokens = Effect.fnUntraced(function* (
   }) as new (id, channel) on new.id = a.id and new.channel <> a.channel`
   for (const { id } of changed) yield* leaveChannel(database, id)
   yield* sql`update ${t.accounts} a set email = new.email, sync_due_at = null,
-      -- A row that names no channel leaves that of the account.
       channel = case when new.channel_open then a.channel else new.channel end,
       channel_open = a.channel_open and new.channel_open,
       status = case a.status when 'disabled' then a.status else 'pending' end,

@@ -48,7 +48,7 @@ export const overdueSyncs = ({ sql, tables: t }: Database["Service"], everySecon
       select channel, sync_due_at as since from ${t.accounts}
       where sync_due_at is not null and sync_due_at <= now() and status = 'active'
       union all
-      -- Index: accounts_synced.
+      -- Index: accounts_sync_failing, or accounts_synced where many fail.
       select channel, coalesce(synced_at, created_at) + make_interval(secs => ${everySeconds}::float8)
       from ${t.accounts} where status = 'active' and sync_due_at > now()
         and coalesce(synced_at, created_at) < now() - make_interval(secs => ${everySeconds * spread}::float8)

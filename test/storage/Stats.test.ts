@@ -4,8 +4,10 @@ import { Effect, Layer } from "effect"
 import { Database } from "../../src/storage/Database.ts"
 import { lagUnder, overdue } from "../../src/storage/RefreshLag.ts"
 import { Stats } from "../../src/storage/Stats.ts"
+import { overdueSyncs } from "../../src/storage/SyncLag.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
+import { makeAccount } from "../support/mail.ts"
 import { freshStats } from "../support/stats.ts"
 
 /** One that has kept nothing: a busy machine may have taken long over the last measurement. */
@@ -108,7 +110,59 @@ await onDatabases("Stats", Layer.empty, (it, engine) => {
       assert.strictEqual(lagUnder("warm", lag).due, 51)
     }))
 
+  it.effect("accounts whose sync is overdue, by channel; those that fail, and those that are stale", () =>
+    Effect.gen(function* () {
+      yield* noGrants
+      const { sql, tables: t } = yield* Database
+      const add = Effect.fnUntraced(function* (
+        channel: "graph" | "imap",
+        times: { readonly due: number; readonly synced: number; readonly failure?: string; readonly status?: string },
+      ) {
+        const { id } = yield* makeAccount({ channel })
+        const ago = (seconds: number) => sql`now() - make_interval(secs => ${seconds}::float8)`
+        yield* sql`update ${t.accounts} set sync_due_at = ${ago(times.due)}, synced_at = ${ago(times.synced)},
+          sync_failure_code = ${times.failure ?? null}, status = ${times.status ?? "active"} where id = ${id}`
+      })
+      yield* add("graph", { due: 30, synced: 330 })
+      yield* add("graph", { due: -60, synced: 240 })
+      yield* add("imap", { due: 500, synced: 800 })
+      // Waits for the end of a pause: late since its interval of 300 s ended.
+      yield* add("graph", { due: -600, synced: 1_300, failure: "throttled" })
+      yield* add("graph", { due: -600, synced: 5_000, failure: "consent_required" })
+      yield* add("imap", { due: 9_000, synced: 9_000, status: "needs_reauth" })
+
+      const { sync } = yield* stats
+      const { byChannel, due, failing, lagSeconds, reach, ...rest } = yield* sync
+      assert.deepStrictEqual([due, byChannel.graph.due, byChannel.imap.due, byChannel.gmail.due], [3, 2, 1, 0])
+      assert.closeTo(lagSeconds, 1_000, 10)
+      assert.closeTo(byChannel.graph.lagSeconds, 1_000, 10)
+      assert.closeTo(byChannel.imap.lagSeconds, 500, 10)
+      assert.deepInclude(failing, { throttled: 1, scope: 1, transient: 0, unknown: 0 })
+      assert.deepStrictEqual([rest.accounts, rest.stale.accounts, rest.foldersListing], [5, 2, 0])
+      assert.closeTo(rest.stale.oldestSeconds, 5_000, 10)
+      assert.deepStrictEqual(reach, { everySeconds: 300, accounts: 750, meanSeconds: null })
+    }))
+
   if (engine === "postgres") {
+    it.effect("of a large fleet only the accounts that are overdue are read", () =>
+      Effect.gen(function* () {
+        yield* noGrants
+        const database = yield* Database
+        const { sql, tables: t } = database
+        const { grantId } = yield* makeAccount({})
+        yield* sql`insert into ${t.accounts} (id, provider, email, email_key, channel, grant_id, status, sync_due_at, synced_at)
+          select gen_random_uuid(), 'microsoft', i::text, i::text, 'graph', ${grantId}, 'active',
+            case when i % 100 = 0 then now() - interval '1 minute' else now() + interval '2 minutes' end,
+            case when i % 100 = 0 then now() - interval '5 minutes' else now() - interval '2 minutes' end
+          from generate_series(1, 100000) i`
+        yield* sql`vacuum analyze ${t.accounts}`
+        const { sync } = yield* stats
+        assert.strictEqual((yield* sync).due, 1_000)
+        const plan = JSON.stringify(yield* sql`explain (format json) ${overdueSyncs(database, 300)}`)
+        assert.include(plan, `"Index Name":"accounts_sync_due"`)
+        assert.notInclude(plan, `"Node Type":"Seq Scan"`)
+      }))
+
     it.effect("of a large fleet only what is overdue is read", () =>
       Effect.gen(function* () {
         yield* noGrants

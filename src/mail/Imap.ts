@@ -11,11 +11,11 @@ import type { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import type { Throttle } from "../pacing/Throttle.ts"
 import { attachmentOf } from "./ImapAttachment.ts"
 import { bodiesOf } from "./ImapBodies.ts"
-import { imapServices, makeConnection } from "./ImapConnection.ts"
+import { type ImapOptions, imapServices, makeConnection } from "./ImapConnection.ts"
 import { type ImapRefusal, isRefusal } from "./ImapErrors.ts"
 import { listFolders } from "./ImapFolders.ts"
 import { nextPage } from "./ImapPages.ts"
-import type { Memory } from "./ImapReader.ts"
+import { type Memory, structuresOf } from "./ImapReader.ts"
 import type { ImapTransport } from "./ImapTransport.ts"
 import { remoteIdOf, uidOf } from "./ImapUids.ts"
 import {
@@ -33,23 +33,24 @@ export class Imap extends Context.Service<Imap, {
   /** Connects when something is first asked of it. The connection ends with the scope. */
   readonly open: (account: MailAccount, stored: StoredMail) => Effect.Effect<Mailbox, ProviderError, Scope.Scope>
 }>()("mailfleet/mail/Imap") {
-  static readonly layer: Layer.Layer<
-    Imap,
-    never,
-    Tokens | Throttle | ConnectionLimiter | ImapTransport | Settings | MimeParser
-  > = Layer.effect(
-    Imap,
-    Effect.gen(function* () {
-      const services = yield* imapServices
-      const parser = yield* MimeParser
-      return Imap.of({
-        open: Effect.fn("Imap.open")(function* (account, stored) {
-          const connection = yield* makeConnection(services, account)
-          return openMailbox(connection, parser, stored)
-        }),
-      })
-    }),
-  )
+  static readonly layerWith = (
+    options: ImapOptions,
+  ): Layer.Layer<Imap, never, Tokens | Throttle | ConnectionLimiter | ImapTransport | Settings | MimeParser> =>
+    Layer.effect(
+      Imap,
+      Effect.gen(function* () {
+        const services = yield* imapServices
+        const parser = yield* MimeParser
+        return Imap.of({
+          open: Effect.fn("Imap.open")(function* (account, stored) {
+            const connection = yield* makeConnection(services, account, options)
+            return openMailbox(connection, parser, stored)
+          }),
+        })
+      }),
+    )
+
+  static readonly layer = Imap.layerWith({})
 }
 
 type Connection = Effect.Success<ReturnType<typeof makeConnection>>
@@ -62,7 +63,7 @@ const orGone = <E>(error: E | ImapRefusal): Exclude<E, ImapRefusal> | ProviderEr
   isRefusal(error) && error.reason === "missing" ? new FolderGone() : toProviderError(error)
 
 const openMailbox = (connection: Connection, parser: MimeParser["Service"], stored: StoredMail): Mailbox => {
-  const memory: Memory = { folders: new Map(), listing: undefined, changed: undefined }
+  const memory: Memory = { folders: new Map(), listing: undefined, changed: undefined, structures: undefined }
 
   /** A message that left one folder may be in another since that one's STATUS: it must be asked again. */
   const forgetStatuses = () => {
@@ -88,8 +89,8 @@ const openMailbox = (connection: Connection, parser: MimeParser["Service"], stor
 
     bodies: (path, remoteIds) =>
       connection.use(Effect.fnUntraced(function* (session) {
-        const { uidValidity } = yield* session.opened(path)
-        return yield* bodiesOf(session, parser, String(uidValidity), remoteIds)
+        const uidValidity = String((yield* session.opened(path)).uidValidity)
+        return yield* bodiesOf(session, parser, uidValidity, remoteIds, structuresOf(memory, path, uidValidity))
       })).pipe(Effect.mapError(orGone)),
 
     present: Effect.fn("Imap.present")(function* (path, remoteIds) {

@@ -1,11 +1,11 @@
 /** The texts of messages: the beginning of each, parsed while the next ones arrive. */
 import { Effect, Result, Stream } from "effect"
-import type { FetchMessageObject, FetchQueryObject } from "imapflow"
+import type { FetchMessageObject, FetchQueryObject, MessageStructureObject } from "imapflow"
 import type { ImapSession } from "./ImapSession.ts"
 import { attachmentsOf, type Leaf, leavesOf } from "./ImapStructure.ts"
 import { uidOf, uidSets } from "./ImapUids.ts"
 import type { RemoteBody, RemoteMessage } from "./Mailbox.ts"
-import type { MimeParser } from "./MimeParser.ts"
+import type { MimeParser, Parsed } from "./MimeParser.ts"
 import { previewOf } from "./MimeText.ts"
 
 /** Bytes of a message that are read. What is longer has attachments in nearly all cases, and its texts before them. */
@@ -25,6 +25,23 @@ type Body = RemoteBody & Partial<RemoteMessage>
 
 const isCut = ({ size, source }: FetchMessageObject): boolean =>
   source !== undefined && source.byteLength >= beginning && (size ?? Infinity) > source.byteLength
+
+/** Rows are parsed together until they are so many, or so large. */
+const batchSize = 32
+const batchBytes = 256 * 1024
+
+interface Rows {
+  readonly rows: ReadonlyArray<FetchMessageObject>
+  readonly bytes: number
+}
+
+const noRows: Rows = { rows: [], bytes: 0 }
+
+const addRow = (batch: Rows, row: FetchMessageObject): readonly [Rows, ReadonlyArray<Rows["rows"]>] => {
+  const rows = [...batch.rows, row]
+  const bytes = batch.bytes + row.source!.byteLength
+  return rows.length >= batchSize || bytes >= batchBytes ? [noRows, [rows]] : [{ rows, bytes }, []]
+}
 
 /** The text parts that the beginning does not hold to their end. */
 const beyond = (leaves: ReadonlyArray<Leaf>): ReadonlyArray<Leaf> => {
@@ -49,12 +66,16 @@ const asMessage = ({ node }: Leaf, content: Uint8Array): Uint8Array => {
   return message
 }
 
-/** @param uidValidity the folder's UIDVALIDITY; ids under another one are of messages that are no longer there */
+/**
+ * @param uidValidity the folder's UIDVALIDITY; ids under another one are of messages that are no longer there
+ * @param structures by UID, as far as they are known: the others are asked for
+ */
 export const bodiesOf = Effect.fn("Imap.bodies")(function* (
   session: ImapSession,
   parser: MimeParser["Service"],
   uidValidity: string,
   remoteIds: ReadonlyArray<string>,
+  structures: ReadonlyMap<number, MessageStructureObject>,
 ) {
   const names = new Map<number, string>()
   for (const remoteId of remoteIds) {
@@ -64,9 +85,11 @@ export const bodiesOf = Effect.fn("Imap.bodies")(function* (
   const bodies = new Map<string, Body>()
   const cut: Array<{ readonly uid: number; readonly leaves: ReadonlyArray<Leaf> }> = []
 
-  const read = Effect.fnUntraced(function* (row: FetchMessageObject) {
-    const attachments = row.bodyStructure === undefined ? [] : attachmentsOf(row.bodyStructure)
-    const parsed = yield* Effect.result(parser.parse(row.source!))
+  const keep = (row: FetchMessageObject, parsed: Parsed) => {
+    const structure = structures.get(row.uid) ?? row.bodyStructure
+    const attachments = structure === undefined ? [] : attachmentsOf(structure)
+    const leaves = isCut(row) && structure !== undefined ? beyond(leavesOf(structure)) : []
+    if (leaves.length > 0 || (isCut(row) && structure === undefined)) cut.push({ uid: row.uid, leaves })
     bodies.set(
       names.get(row.uid)!,
       Result.isFailure(parsed)
@@ -80,25 +103,27 @@ export const bodiesOf = Effect.fn("Imap.bodies")(function* (
           bodyReason: null,
         },
     )
-  })
+  }
 
-  const fetch = Effect.fnUntraced(function* (set: string, bodyStructure: boolean) {
-    yield* session.rows(set, query(bodyStructure)).pipe(
+  const fetch = (set: string, bodyStructure: boolean) =>
+    session.rows(set, query(bodyStructure)).pipe(
       // Rows without a source tell of another client's changes.
       Stream.filter(({ source, uid }) => source !== undefined && names.has(uid)),
-      Stream.tap((row) =>
-        Effect.sync(() => {
-          const leaves = isCut(row) && row.bodyStructure !== undefined ? beyond(leavesOf(row.bodyStructure)) : []
-          if (leaves.length > 0) cut.push({ uid: row.uid, leaves })
-          else if (isCut(row) && row.bodyStructure === undefined) cut.push({ uid: row.uid, leaves: [] })
-        })
-      ),
-      Stream.mapEffect(read, { concurrency: parser.concurrency, unordered: true }),
+      Stream.mapAccum(() => noRows, addRow, { onHalt: ({ rows }) => rows.length === 0 ? [] : [rows] }),
+      Stream.mapEffect((rows) =>
+        Effect.map(
+          parser.parseAll(rows.map(({ source }) => source!)),
+          (parsed) => rows.forEach((row, index) => keep(row, parsed[index]!)),
+        ), { concurrency: parser.concurrency, unordered: true }),
       Stream.runDrain,
     )
-  })
 
-  for (const set of uidSets([...names.keys()])) yield* fetch(set, true)
+  const [known, unknown] = [
+    [...names.keys()].filter((uid) => structures.has(uid)),
+    [...names.keys()].filter((uid) => !structures.has(uid)),
+  ]
+  for (const set of uidSets(known)) yield* fetch(set, false)
+  for (const set of uidSets(unknown)) yield* fetch(set, true)
   // Of these the server's structure could not be read; or they are gone.
   const missing = [...names].filter(([, remoteId]) => !bodies.has(remoteId)).map(([uid]) => uid)
   for (const set of uidSets(missing)) yield* fetch(set, false)

@@ -17,6 +17,9 @@ const longestPause = 10_000
 /** Pauses in a row that one piece of work waits out in place. */
 const pauses = 3
 
+/** What of a connection can be set. */
+export type ImapOptions = Pick<ImapLogin, "maxIdle" | "socketTimeout">
+
 export interface ImapServices {
   readonly tokens: Tokens["Service"]
   readonly throttle: Throttle["Service"]
@@ -56,7 +59,7 @@ export interface ImapConnection {
 export const signIn = Effect.fn("Imap.signIn")(function* (
   { settings, tokens, transport }: ImapServices,
   account: MailAccount,
-  options: Pick<ImapLogin, "maxIdle" | "socketTimeout"> = {},
+  options: ImapOptions,
 ) {
   const resource = resourceOf(account.provider, "imap")
   const connect = ({ token }: AccessToken) =>
@@ -80,7 +83,11 @@ export const signIn = Effect.fn("Imap.signIn")(function* (
 })
 
 /** The connection and its share of the mailbox's connections end with the scope. */
-export const makeConnection = Effect.fnUntraced(function* (services: ImapServices, account: MailAccount) {
+export const makeConnection = Effect.fnUntraced(function* (
+  services: ImapServices,
+  account: MailAccount,
+  options: ImapOptions,
+) {
   const { limiter, throttle } = services
   const key = mailboxKey(account.clientId, account.id)
   const scope = yield* Effect.scope
@@ -106,7 +113,7 @@ export const makeConnection = Effect.fnUntraced(function* (services: ImapService
       yield* limiter.take(key).pipe(Scope.provide(scope))
       taken = true
     }
-    return session = yield* signIn(services, account)
+    return session = yield* signIn(services, account, options)
   })
 
   /** Sets the pause that a throttled answer asks for, and tells how long it is. */

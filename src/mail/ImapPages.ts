@@ -17,6 +17,8 @@ const statusOf = Effect.fnUntraced(function* ({ memory, path, session }: Reader)
   const known = listed?.status
   if (listed !== undefined) listed.status = undefined
   if (known !== undefined && (yield* Clock.currentTimeMillis) - listed!.at < statusLife) return known
+  // Of the folder that is open a server may tell what it told before (RFC 9051 section 6.3.11): it is opened again instead.
+  if (session.client.mailbox !== false && session.client.mailbox.path === path) return undefined
   const status = yield* session.run((client) => client.status(path, statusQuery))
   return status === false ? undefined : status
 })
@@ -60,5 +62,8 @@ export const nextPage = Effect.fnUntraced(function* (reader: Reader, cursor: str
   const mailbox = yield* session.examine(path)
   if (String(mailbox.uidValidity) !== position.uidValidity) return yield* new CursorLost()
   if (isBehind(position, mailbox.highestModseq)) return yield* new CursorLost()
+  if (isUnchanged(position, { ...mailbox, messages: mailbox.exists })) {
+    return { changes: [], cursor, roundComplete: true } satisfies Page
+  }
   return yield* changesPage(reader, position, mailbox)
 })

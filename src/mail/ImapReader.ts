@@ -1,6 +1,6 @@
 /** What the pages of a folder are made with: its messages, and what is remembered while the mailbox is open. */
 import { Effect, Stream } from "effect"
-import type { FetchMessageObject } from "imapflow"
+import type { FetchMessageObject, MessageStructureObject } from "imapflow"
 import type { ListedFolder } from "./ImapFolders.ts"
 import { liesElsewhere, metadataQuery, plainQuery, toUpsert } from "./ImapMessage.ts"
 import type { ImapSession } from "./ImapSession.ts"
@@ -17,9 +17,21 @@ export interface Memory {
   folders: ReadonlyMap<string, ListedFolder>
   /** UIDs that a first listing has yet to show, ascending. */
   listing: { readonly space: string; readonly uids: ReadonlyArray<number> } | undefined
+  /** Of the messages that the last page brought, by UID: their bodies are asked for next. */
+  structures: {
+    readonly path: string
+    readonly uidValidity: string
+    readonly ofUid: ReadonlyMap<number, MessageStructureObject>
+  } | undefined
   /** Flags that changed since a MODSEQ, ascending by UID. */
   changed: { readonly space: string; readonly rows: ReadonlyArray<FetchMessageObject> } | undefined
 }
+
+/** Structures that the last page brought, if it was of this folder. */
+export const structuresOf = ({ structures }: Memory, path: string, uidValidity: string) =>
+  structures !== undefined && structures.path === path && structures.uidValidity === uidValidity
+    ? structures.ofUid
+    : new Map<number, MessageStructureObject>()
 
 export interface Reader {
   readonly session: ImapSession
@@ -46,8 +58,12 @@ export const metadataOf = Effect.fnUntraced(function* (
 ) {
   const isElsewhere = memory.folders.get(path)?.all === true ? liesElsewhere : () => false
   const seen = new Map<number, Upsert | undefined>()
-  const keep = (row: FetchMessageObject, parsed?: MimeMessage) =>
-    void seen.set(row.uid, isElsewhere(row) ? undefined : toUpsert(row, space, parsed))
+  const structures = new Map<number, MessageStructureObject>()
+  memory.structures = { path, uidValidity: space.uidValidity, ofUid: structures }
+  const keep = (row: FetchMessageObject, parsed?: MimeMessage) => {
+    if (row.bodyStructure !== undefined) structures.set(row.uid, row.bodyStructure)
+    seen.set(row.uid, isElsewhere(row) ? undefined : toUpsert(row, space, parsed))
+  }
   for (const set of uidSets(uids)) {
     // The server may tell of other clients' changes in between: such rows have flags only.
     yield* session.rows(set, metadataQuery).pipe(

@@ -11,7 +11,7 @@ import {
 import { ImapRefusal, refusalOf, strangeAnswer } from "./ImapErrors.ts"
 import { uidSets } from "./ImapUids.ts"
 
-/** Silence in the middle of a command after which the connection is given up, in milliseconds. */
+/** Unless it is said otherwise. */
 const socketTimeout = 60_000
 
 const connectionTimeout = 30_000
@@ -25,6 +25,7 @@ export interface ImapLogin {
   readonly accessToken: Redacted.Redacted
   /** Longest stay in one IDLE, in milliseconds; also the pace of polling where the server has no IDLE, though at most 2 minutes. */
   readonly maxIdle?: number | undefined
+  /** Silence in the middle of a command after which the connection is given up, in milliseconds. */
   readonly socketTimeout?: number | undefined
 }
 
@@ -64,7 +65,8 @@ export const openSession = (login: ImapLogin): Effect.Effect<ImapSession, ImapRe
     const notice = (entry: { readonly msg?: unknown; readonly throttleDelay?: unknown }) => {
       if (entry.msg !== "Throttling detected" || typeof entry.throttleDelay !== "number") return
       backoff = entry.throttleDelay
-      client.close()
+      // It begins to wait after this: what is closed now it would not notice.
+      queueMicrotask(() => client.close())
     }
     const client = new ImapFlow({
       host: url.hostname.replace(/^\[|\]$/g, ""),

@@ -1,5 +1,5 @@
 /** Parses messages in worker threads: as many as there are cores, started when needed, replaced when they hang. */
-import { Context, Effect, Layer, Queue, Schema } from "effect"
+import { Context, Effect, Layer, Option, Queue, Result, Schema } from "effect"
 import type { MimeMessage } from "./MimeMessage.ts"
 
 /** The message cannot be read; another try would end alike. `reason` is one line, without anything of the message. */
@@ -26,12 +26,25 @@ const defaults = (): MimeParserOptions => ({
 /** Starting a worker loads its modules: seconds, where many start at once on a busy machine. */
 const startLimit = "30 seconds"
 
-type Answer = { readonly ready: true } | { readonly message: MimeMessage } | { readonly error: string }
+/** Messages as the worker takes them: one behind the other, and where each ends. */
+export interface MimeBatch {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly ends: ReadonlyArray<number>
+}
+
+/** In the order of the batch; null for what cannot be read. */
+export type MimeAnswer = { readonly ready: true } | { readonly messages: ReadonlyArray<MimeMessage | null> }
+
+export type Parsed = Result.Result<MimeMessage, MimeRefused>
 
 export class MimeParser extends Context.Service<MimeParser, {
-  /** Messages that may be handed over at once without waiting for a thread; more only take memory. */
+  /** Batches that are worth handing over at once; more only take memory. */
   readonly concurrency: number
-  /** The source is handed over to the thread if it fills its buffer, and empty afterwards. */
+  /**
+   * What is in each of the messages, in their order. Small ones go together: each handover to a thread costs as much as parsing
+   * one of them.
+   */
+  readonly parseAll: (sources: ReadonlyArray<Uint8Array>) => Effect.Effect<ReadonlyArray<Parsed>>
   readonly parse: (source: Uint8Array) => Effect.Effect<MimeMessage, MimeRefused>
 }>()("mailfleet/mail/MimeParser") {
   static readonly layerWith = (options: Partial<MimeParserOptions>): Layer.Layer<MimeParser> =>
@@ -50,34 +63,47 @@ export class MimeParser extends Context.Service<MimeParser, {
             return Effect.as(answerOf(worker), worker)
           }).pipe(Effect.timeoutOrElse({ duration: startLimit, orElse: () => died }))
 
-        const parseIn = Effect.fnUntraced(function* (slot: Slot, source: Uint8Array) {
+        const answerIn = Effect.fnUntraced(function* (slot: Slot, sources: ReadonlyArray<Uint8Array>) {
           const worker = yield* ensure(slot)
-          const answer = yield* answerOf(worker, source).pipe(
+          const answer = yield* answerOf(worker, batchOf(sources)).pipe(
             Effect.timeoutOrElse({
               duration: timeLimit,
-              orElse: () => refused("the message takes too long to be read"),
+              orElse: () => Effect.fail(new MimeRefused({ reason: "the message takes too long to be read" })),
             }),
           )
-          return "message" in answer ? answer.message : undefined
+          return "messages" in answer ? answer.messages : []
+        })
+
+        const handOver = (sources: ReadonlyArray<Uint8Array>) =>
+          Effect.acquireUseRelease(
+            Queue.take(slots),
+            (slot) =>
+              // Hung, dead, or given up: it must not answer the next messages with these.
+              Effect.onError(answerIn(slot, sources), () => Effect.sync(() => stop(slot))),
+            (slot) => Queue.offer(slots, slot),
+          )
+
+        const parse = Effect.fnUntraced(function* (source: Uint8Array) {
+          if (source.byteLength > sizeLimit) {
+            return yield* new MimeRefused({ reason: "the message is too large to be read" })
+          }
+          // What the parser says of it may quote the message.
+          return (yield* handOver([source]))[0] ??
+            (yield* new MimeRefused({ reason: "the message is nested, or has headers, beyond all measure" }))
         })
 
         return MimeParser.of({
           concurrency: workers * 2,
-          parse: (source) =>
-            source.byteLength > sizeLimit ? refused("the message is too large to be read") : Effect.acquireUseRelease(
-              Queue.take(slots),
-              (slot) =>
-                // Hung, dead, or given up: it must not answer the next message with this one.
-                Effect.onError(parseIn(slot, source), () => Effect.sync(() => stop(slot))),
-              (slot) => Queue.offer(slots, slot),
-            ).pipe(
-              // What the parser says of it may quote the message.
-              Effect.flatMap((message) =>
-                message === undefined
-                  ? refused("the message is nested, or has headers, beyond all measure")
-                  : Effect.succeed(message)
-              ),
-            ),
+          parse,
+          parseAll: Effect.fnUntraced(function* (sources) {
+            const together = sources.some(({ byteLength }) => byteLength > sizeLimit)
+              ? undefined
+              : yield* Effect.option(handOver(sources))
+            // One of them ends the thread, or is beyond all measure: each by itself.
+            return together === undefined || Option.isNone(together) || together.value.includes(null)
+              ? yield* Effect.forEach(sources, (source) => Effect.result(parse(source)))
+              : together.value.map((message) => Result.succeed(message!))
+          }),
         })
       }),
     )
@@ -94,22 +120,26 @@ const stop = (slot: Slot) => {
   slot.worker = undefined
 }
 
-const refused = (reason: string) => Effect.fail(new MimeRefused({ reason }))
+const died = Effect.fail(new MimeRefused({ reason: "the thread that read the message died" }))
 
-const died = refused("the thread that read the message died")
+const batchOf = (sources: ReadonlyArray<Uint8Array>): MimeBatch => {
+  const bytes = new Uint8Array(sources.reduce((size, { byteLength }) => size + byteLength, 0))
+  let end = 0
+  const ends = sources.map((source) => {
+    bytes.set(source, end)
+    return end += source.byteLength
+  })
+  return { bytes, ends }
+}
 
-/** The worker's next answer, after it was given `source` if there is one. */
-const answerOf = (worker: Worker, source?: Uint8Array): Effect.Effect<Answer, MimeRefused> =>
+/** The worker's next answer, after it was given a batch if there is one. */
+const answerOf = (worker: Worker, batch?: MimeBatch): Effect.Effect<MimeAnswer, MimeRefused> =>
   Effect.callback((resume) => {
-    worker.onmessage = ({ data }: MessageEvent<Answer>) => resume(Effect.succeed(data))
+    worker.onmessage = ({ data }: MessageEvent<MimeAnswer>) => resume(Effect.succeed(data))
     worker.onerror = (event) => {
       // Unhandled, it would end the process.
       event.preventDefault()
       resume(died)
     }
-    if (source !== undefined) {
-      // A view into a larger buffer would be cloned with all of it.
-      const whole = source.byteLength === source.buffer.byteLength ? source : source.slice()
-      worker.postMessage(whole, [whole.buffer as ArrayBuffer])
-    }
+    if (batch !== undefined) worker.postMessage(batch, [batch.bytes.buffer])
   })

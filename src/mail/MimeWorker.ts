@@ -1,21 +1,28 @@
 /**
  * Parses messages on a thread of its own: a large one takes up to a second, and a hostile one for ever.
  *
- * In: the source. Out: `{ message }` or `{ error }`, in the same order; at first `{ ready: true }`.
+ * In: batches. Out: an answer to each, in the same order; at first `{ ready: true }`.
  */
-import { parseMime } from "./MimeMessage.ts"
+import { type MimeMessage, parseMime } from "./MimeMessage.ts"
+import type { MimeAnswer, MimeBatch } from "./MimeParser.ts"
+import { PlainBlob } from "./PlainBlob.ts"
+
+// For this thread alone.
+Object.assign(globalThis, { Blob: PlainBlob })
 
 declare const self: {
-  onmessage: ((event: MessageEvent<Uint8Array>) => void) | null
-  postMessage: (message: unknown) => void
+  onmessage: ((event: MessageEvent<MimeBatch>) => void) | null
+  postMessage: (answer: MimeAnswer) => void
 }
 
-self.onmessage = async ({ data }) => {
-  try {
-    self.postMessage({ message: await parseMime(data) })
-  } catch (error) {
-    self.postMessage({ error: error instanceof Error ? error.message : String(error) })
+self.onmessage = async ({ data: { bytes, ends } }) => {
+  const messages: Array<MimeMessage | null> = []
+  let start = 0
+  for (const end of ends) {
+    messages.push(await parseMime(bytes.subarray(start, end)).catch(() => null))
+    start = end
   }
+  self.postMessage({ messages })
 }
 
 self.postMessage({ ready: true })

@@ -3,7 +3,7 @@
  * the end the store must equal the mailboxes, and so must what the change log tells to somebody who begins with nothing.
  */
 import { Data, Effect, Schema, type Scope } from "effect"
-import { Account } from "../../src/domain/Account.ts"
+import { Account, type Provider } from "../../src/domain/Account.ts"
 import { Change, Folder, Message, MessageWithBody } from "../../src/domain/Mail.ts"
 import type { Engine } from "../support/engines.ts"
 import { all, ended, install, leasesEnd, type Service, startOverAll, upload, type Use } from "../support/processes.ts"
@@ -15,6 +15,10 @@ export interface Stage {
   readonly settings: Readonly<Record<string, string>>
   /** Where Microsoft's token endpoint is. */
   readonly origin: string
+  /** Apps that have a secret. */
+  readonly apps: ReadonlyArray<
+    { readonly provider: Provider; readonly clientId: string; readonly clientSecret: string | null }
+  >
   /** An import file of the accounts. */
   readonly file: string
   readonly boxes: ReadonlyArray<RemoteBox>
@@ -253,6 +257,11 @@ export const equality = (options: EqualityOptions): Effect.Effect<Equality, unkn
     yield* Effect.forEach(owners, ({ look }) => look)
 
     let service = yield* installation.start()
+    for (const { clientId, clientSecret, provider } of stage.apps) {
+      const body = JSON.stringify({ provider, clientId, secret: clientSecret })
+      const headers = { "content-type": "application/json" }
+      yield* service.call(Schema.Unknown, "/v1/apps", { method: "POST", status: 201, headers, body })
+    }
     const imported = yield* upload(service, stage.file)
     const { failed, succeeded } = yield* ended(service, imported.id)
     if (succeeded !== stage.boxes.length) {

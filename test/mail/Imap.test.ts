@@ -16,7 +16,7 @@ layer(Dovecot.layer, { timeout: "60 seconds", excludeTestServices: true })("IMAP
   for (const { hidden, name } of profiles) {
     it.effect(`follows a mailbox on a server with ${name}`, () =>
       Effect.gen(function* () {
-        const { port } = yield* Dovecot
+        const { port, seed } = yield* Dovecot
         const proxy = yield* imapProxy(port, hidden === undefined ? {} : { hidden })
         const email = newUser()
         const writer = yield* writerOf(email)
@@ -26,7 +26,7 @@ layer(Dovecot.layer, { timeout: "60 seconds", excludeTestServices: true })("IMAP
           assert.deepStrictEqual(replica.held, yield* heldBy(writer))
         })
         yield* Effect.promise(async () => {
-          for (let n = 0; n < 450; n++) await writer.append("INBOX", letter(), n % 3 === 0 ? ["\\Seen"] : [])
+          await seed(email, "INBOX", Array.from({ length: 450 }, () => letter()))
           await writer.mailboxCreate("Projects/Älpha/Entwürfe & mehr")
           await writer.append("Projects/Älpha/Entwürfe & mehr", letter(), ["\\Draft", "urgent"])
         })

@@ -4,6 +4,7 @@ import type { ImapFlow } from "imapflow"
 import { newId } from "../../src/domain/Ids.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { Imap } from "../../src/mail/Imap.ts"
+import type { ImapOptions } from "../../src/mail/ImapConnection.ts"
 import { ImapIdle } from "../../src/mail/ImapIdle.ts"
 import { ImapTransport } from "../../src/mail/ImapTransport.ts"
 import type { MailAccount, Mailbox, RemoteFolder, RemoteMessage, StoredMail } from "../../src/mail/Mailbox.ts"
@@ -75,8 +76,9 @@ export const imapLayer = (options: {
   readonly url: string
   readonly tokens: Layer.Layer<Tokens>
   readonly authorities?: ReadonlyArray<string>
+  readonly imap?: ImapOptions
 }) =>
-  Layer.merge(Imap.layer, ImapIdle.layer).pipe(
+  Layer.merge(Imap.layerWith(options.imap ?? {}), ImapIdle.layerWith({ maxIdle: 540_000, ...options.imap })).pipe(
     Layer.provideMerge(Layer.mergeAll(
       ConnectionLimiter.layer,
       Throttle.layer,
@@ -181,19 +183,25 @@ export const heldBy = (client: ImapFlow): Effect.Effect<ReadonlyArray<string>> =
 
 /** A mailbox of a new user, open on the channel at `url`, by default straight on the Dovecot. */
 export const openMailbox = Effect.fnUntraced(function* (
-  options: { readonly url?: string; readonly email?: string; readonly replica?: Replica; readonly issued?: Issued } =
-    {},
+  options: {
+    readonly url?: string
+    readonly email?: string
+    readonly provider?: MailAccount["provider"]
+    readonly replica?: Replica
+    readonly imap?: ImapOptions
+  } = {},
 ) {
   const { authority, introspection, port } = yield* Dovecot
   const email = options.email ?? newUser()
-  const issued = options.issued ?? new Issued(introspection, email)
+  const issued = new Issued(introspection, email)
   const context = yield* Layer.build(imapLayer({
     url: options.url ?? `imap://localhost:${port}`,
     tokens: issued.layer,
     authorities: [authority],
+    ...(options.imap === undefined ? {} : { imap: options.imap }),
   }))
   const replica = options.replica ?? new Replica()
-  const account = accountOf(email)
+  const account = accountOf(email, options.provider === undefined ? {} : { provider: options.provider })
   const mailbox = yield* Context.get(context, Imap).open(account, replica)
   return { mailbox, replica, email, issued, account, context }
 })

@@ -33,6 +33,7 @@
 #   AUTH_MECHANISMS     default "xoauth2 oauthbearer plain"
 #   AUTH_PENALTY_MODE   0 (default) turns off the per-IP penalty that delays every login, good ones
 #                       too, by up to 15 s after failed ones; 0600 is Dovecot's own behaviour
+#   SPECIAL_FOLDERS     no: no folders are made by themselves, and none has a special use (default: yes)
 #   FAIL_DELAY          auth_failure_delay (default "0 secs"; Dovecot's own default is 2 secs)
 #
 # USERS  Run as root it needs the system users `dovecot` and `dovenull` (made by Debian's
@@ -135,6 +136,28 @@ max_parallel_connections = 20
 scope = mail
 CONF
 
+  local special=
+  [[ ${SPECIAL_FOLDERS:-yes} == no ]] || special="  mailbox Sent {
+    auto = subscribe
+    special_use = \\Sent
+  }
+  mailbox Drafts {
+    auto = subscribe
+    special_use = \\Drafts
+  }
+  mailbox Trash {
+    auto = subscribe
+    special_use = \\Trash
+  }
+  mailbox Archive {
+    auto = subscribe
+    special_use = \\Archive
+  }
+  mailbox Junk {
+    auto = subscribe
+    special_use = \\Junk
+  }"
+
   cat >"$DIR/conf/dovecot.conf" <<CONF
 base_dir = $DIR/run
 state_dir = $DIR/state
@@ -179,26 +202,7 @@ mail_fsync = never
 namespace inbox {
   inbox = yes
   separator = /
-  mailbox Sent {
-    auto = subscribe
-    special_use = \Sent
-  }
-  mailbox Drafts {
-    auto = subscribe
-    special_use = \Drafts
-  }
-  mailbox Trash {
-    auto = subscribe
-    special_use = \Trash
-  }
-  mailbox Archive {
-    auto = subscribe
-    special_use = \Archive
-  }
-  mailbox Junk {
-    auto = subscribe
-    special_use = \Junk
-  }
+$special
 }
 
 protocol imap {

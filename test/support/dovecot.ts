@@ -15,6 +15,8 @@ const run = async (args: ReadonlyArray<string>, env: Record<string, string> = {}
   if (code !== 0) throw new Error(new TextDecoder().decode(stderr))
 }
 
+const encoder = new TextEncoder()
+
 const freePort = () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 })
   const { port } = listener.addr as Deno.NetAddr
@@ -51,6 +53,8 @@ export interface DovecotServer {
   /** The folder of a user's Maildir. */
   readonly maildir: (user: string) => string
   readonly introspection: Introspection
+  /** Puts letters into a folder of a user's Maildir, past IMAP: thousands in a second. `INBOX`, or a path with `.` between names. */
+  readonly seed: (user: string, folder: string, letters: Iterable<string | Uint8Array>) => Promise<void>
   /** The same Dovecot with other settings, its mail kept. */
   readonly restart: (env: Record<string, string>) => Promise<void>
 }
@@ -78,11 +82,26 @@ export class Dovecot extends Context.Service<Dovecot, DovecotServer>()("test/Dov
               await Deno.remove(folder, { recursive: true })
             }),
         )
+        const maildir = (user: string) => `${folder}/mail/${user}`
         return Dovecot.of({
           port,
           tlsPort,
           authority: yield* Effect.promise(() => Deno.readTextFile(`${folder}/tls/ca.pem`)),
-          maildir: (user) => `${folder}/mail/${user}`,
+          maildir,
+          seed: async (user, path, letters) => {
+            const box = path === "INBOX" ? maildir(user) : `${maildir(user)}/.${path}`
+            for (const part of ["cur", "new", "tmp"]) await Deno.mkdir(`${box}/${part}`, { recursive: true })
+            let n = 0
+            for (const letter of letters) {
+              // Sorted by name, so that UIDs are given in this order.
+              const name = `${1_700_000_000 + n}.M${String(n++).padStart(6, "0")}.test`
+              await Deno.writeFile(
+                `${box}/cur/${name}:2,`,
+                typeof letter === "string" ? encoder.encode(letter) : letter,
+              )
+            }
+            if (Deno.uid() === 0) await new Deno.Command("chown", { args: ["-R", "mail:mail", maildir(user)] }).output()
+          },
           introspection,
           restart: async (more) => {
             await run(["stop", folder])

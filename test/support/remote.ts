@@ -71,6 +71,8 @@ export interface RemoteBox {
 export class Remote extends Context.Service<Remote, {
   readonly channel: Channel
   readonly provider: Provider
+  /** False where mail outlives the folder that it lay in. */
+  readonly foldersHoldMail: boolean
   /** What a sync fails with that meets the trouble. */
   readonly classOf: Readonly<Record<Trouble, FailureClass>>
   /** A mailbox that nobody has been given before. It holds some mail, and folders in more than one level. */

@@ -243,6 +243,7 @@ export const imapRemote = (hidden?: RegExp, messages = 40): Layer.Layer<Remote> 
       return Remote.of({
         channel: "imap",
         provider: "microsoft",
+        foldersHoldMail: true,
         classOf: { locked: "transient", gone: "unknown" },
         settings: { outlookImap: proxy.url },
         open: Effect.gen(function* () {

@@ -170,6 +170,7 @@ export const simulatedRemote = (
       return Remote.of({
         channel,
         provider: channel === "gmail" ? "google" : "microsoft",
+        foldersHoldMail: channel === "graph",
         classOf: { locked: "transient", gone: "blocked" },
         settings: { graphUrl: `${origin}/v1.0`, gmailUrl: `${origin}/gmail/v1` },
         open: Effect.sync(() => simulatedBox(simulator, addressOf(++next, channel), channel)),

@@ -6,8 +6,8 @@
  * (a) fixed concurrency, (b) `auto`, (c) the ceiling of this machine, (d) a million accounts. `--quick` is smaller
  * and shorter throughout.
  *
- * `deno task bench sync [b|c|e …] [--quick]`: mail in step: (b) a quiet round, (c) first sync from Graph, (e) readers of the
- * change log.
+ * `deno task bench sync [a|b|c|d|e …] [--quick]`: mail in step: (a) first sync over IMAP beside mbsync (wants Dovecot and isync),
+ * (b) a quiet round, (c) first sync from Graph, (d) search, (e) readers of the change log.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Exit } from "effect"

@@ -87,7 +87,7 @@ class Owner {
 
   readonly look = Effect.gen({ self: this }, function* () {
     this.mail = [...yield* this.box.mail]
-    this.places = yield* this.box.places
+    this.places = yield* this.box.targets
   })
 
   private pick<A>(from: ReadonlyArray<A>): A | undefined {

@@ -43,6 +43,8 @@ export interface RemoteBox {
   readonly mail: Effect.Effect<ReadonlyArray<RemoteMail>>
   /** All folders that can hold mail. */
   readonly places: Effect.Effect<ReadonlyArray<Place>>
+  /** Those of them that mail can be put into. */
+  readonly targets: Effect.Effect<ReadonlyArray<Place>>
   readonly deliver: (mail: NewMail) => Effect.Effect<RemoteMail>
   readonly edit: (
     mail: RemoteMail,

@@ -121,6 +121,7 @@ export const imapBox = (
         return mail
       }),
       places: Effect.promise(async () => [...(await places()).values()]),
+      targets: Effect.promise(async () => [...(await places()).values()]),
       deliver: ({ isRead = false, place = "inbox", subject }) =>
         Effect.promise(async () => {
           const path = await pathOf(place)

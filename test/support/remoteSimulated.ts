@@ -60,8 +60,9 @@ export const simulatedBox = (simulator: Simulator, email: string, channel: Simul
       const places = placesIn(simulator, email)
       return simulator.mailbox(email).messages.map((state) => toMail(state, places))
     }),
+    places: Effect.sync(() => [...placesIn(simulator, email).values()]),
     // Nobody can make a message one that was sent or a draft at Gmail.
-    places: Effect.sync(() =>
+    targets: Effect.sync(() =>
       [...placesIn(simulator, email).values()].filter((place) =>
         channel === "graph" || (place !== "sent" && place !== "drafts")
       )

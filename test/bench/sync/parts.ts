@@ -3,9 +3,11 @@ import { Console, Effect } from "effect"
 import { load, machine } from "../refresh/figures.ts"
 import { benchChanges } from "./changes.ts"
 import { benchGraph } from "./graph.ts"
+import { benchImap } from "./imap.ts"
 import { benchQuiet } from "./quiet.ts"
+import { benchSearch } from "./search.ts"
 
-export const parts = { b: benchQuiet, c: benchGraph, e: benchChanges }
+export const parts = { a: benchImap, b: benchQuiet, c: benchGraph, d: benchSearch, e: benchChanges }
 export type Part = keyof typeof parts
 
 export const isPart = (name: string): name is Part => name in parts

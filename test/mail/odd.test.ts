@@ -1,14 +1,18 @@
 /** Broken, hostile and huge mail: each message is stored, or refused with a reason, and none keeps the others away. */
 import { assert } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { Settings } from "../../src/domain/Settings.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { make } from "../../src/simulator/Simulator.ts"
 import { onDatabases } from "../support/databases.ts"
-import { changesOf, mailStorage } from "../support/mail.ts"
-import { oddResources } from "../support/oddMail.ts"
+import { Dovecot, hasDovecot } from "../support/dovecot.ts"
+import { changesOf, mailStorage, makeAccount } from "../support/mail.ts"
+import { oddMail, oddResources } from "../support/oddMail.ts"
+import { Remote } from "../support/remote.ts"
+import { imapRemoteOn } from "../support/remoteImap.ts"
+import { syncingOver } from "../support/remoteMail.ts"
 import { graphOver, plainTokens, Provider, serve, simulatedAccount } from "../support/simulator.ts"
 
 /** Fields that stand in for those of messages, by immutable id. */
@@ -75,6 +79,66 @@ const readable = Effect.fnUntraced(function* (accountId: string) {
     cursor = page.nextCursor
   }
 })
+
+/** Puts messages into a Maildir as they are: no command of IMAP's would take some of them. */
+const deliverRaw = async (maildir: string, mail: ReadonlyArray<{ readonly raw: Uint8Array }>) => {
+  for (const [n, { raw }] of mail.entries()) {
+    const path = `${maildir}/new/${1_790_000_000 + n}.M${n}.odd`
+    await Deno.writeFile(path, raw)
+    // Debian's user `mail`, whom Dovecot reads as where it runs as root.
+    if (Deno.uid() === 0) await Deno.chown(path, 8, 8)
+  }
+}
+
+/** Where mail is delivered to, below any IMAP. */
+class Maildir extends Context.Service<Maildir, (user: string) => string>()("test/Maildir") {}
+
+const imap = Layer.unwrap(Effect.gen(function* () {
+  const dovecot = Context.get(yield* Layer.build(Dovecot.layer), Dovecot)
+  const shared = Layer.succeed(Dovecot, dovecot)
+  return Layer.mergeAll(
+    syncingOver(imapRemoteOn(shared, undefined, 3)),
+    Layer.succeed(Maildir, dovecot.maildir),
+    mailStorage,
+  )
+}))
+
+if (hasDovecot) {
+  await onDatabases("Odd mail over IMAP", imap, (it) => {
+    it.effect("is stored, or refused with a reason, and keeps nobody away", () =>
+      Effect.gen(function* () {
+        const maildir = yield* Maildir
+        const box = yield* (yield* Remote).open
+        const account = yield* makeAccount({ email: box.email, clientId: box.clientId, channel: "imap" })
+        const program = yield* SyncAccount
+        const odd = oddMail()
+        yield* Effect.promise(() => deliverRaw(maildir(box.email), odd))
+        yield* box.deliver({ subject: "quite ordinary" })
+        const grown = yield* growth(program.sync(account.id))
+        const all = yield* readable(account.id)
+        assert.strictEqual(all.length, 3 + odd.length + 1)
+        for (const { bodyReason, bodyState, subject } of all) {
+          assert.include(["complete", "truncated", "refused"], bodyState, subject)
+          if (bodyState !== "complete") assert.match(bodyReason ?? "", /\w/, subject)
+        }
+        const bySubject = Map.groupBy(all, ({ subject }) => subject)
+        for (const { name, subject, text } of odd) {
+          if (subject === undefined) continue
+          const found = bySubject.get(subject)
+          assert.isDefined(found, name)
+          if (text === undefined || found === undefined) continue
+          assert.isTrue(found.some((one) => one.bodyState === "refused" || one.text?.includes(text) === true), name)
+        }
+        assert.isTrue(bySubject.has("quite ordinary"))
+        assert.isBelow(grown, 1_500, "megabytes")
+
+        assert.deepStrictEqual(yield* program.sync(account.id), { changes: 0 })
+        assert.strictEqual((yield* changesOf(account.id)).length, all.length)
+        yield* box.loseCursors
+        assert.deepStrictEqual(yield* program.sync(account.id), { changes: 0 })
+      }), 240_000)
+  })
+}
 
 await onDatabases("Odd mail at Graph", graph, (it) => {
   it.effect("is stored, or refused with a reason, and keeps nobody away", () =>

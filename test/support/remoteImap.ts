@@ -219,8 +219,9 @@ export const furnish = Effect.fnUntraced(function* (box: RemoteBox, messages: nu
 
 /**
  * @param hidden capabilities that the proxy does not let through
+ * @param messages that each mailbox holds to begin with
  */
-export const imapRemote = (hidden?: RegExp, messages = 40): Layer.Layer<Remote> =>
+export const imapRemoteOn = (dovecot: Layer.Layer<Dovecot>, hidden?: RegExp, messages = 40): Layer.Layer<Remote> =>
   Layer.effect(
     Remote,
     Effect.gen(function* () {
@@ -264,4 +265,7 @@ export const imapRemote = (hidden?: RegExp, messages = 40): Layer.Layer<Remote> 
           }),
       })
     }),
-  ).pipe(Layer.provide(Dovecot.layer))
+  ).pipe(Layer.provide(dovecot))
+
+/** The same on a Dovecot of its own. */
+export const imapRemote = (hidden?: RegExp): Layer.Layer<Remote> => imapRemoteOn(Dovecot.layer, hidden)

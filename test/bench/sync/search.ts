@@ -32,12 +32,15 @@ const fill = async (installation: Installation, messages: number) => {
   const query = (text: string, values: ReadonlyArray<unknown> = []) => client.query(text, [...values])
   const app = newId()
   await query(`set maintenance_work_mem = '512MB'`)
-  await query(`insert into ${t("apps")} (id, provider, client_id, tenant) values ($1, 'microsoft', $1, 'common')`, [
-    app,
-  ])
+  await query(
+    `insert into ${t("apps")} (id, provider, client_id, tenant) values ($1::uuid, 'microsoft', $1::text, 'common')`,
+    [
+      app,
+    ],
+  )
   await query(
     `with grants as (insert into ${t("grants")} (id, app_id, secret, token_hash)
-      select gen_random_uuid(), $1, '', '' from generate_series(1, ${accounts}) returning id)
+      select gen_random_uuid(), $1::uuid, '', '' from generate_series(1, ${accounts}) returning id)
     insert into ${t("accounts")} (id, provider, email, email_key, channel, grant_id, status)
       select gen_random_uuid(), 'microsoft', id || '@bench.example', id || '@bench.example', 'graph', id, 'disabled' from grants`,
     [app],
@@ -55,7 +58,12 @@ const fill = async (installation: Installation, messages: number) => {
         n % 4 === 0 ? scripts[(n / 4) % scripts.length] : ""
       }`
       const sender = `sender${n % 397}@sender${n % 97}.example`
-      return { n, subject, body, search: vectorOf(nobody, { subject, sender, people: [`Sender ${n % 397}`, sender], texts: [body] }) }
+      return {
+        n,
+        subject,
+        body,
+        search: vectorOf(nobody, { subject, sender, people: [`Sender ${n % 397}`, sender], texts: [body] }),
+      }
     })
     await query(
       `insert into ${t("bench_texts")} select n, subject, body, search::tsvector
@@ -72,10 +80,12 @@ const fill = async (installation: Installation, messages: number) => {
   for (const { indexname } of indexes) await query(`drop index ${t(indexname)}`)
   await query(
     `insert into ${t("messages")} (account_id, id, remote_id, folder_id, seen_round, subject, sender, received_at,
-      preview, body_text, body_state, internet_message_id)
+      preview, body_text, body_state, internet_message_id, to_recipients, cc_recipients, bcc_recipients, reply_to, is_read,
+      is_draft, is_flagged, importance, categories, has_attachments)
     select a.account_id, gen_random_uuid(), i::text, a.id, 1, x.subject,
       jsonb_build_object('name', 'Sender ' || i % 397, 'address', 'sender' || i % 397 || '@sender' || i % 97 || '.example'),
-      timestamptz '2026-10-01' - make_interval(mins => i), left(x.body, 200), x.body, 'complete', '<' || i || '@bench.example>'
+      timestamptz '2026-10-01' - make_interval(mins => i), left(x.body, 200), x.body, 'complete', '<' || i || '@bench.example>', '[]', '[]', '[]', '[]', true, false, false, 'normal', '{}',
+      false
     from generate_series(0, ${messages - 1}) i join ${t("bench_texts")} x on x.n = (i * 7919) % ${texts}
     join (select account_id, id, row_number() over () - 1 as place from ${
       t("folders")

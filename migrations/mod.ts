@@ -6,6 +6,7 @@ import refresh from "./0002_refresh.ts"
 import fairClaims from "./0003_fair_claims.ts"
 import signIn from "./0004_sign_in.ts"
 import mail from "./0005_mail.ts"
+import push from "./0006_push.ts"
 import sync from "./0007_sync.ts"
 
 export const migrations: Readonly<
@@ -16,5 +17,6 @@ export const migrations: Readonly<
   "0003_fair_claims": fairClaims,
   "0004_sign_in": signIn,
   "0005_mail": mail,
+  "0006_push": push,
   "0007_sync": sync,
 }

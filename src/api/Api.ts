@@ -9,6 +9,7 @@ import { Events } from "./Events.ts"
 import { Grants } from "./Grants.ts"
 import { Imports } from "./Imports.ts"
 import { Mail } from "./Mail.ts"
+import { Notifications } from "./Notifications.ts"
 import { Health, Operations } from "./Operations.ts"
 import { Policies } from "./Policies.ts"
 import { Runs } from "./Runs.ts"
@@ -16,7 +17,22 @@ import { version } from "./Version.ts"
 import { Work } from "./Work.ts"
 
 export class Api extends HttpApi.make("mailfleet")
-  .add(Imports, Work, Runs, Accounts, Apps, Grants, ConnectSessions, Policies, Mail, Events, Audit, Operations, Health)
+  .add(
+    Imports,
+    Work,
+    Runs,
+    Accounts,
+    Apps,
+    Grants,
+    ConnectSessions,
+    Policies,
+    Mail,
+    Events,
+    Audit,
+    Notifications,
+    Operations,
+    Health,
+  )
   // All issues at once. A misspelt field in a body is refused: a filter without it would select more than was meant.
   .annotate(HttpApi.QueryParseOptions, { errors: "all" })
   .annotate(HttpApi.HeadersParseOptions, { errors: "all" })

@@ -42,6 +42,8 @@ const parameters: Readonly<
   accountId: { description: "Entries that concern this account." },
   folder: { description: "A folder's id, or a role such as `inbox`." },
   q: { description: "Case-insensitive substring of subject, sender, preview or text." },
+  validationToken: { description: "The token of a handshake, which is answered with it." },
+  token: { description: "What the sender proves itself by." },
   resource: { description: "What the token opens. That of the account's channel unless given." },
   minValidity: {
     description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour. " +

@@ -70,6 +70,10 @@ export interface SettingsValues {
   readonly mail: MailChoice
   /** Bytes of the largest attachment that is handed out. */
   readonly attachmentLimit: number
+  /** Subscriptions to mailboxes are kept, by which the provider tells of new mail. */
+  readonly push: boolean
+  /** What Pub/Sub proves itself by when it hands over Gmail's notifications; none = they are not taken. */
+  readonly gmailPushToken: Option.Option<Redacted.Redacted>
 }
 
 const text = (variable: string, fallback: string, check: (value: string) => boolean, expected: string) =>
@@ -165,6 +169,12 @@ const optionalUrl = (variable: string) =>
     (value) => value === undefined ? Effect.succeedNone : Effect.asSome(url(variable, value)),
   )
 
+/** Whether a provider may be given it as an address for notifications: https, or for a simulator on this machine http. */
+export const isReachable = (value: string): boolean => {
+  const { hostname, protocol } = new URL(value)
+  return protocol === "https:" || /^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname)
+}
+
 /** Origins separated by commas, in the form that browsers write them. */
 const optionalOrigins = (variable: string) =>
   Effect.gen(function* () {
@@ -187,6 +197,8 @@ const onOff = (variable: string, fallback: "on" | "off") =>
   text(variable, fallback, (value) => value === "on" || value === "off", "on or off").pipe(
     Effect.map((value) => value === "on"),
   )
+
+const httpsForPush = "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other"
 
 const fromEnvironment = Effect.gen(function* () {
   const databaseUrl = yield* secret("DATABASE_URL")
@@ -264,6 +276,11 @@ const fromEnvironment = Effect.gen(function* () {
       retentionDays: yield* days("MAILFLEET_MAIL_RETENTION_DAYS", "all", 1),
     },
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
+    push: yield* onOff("MAILFLEET_PUSH", "off"),
+    gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),
+  }
+  if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
+    return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)
   }
   return values
 })

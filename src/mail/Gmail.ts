@@ -22,7 +22,7 @@ import {
   namesOf,
 } from "./GmailFolders.ts"
 import { GmailProfile, HistoryPage, lastWords, MessagePage } from "./GmailHistory.ts"
-import { type Format, GmailMessage, messagePath, noBody, toBody, toUpsert } from "./GmailMessage.ts"
+import { type Format, GmailMessage, messagePath, refusedBody, toBody, toUpsert, withoutBody } from "./GmailMessage.ts"
 import { decodeBase64Url, findPart } from "./GmailParts.ts"
 import { gmailUnits } from "./GmailUnits.ts"
 import {
@@ -69,13 +69,16 @@ export class Gmail extends Context.Service<Gmail, {
 }
 
 const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
-  const format: Format = account.bodies === false ? "metadata" : "full"
+  const { bodiesSince } = account
+  const format: Format = bodiesSince === null ? "metadata" : "full"
   /** The labels as folders were told of them last, or as the first page found them. */
   let told: ReadonlyArray<GmailLabel> | undefined
+  /** Where the history ended when the folders were told: a page that starts there has nothing to ask for. */
+  let historyEnd: string | undefined
 
   const labels = Effect.map(client.get("/labels", LabelPage, gmailUnits.labelsList), (page) => page.labels ?? [])
 
-  /** Messages by folder, counted where a folder is new and while the first listing is under way: else as they were. */
+  /** Messages under labels, counted where one is new and while the first listing is under way: else as they were. */
   const countsOf = Effect.fnUntraced(function* (
     found: ReadonlyArray<string>,
     known: ReadonlyArray<KnownFolder>,
@@ -83,15 +86,13 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
     const before = new Map(known.map(({ remoteId, totalItems }) => [remoteId, totalItems ?? null]))
     const cursor = Option.fromNullishOr(known.find(({ remoteId }) => remoteId === allMail)?.cursor)
     const isListed = Option.exists(Option.flatMap(cursor, readCursor), ({ listing }) => listing === undefined)
-    if (isListed && [allMail, ...found].every((id) => Predicate.isNotNullish(before.get(id)))) return before
+    if (isListed && found.every((id) => Predicate.isNotNullish(before.get(id)))) return before
     const paths = found.map((id) => `/labels/${encodeURIComponent(id)}`)
-    const counted = yield* client.batch(paths, GmailLabel, gmailUnits.labelsGet)
     const counts = new Map<string, number | null>()
-    for (const label of counted) {
+    for (const label of yield* client.batch(paths, GmailLabel, gmailUnits.labelsGet)) {
       if (Result.isSuccess(label)) counts.set(label.success.id, label.success.messagesTotal ?? null)
     }
-    const profile = yield* client.get("/profile", GmailProfile, gmailUnits.getProfile)
-    return counts.set(allMail, profile.messagesTotal ?? null)
+    return counts
   })
 
   /** A label that came up since the folders were told cannot be one of them: the next round lists it first. */
@@ -135,13 +136,21 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
     return messages
   })
 
+  /** By its time, as far as that is known. */
+  const isBodyWanted = ({ fields: { receivedAt } }: Upsert): boolean =>
+    bodiesSince === undefined || receivedAt === undefined || receivedAt === null ||
+    (bodiesSince !== null && DateTime.isGreaterThanOrEqualTo(receivedAt, bodiesSince))
+
   const upserts = Effect.fnUntraced(function* (ids: ReadonlyArray<string>, wanted: Format) {
     const messages = yield* fetched(ids, wanted)
     const names = yield* namesFor(messages.flatMap(({ message }) => message.labelIds ?? []))
     const changes: Array<Upsert> = []
     for (const { format, message, refusal } of messages) {
       const upsert = toUpsert(message, format, names)
-      changes.push(refusal === undefined ? upsert : { ...upsert, fields: { ...upsert.fields, ...bodyAfter(refusal) } })
+      if (!isBodyWanted(upsert)) changes.push(withoutBody(upsert))
+      // What could not be read just now is asked for with the bodies that are wanting.
+      else if (refusal === undefined || isPassing(refusal)) changes.push(upsert)
+      else changes.push({ ...upsert, fields: { ...upsert.fields, ...refusedFor(refusal) } })
       // Turning HTML into text takes milliseconds: other fibers have their turn in between.
       yield* Effect.yieldNow
     }
@@ -182,8 +191,7 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
       else {
         const upsert = found.get(id)
         if (upsert === undefined) continue
-        const { bodyState: _, ...fields } = upsert.fields
-        changes.push(word === "labels" ? { ...upsert, fields, ifKnown: true } : upsert)
+        changes.push(word === "labels" ? { ...upsert, ifKnown: true } : upsert)
       }
     }
     return { changes, historyId: page.historyId, next: page.nextPageToken ?? undefined }
@@ -237,7 +245,10 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
       const found = yield* labels
       told = found
       const ids = foldersOf(found, new Map()).map(({ remoteId }) => remoteId).filter((id) => id !== allMail)
-      return foldersOf(found, yield* countsOf(ids, known))
+      const counts = new Map(yield* countsOf(ids, known))
+      const profile = yield* client.get("/profile", GmailProfile, gmailUnits.getProfile)
+      historyEnd = profile.historyId
+      return foldersOf(found, counts.set(allMail, profile.messagesTotal ?? null))
     }, Effect.mapError(asProviderError)),
 
     page: Effect.fn("Gmail.page")(
@@ -250,6 +261,11 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
         }
         const at = readCursor(cursor)
         if (Option.isNone(at)) return yield* new CursorLost()
+        const isQuiet = at.value.historyId === historyEnd && at.value.listing === undefined &&
+          at.value.historyPage === undefined
+        // Asked again, it is to be told what has happened since.
+        historyEnd = undefined
+        if (isQuiet) return { changes: [], cursor, roundComplete: true }
         const { changes, historyId, next } = yield* follow(at.value)
         const { historyPage: _, ...from } = at.value
         if (next !== undefined) {
@@ -263,10 +279,15 @@ const openMailbox = (client: GmailClient, account: MailAccount): Mailbox => {
 
     bodies: Effect.fn("Gmail.bodies")(function* (_folder, remoteIds) {
       const bodies = new Map<string, RemoteBody & Partial<RemoteMessage>>()
+      let passing: GmailRefusal | undefined
       for (const { message, refusal } of yield* fetched(remoteIds, "full")) {
-        bodies.set(message.id, refusal === undefined ? toBody(message) : bodyAfter(refusal))
+        // Not brought this time: whoever asked asks again.
+        if (refusal !== undefined && isPassing(refusal)) passing = refusal
+        else bodies.set(message.id, refusal === undefined ? toBody(message) : refusedFor(refusal))
         yield* Effect.yieldNow
       }
+      // Where nothing at all comes, it is better known why.
+      if (bodies.size === 0 && passing !== undefined) return yield* passing
       return bodies
     }, Effect.mapError(asProviderError)),
 
@@ -321,11 +342,10 @@ const relabelled = (remoteId: string, labels: ReadonlyArray<string>, names: Labe
   fields: labelFields(labels, names),
 })
 
-/** A fault that passes is tried again with the bodies that are still wanting. */
-const bodyAfter = ({ error }: GmailRefusal): RemoteBody =>
-  error.class === "transient"
-    ? noBody("headers", null)
-    : noBody("refused", `Gmail does not give the content of this message (${error.providerCode ?? error.code})`)
+const isPassing = ({ error }: GmailRefusal): boolean => error.class === "transient"
+
+const refusedFor = ({ error }: GmailRefusal): RemoteBody =>
+  refusedBody(`Gmail does not give the content of this message (${error.providerCode ?? error.code})`)
 
 const listPath = (maxResults: number, page: string | undefined, more: string): string =>
   `/messages?includeSpamTrash=true&maxResults=${maxResults}${more}${

@@ -16,7 +16,14 @@ import { mailboxKey, Throttle } from "../pacing/Throttle.ts"
 import { batchContentType, type BatchPart, decodeBatch, encodeBatch, mostInBatch } from "./GmailBatch.ts"
 import { gmailError, GmailRefusal, noAnswer, refusalOf, strangeAnswer } from "./GmailErrors.ts"
 import type { MailAccount } from "./Mailbox.ts"
-import { holdAccessToken, longestPause, pauses, requestTimeout, transientRetries, waitAtGate } from "./MailRequests.ts"
+import {
+  holdAccessToken,
+  longestPause,
+  mostPauses,
+  requestTimeout,
+  transientRetries,
+  waitAtGate,
+} from "./MailRequests.ts"
 
 export interface GmailServices {
   readonly http: HttpClient.HttpClient
@@ -89,9 +96,9 @@ export const makeGmailClient = (
   const base = `${gmailUrl}/users/me`
   const basePath = new URL(base).pathname
   const accessToken = holdAccessToken(tokens, account.grantId, "gmail")
+  /** Waits while the mailbox is paused, by whichever of its requests. */
   const gate = waitAtGate(
-    throttle,
-    key,
+    throttle.remaining(key),
     (millis) => gmailError("throttled", { retryAfterMillis: millis, notSent: true }),
   )
   let batchIsThere = true
@@ -147,15 +154,11 @@ export const makeGmailClient = (
       yield* bucket.spend(key, cost)
       yield* gate
       const response = yield* network(client.execute(signed(request, token)))
-      if (response.status >= 200 && response.status < 300) {
-        const answer = yield* read(response)
-        yield* throttle.succeeded(key)
-        return answer
-      }
+      if (response.status >= 200 && response.status < 300) return yield* read(response)
       const refusal = yield* refused(yield* whole(response))
       if (refusal.error.class === "throttled") {
         const millis = yield* pause(refusal)
-        if (millis > longestPause || ++paused > pauses) return yield* tooLong(refusal, millis)
+        if (millis > longestPause || ++paused > mostPauses) return yield* tooLong(refusal, millis)
       } else if (refusal.status === 401 && !refreshed) {
         token = yield* accessToken(token)
         refreshed = true
@@ -172,16 +175,22 @@ export const makeGmailClient = (
       Effect.retry({ ...transientRetries, while: isTransient }),
     )
 
+  /** Ends the row of refusals by which pauses grow. Whether a batch succeeded, only its parts tell. */
+  const succeeded = throttle.succeeded(key)
+
   const decoded = <S extends AnySchema>(schema: S, body: string): Effect.Effect<S["Type"], GmailRefusal> =>
     Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(Effect.mapError(() => strangeAnswer(200)))
 
   const get: GmailClient["get"] = (path, schema, cost) =>
-    Effect.flatMap(request(HttpClientRequest.get(base + path), cost), ({ body }) => decoded(schema, body))
+    request(HttpClientRequest.get(base + path), cost).pipe(
+      Effect.tap(succeeded),
+      Effect.flatMap(({ body }) => decoded(schema, body)),
+    )
 
   const post: GmailClient["post"] = (path, body, schema, cost) =>
-    Effect.flatMap(
-      request(HttpClientRequest.post(base + path).pipe(HttpClientRequest.bodyJsonUnsafe(body)), cost),
-      (answer) => decoded(schema, answer.body === "" ? "{}" : answer.body),
+    request(HttpClientRequest.post(base + path).pipe(HttpClientRequest.bodyJsonUnsafe(body)), cost).pipe(
+      Effect.tap(succeeded),
+      Effect.flatMap((answer) => decoded(schema, answer.body === "" ? "{}" : answer.body)),
     )
 
   /** One by one; what concerns one path alone is its own result. */
@@ -254,9 +263,10 @@ export const makeGmailClient = (
       // A refusal counts as one in a row only if nothing at all came.
       if (again.length < open.length) paused = 0
       open = again
-      if (throttled !== undefined) {
+      if (throttled === undefined) yield* succeeded
+      else {
         const millis = yield* pause(throttled)
-        if (millis > longestPause || ++paused > pauses) return yield* tooLong(throttled, millis)
+        if (millis > longestPause || ++paused > mostPauses) return yield* tooLong(throttled, millis)
       }
       if (denied !== undefined) {
         if (refreshed) return yield* denied
@@ -291,15 +301,21 @@ export const makeGmailClient = (
         return results
       }),
     stream: (path, cost) =>
-      limiter.limit(key)(
-        attempt(HttpClientRequest.get(base + path), cost, HttpClient.withScope(http), (response) =>
-          Effect.succeed(
-            response.stream.pipe(
-              Stream.timeoutOrElse({ duration: requestTimeout, orElse: () => Stream.fail(noAnswer.error) }),
-              Stream.mapError(() => noAnswer.error),
+      Effect.andThen(
+        limiter.take(key),
+        attempt(
+          HttpClientRequest.get(base + path),
+          cost,
+          HttpClient.withScope(http),
+          ({ stream }) =>
+            Effect.succeed(
+              stream.pipe(
+                Stream.timeoutOrElse({ duration: requestTimeout, orElse: () => Stream.fail(noAnswer.error) }),
+                Stream.mapError(() => noAnswer.error),
+              ),
             ),
-          )),
-      ).pipe(Effect.retry({ ...transientRetries, while: isTransient })),
+        ).pipe(Effect.retry({ ...transientRetries, while: isTransient }), Effect.tap(succeeded)),
+      ),
   }
 }
 

@@ -36,22 +36,28 @@ export const toUpsert = (message: GmailMessage, format: Format, names: LabelName
   }
 }
 
+/** Without the body, which is as if it had not come. */
+export const withoutBody = (upsert: Upsert): Upsert => {
+  const { attachments: _, bodyReason: _1, bodyState: _2, html: _3, text: _4, ...fields } = upsert.fields
+  return { ...upsert, fields }
+}
+
 /** The body of a message that came in full, and what came along with it. */
 export const toBody = (message: GmailMessage): RemoteBody & Partial<RemoteMessage> => {
   const body = Predicate.isNullish(message.payload) ? withoutPayload : bodyOf(message.payload)
   return { ...body, hasAttachments: body.attachments.some(({ inline }) => !inline) }
 }
 
-/** Which body a message has that Gmail gave no content of. */
-export const noBody = (bodyState: "headers" | "refused", bodyReason: string | null): RemoteBody => ({
+/** The body of a message that Gmail gives no content of. */
+export const refusedBody = (bodyReason: string): RemoteBody => ({
   text: null,
   html: null,
   attachments: [],
-  bodyState,
+  bodyState: "refused",
   bodyReason,
 })
 
-const withoutPayload = noBody("refused", "Gmail gives no content of this message")
+const withoutPayload = refusedBody("Gmail gives no content of this message")
 
 const fieldsOf = (message: GmailMessage, format: Format): Partial<RemoteMessage> => {
   const { payload } = message
@@ -61,12 +67,12 @@ const fieldsOf = (message: GmailMessage, format: Format): Partial<RemoteMessage>
     ...(Predicate.isNullish(message.threadId) ? {} : { threadId: message.threadId }),
     size: message.sizeEstimate ?? null,
     ...(Predicate.isNullish(payload) || format === "minimal" ? {} : headersOf(payload)),
-    ...(format === "full" ? toBody(message) : { bodyState: "headers" as const }),
+    ...(format === "full" ? toBody(message) : {}),
   }
 }
 
 const headersOf = (payload: GmailPart): Partial<RemoteMessage> => {
-  const text = (name: string) => decodeWords(headerOf(payload, name) ?? "").trim()
+  const text = (name: string) => decodeWords(headerOf(payload, name) ?? "")
   const people = (name: string) => addresses(headerOf(payload, name) ?? "")
   const messageId = headerOf(payload, "message-id")?.trim() ?? ""
   const date = headerOf(payload, "date")

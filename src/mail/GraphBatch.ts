@@ -2,8 +2,9 @@
 import { Clock, Effect, Random, Result, Schema } from "effect"
 import { parseRetryAfter, ProviderError } from "../domain/ProviderError.ts"
 import type { MailLane } from "../pacing/MailboxLimiter.ts"
-import { type GraphClient, immutableIds, longestPause, mostPauses } from "./GraphClient.ts"
+import { type GraphClient, immutableIds } from "./GraphClient.ts"
 import { graphError, GraphRefusal, refusalOf, strangeAnswer } from "./GraphErrors.ts"
+import { longestPause, mostPauses } from "./MailRequests.ts"
 
 /** Requests in a batch (Microsoft Graph, JSON batching). */
 const mostParts = 20

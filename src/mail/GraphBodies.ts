@@ -3,7 +3,7 @@ import { Effect, Option, Result, Schema } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import type { MailLane } from "../pacing/MailboxLimiter.ts"
 import type { GraphReader, Read } from "./GraphBatch.ts"
-import type { GraphRefusal } from "./GraphErrors.ts"
+import { type GraphRefusal, strangeAnswer } from "./GraphErrors.ts"
 import { bodyOf, flag, GraphBody, maybe, refersToAttachments } from "./GraphMessage.ts"
 import type { RemoteAttachment, RemoteBody, RemoteMessage } from "./Mailbox.ts"
 
@@ -47,10 +47,13 @@ const attachmentOf = (value: unknown): ReadonlyArray<RemoteAttachment> => {
   }]
 }
 
-/** Not brought this time: whoever asked asks again. */
-const postponed: ReadBody = { text: null, html: null, attachments: [], bodyState: "headers", bodyReason: null }
-
-const refusedFor = (bodyReason: string): ReadBody => ({ ...postponed, bodyState: "refused", bodyReason })
+const refusedFor = (bodyReason: string): ReadBody => ({
+  text: null,
+  html: null,
+  attachments: [],
+  bodyState: "refused",
+  bodyReason,
+})
 
 /** Of this very message: 400 `ErrorInvalidIdMalformed`, 403 `ErrorAccessDenied` of one that is protected. All else passes. */
 const isFinal = ({ status }: GraphRefusal): boolean => status >= 400 && status < 500 && status !== 401
@@ -112,15 +115,16 @@ export const makeBodyReader = (read: GraphReader, messages: string) => {
     return found
   })
 
-  const bodyIn = (answer: Read): ReadBody | "gone" => {
+  /** A refusal passes: the body is not brought this time, and whoever asked asks again. */
+  const bodyIn = (answer: Read): ReadBody | GraphRefusal | "gone" => {
     if (Result.isFailure(answer)) {
       if (isGone(answer.failure)) return "gone"
-      if (isPassing(answer.failure)) return postponed
+      if (isPassing(answer.failure)) return answer.failure
       const { code, error, status } = answer.failure
       return refusedFor(`Microsoft Graph refuses the message: ${(error.providerCode ?? code) || status}`)
     }
     const message = Option.getOrUndefined(decodeBody(answer.success))
-    if (message === undefined) return postponed
+    if (message === undefined) return strangeAnswer(200)
     if (message.body === undefined) return refusedFor("Microsoft Graph shows no body of this message")
     return {
       ...(message.body === null ? { text: null, html: null } : bodyOf(message.body)),
@@ -137,12 +141,16 @@ export const makeBodyReader = (read: GraphReader, messages: string) => {
     lane: MailLane,
   ): Effect.fn.Return<ReadonlyMap<string, ReadBody>, GraphRefusal | ProviderError> {
     const bodies = new Map<string, ReadBody>()
+    let gone = 0
+    let passing: GraphRefusal | undefined
     const reads = yield* read(ids.map((id) => `${pathOf(id)}?$select=body,bodyPreview,hasAttachments`), lane)
     for (const [place, id] of ids.entries()) {
       const answer = reads[place]!
       if (Result.isFailure(answer) && isOfAll(answer.failure)) return yield* answer.failure
       const body = bodyIn(answer)
-      if (body !== "gone") bodies.set(id, body)
+      if (body === "gone") gone++
+      else if ("_tag" in body) passing ??= body
+      else bodies.set(id, body)
       // Turning HTML into text takes milliseconds: other fibers have their turn in between.
       yield* Effect.yieldNow
     }
@@ -151,8 +159,11 @@ export const makeBodyReader = (read: GraphReader, messages: string) => {
     )
     for (const [id, attached] of yield* attachments(withMore, lane)) {
       // A body without its attachments would not be asked for again.
-      bodies.set(id, attached === undefined ? postponed : { ...bodies.get(id)!, attachments: attached })
+      if (attached === undefined) bodies.delete(id)
+      else bodies.set(id, { ...bodies.get(id)!, attachments: attached })
     }
+    // Where nothing at all comes, it is better known why: there may be a time to wait.
+    if (bodies.size + gone === 0 && passing !== undefined) return yield* passing
     return bodies
   })
 }

@@ -1,13 +1,21 @@
 /** Requests to Microsoft Graph for one mailbox: signed in, paced, and repeated where that helps. */
-import { Clock, Effect, Redacted, Schedule, Schema, Semaphore, Stream } from "effect"
+import { Clock, Effect, Schema, Stream } from "effect"
 import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { ProviderError } from "../domain/ProviderError.ts"
+import type { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { type AccessToken, Tokens } from "../oauth/Tokens.ts"
 import { MailboxLimiter, type MailLane } from "../pacing/MailboxLimiter.ts"
 import { mailboxKey, Throttle } from "../pacing/Throttle.ts"
 import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
 import type { MailAccount } from "./Mailbox.ts"
+import {
+  holdAccessToken,
+  longestPause,
+  mostPauses,
+  requestTimeout,
+  transientRetries,
+  waitAtGate,
+} from "./MailRequests.ts"
 
 /** Messages in a page. Larger pages cost fewer requests; with bodies, this many come to a few megabytes. */
 const pageSize = 100
@@ -19,20 +27,6 @@ const pageSize = 100
 export const immutableIds = 'IdType="ImmutableId"'
 
 const withPageSize = (size: number): string => `${immutableIds}, odata.maxpagesize=${size}`
-
-/** For an answer that is read whole, and between two pieces of one that is not. */
-const timeout = "30 seconds"
-
-/** Milliseconds. A shorter pause is waited out in place; for a longer one the account gives its turn to others. */
-export const longestPause = 10_000
-
-/** Pauses in a row that one request waits out in place. */
-export const mostPauses = 10
-
-/** A token that ends sooner is not sent any more, in milliseconds. */
-const margin = 60_000
-
-const retries = Schedule.exponential("250 millis").pipe(Schedule.jittered)
 
 export interface GraphServices {
   readonly http: HttpClient.HttpClient
@@ -65,7 +59,7 @@ export interface GraphCall {
   readonly lane?: MailLane | undefined
   /** Items that a page should have. Default 100. */
   readonly pageSize?: number | undefined
-  /** How many requests this one stands for: a batch is as many as it has parts. Default 1. */
+  /** Of a batch: how many parts it has, each of which counts as a request. */
   readonly requests?: number | undefined
   /** Whether it may be sent again where it is not known if it was carried out. Default true. */
   readonly repeatable?: boolean | undefined
@@ -97,9 +91,6 @@ export interface GraphClient {
   readonly succeeded: Effect.Effect<void>
 }
 
-const isSame = (one: AccessToken, other: AccessToken): boolean =>
-  Redacted.value(one.token) === Redacted.value(other.token)
-
 /** Lives for one round: it keeps the access token that it was given. */
 export const makeGraphClient = (
   { graphUrl, http, limiter, throttle, tokens }: GraphServices,
@@ -107,35 +98,17 @@ export const makeGraphClient = (
 ): GraphClient => {
   const origin = new URL(graphUrl).origin
   const key = mailboxKey(account.clientId, account.id)
-  const signIn = Semaphore.makeUnsafe(1)
-  let held: AccessToken | undefined
-
-  /** One for all requests that are under way; a token that Graph has `refused` is replaced once, not by each of them. */
-  const accessToken = (refused?: AccessToken) =>
-    signIn.withPermit(Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      if (refused !== undefined && held === refused) {
-        // Others that read by the same grant were refused as well, and the first of them has replaced it.
-        const cached = yield* tokens.accessToken(account.grantId, "graph")
-        held = isSame(cached, refused) ? yield* tokens.refresh(account.grantId, "graph") : cached
-      } else if (held === undefined || held.expiresAt.epochMilliseconds - now < margin) {
-        held = yield* tokens.accessToken(account.grantId, "graph")
-      }
-      return held
-    }))
+  const accessToken = holdAccessToken(tokens, account.grantId, "graph")
 
   /** Waits while the mailbox is paused, by whichever of its requests, or has had as many as it bears. */
-  const gate = Effect.fnUntraced(function* (requests: number) {
-    while (true) {
-      const paused = yield* throttle.remaining(key)
-      const millis = paused > 0 ? paused : yield* limiter.spend(key, requests)
-      if (millis <= 0) return
-      if (millis > longestPause) {
-        return yield* graphError("throttled", { retryAfterMillis: millis, notSent: true })
-      }
-      yield* Effect.sleep(millis)
-    }
-  })
+  const gate = (requests: number) =>
+    waitAtGate(
+      Effect.flatMap(
+        throttle.remaining(key),
+        (paused) => paused > 0 ? Effect.succeed(paused) : limiter.spend(key, requests),
+      ),
+      (millis) => graphError("throttled", { retryAfterMillis: millis, notSent: true }),
+    )
 
   const throttled = (retryAfterMillis: number | undefined) =>
     Effect.gen(function* () {
@@ -157,7 +130,7 @@ export const makeGraphClient = (
     take: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, unknown>,
   ): Effect.Effect<A, GraphRefusal> =>
     Effect.flatMap(http.execute(requestOf(call, token)), take).pipe(
-      Effect.timeout(timeout),
+      Effect.timeout(requestTimeout),
       Effect.mapError(() => noAnswer),
       // A redirect could carry the token elsewhere.
       Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
@@ -203,19 +176,19 @@ export const makeGraphClient = (
   const succeeded = throttle.succeeded(key)
 
   const call = (asked: GraphCall) => {
-    const { lane, repeatable = true, requests = 1 } = asked
+    const { lane, repeatable = true, requests } = asked
     const once = attempt(asked, (response) =>
       Effect.map(response.text, (body): GraphAnswer => ({
         status: response.status,
         body,
         date: response.headers["date"],
       })))
-    return limiter.limit(key, { lane, places: Math.min(4, requests) })(once).pipe(
+    return limiter.limit(key, { lane, places: Math.min(4, requests ?? 1) })(once).pipe(
       // Whether the parts of a batch succeeded, only who sent it can tell.
-      Effect.tap(() => requests === 1 ? succeeded : Effect.void),
+      Effect.tap(() => requests === undefined ? succeeded : Effect.void),
       Effect.retry({
-        schedule: retries,
-        times: repeatable ? 3 : 0,
+        ...transientRetries,
+        ...(repeatable ? {} : { times: 0 }),
         while: (error) => error._tag === "GraphRefusal" && error.error.class === "transient",
       }),
     )
@@ -237,7 +210,7 @@ export const makeGraphClient = (
           const response = yield* attempt({ url }, Effect.succeed)
           yield* succeeded
           return response.stream.pipe(
-            Stream.timeoutOrElse({ duration: timeout, orElse: () => Stream.fail(noAnswer) }),
+            Stream.timeoutOrElse({ duration: requestTimeout, orElse: () => Stream.fail(noAnswer) }),
             Stream.mapError(() => noAnswer),
           )
         }),

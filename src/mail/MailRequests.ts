@@ -4,16 +4,15 @@ import type { Resource } from "../domain/Account.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import type { AccessToken, Tokens } from "../oauth/Tokens.ts"
-import type { Throttle } from "../pacing/Throttle.ts"
 
-/** For a whole answer. */
+/** For an answer that is read whole, and between two pieces of one that is not. */
 export const requestTimeout = "30 seconds"
 
 /** A shorter pause is waited out in place; for a longer one the account gives its turn to others. Milliseconds. */
 export const longestPause = 10_000
 
 /** Pauses in a row that one request waits out in place. */
-export const pauses = 10
+export const mostPauses = 10
 
 /** A token that ends sooner is not sent any more, in milliseconds. */
 const margin = 60_000
@@ -52,15 +51,14 @@ export const holdAccessToken = (
     }))
 }
 
-/** Waits while the mailbox is paused, by whichever of its requests; fails with `tooLong` of the milliseconds left. */
+/** Waits until `remaining` milliseconds are none; fails with `tooLong` where they are more than is waited in place. */
 export const waitAtGate = (
-  throttle: Throttle["Service"],
-  key: string,
+  remaining: Effect.Effect<number>,
   tooLong: (millis: number) => ProviderError,
 ): Effect.Effect<void, ProviderError> =>
   Effect.gen(function* () {
     while (true) {
-      const millis = yield* throttle.remaining(key)
+      const millis = yield* remaining
       if (millis <= 0) return
       if (millis > longestPause) return yield* tooLong(millis)
       yield* Effect.sleep(millis)

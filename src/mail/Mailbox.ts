@@ -24,8 +24,11 @@ export interface MailAccount {
   readonly clientId: string
   /** Read under its address, by the right of somebody else or of an app; else the mailbox of whoever signed in. */
   readonly byName: boolean
-  /** False = bodies are not wanted at all, so that pages need not bring those that cost nothing. Absent = true. */
-  readonly bodies?: boolean | undefined
+  /**
+   * Bodies of messages from then on are wanted; null = of none. Pages bring no others, even where they cost nothing. Absent =
+   * of all.
+   */
+  readonly bodiesSince?: DateTime.Utc | null | undefined
   /** Older messages are not wanted: a listing may leave them out. Absent = all are. */
   readonly since?: DateTime.Utc | undefined
 }

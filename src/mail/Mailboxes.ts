@@ -19,12 +19,12 @@ export class Mailboxes extends Context.Service<Mailboxes, {
       return Mailboxes.of({
         open: (account, stored) => {
           switch (account.channel) {
+            case "gmail":
+              return gmail.open(account, stored)
             case "graph":
               return graph.open(account)
             case "imap":
               return imap.open(account, stored)
-            case "gmail":
-              return gmail.open(account, stored)
           }
         },
       })

@@ -3,6 +3,7 @@ import {
   Cause,
   Clock,
   Context,
+  DateTime,
   Duration,
   Effect,
   Exit,
@@ -18,6 +19,7 @@ import {
 import { resourceOf } from "../domain/Account.ts"
 import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
 import { type AccountId, type FolderId, isId } from "../domain/Ids.ts"
+import { horizonDays } from "../domain/MailChoice.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
@@ -107,7 +109,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             yield* tokens.refresh(account.grantId, resourceOf(account.provider, account.channel))
             return { changes: 0, complete: false, time: start.time, asked: [], soon: false }
           }
-          const mailbox = yield* mailboxes.open(account, { ids: (folder) => folders.storedIds(lease, folder) })
+          const mailbox = yield* mailboxes.open(yield* wantedOf(lease), {
+            ids: (folder) => folders.storedIds(lease, folder),
+          })
           const services = { mailbox, folders, writer }
           const turn = yield* syncFolders(services, lease, start, limits)
           if (!turn.complete) return { ...turn, time: start.time, soon: false }
@@ -118,7 +122,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             ),
           ))
           const hasBacklog = yield* serveBodies(services, lease)
-          return { ...turn, time: start.time, soon: isDifferent || hasBacklog }
+          return { ...turn, time: start.time, soon: turn.isLate || isDifferent || hasBacklog }
         })
 
         /** Takes the lease, if it is free, and lets go of it whatever happens: a lease left behind bars the account for its life. */
@@ -242,6 +246,18 @@ export class SyncAccount extends Context.Service<SyncAccount, {
 
   static readonly layer = SyncAccount.layerWith(turnLimits)
 }
+
+/** The account with what its channel need not bring. */
+const wantedOf = ({ account, mail }: SyncLease) =>
+  Effect.map(DateTime.now, (now) => {
+    const daysAgo = (days: number) => DateTime.subtract(now, { days })
+    const window = horizonDays(mail)
+    return {
+      ...account,
+      ...(window === null ? {} : { since: daysAgo(window) }),
+      ...(mail.bodyDays === null ? {} : { bodiesSince: mail.bodyDays === 0 ? null : daysAgo(mail.bodyDays) }),
+    }
+  })
 
 /** `complete`, `unfinished` or the class of the failure; undefined = nothing that tells of the provider. */
 const outcomeOf = (exit: Exit.Exit<Turned, ProviderError | LeaseLost>): string | undefined => {

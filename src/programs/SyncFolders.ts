@@ -30,6 +30,8 @@ export interface TurnOutcome {
   readonly complete: boolean
   /** The folders that were followed to their end in this turn. */
   readonly asked: ReadonlyArray<FolderId>
+  /** Some were so in an earlier turn only: what has come to them since is still to be read. */
+  readonly isLate: boolean
 }
 
 /**
@@ -47,6 +49,7 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
   // Counts requests and removals, so as to tell which came first.
   let tick = 0
   let lastRemoval = 0
+  let isLate = false
   const asked = new Map<FolderId, number>()
 
   const left = (outcome: { readonly changes: number; readonly left: number }) => {
@@ -59,9 +62,8 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
     const listing = yield* mailbox.folders(known)
     const present = new Set(listing.map(({ remoteId }) => remoteId))
     const stored = (yield* folders.store(lease, known, listing)).filter(({ gone }) => !gone)
-    // No page of theirs will tell that they are gone: another folder's pages do, or those of another channel did.
-    const isLost = ({ earlier, followedBy, remoteId }: FolderState) =>
-      !present.has(remoteId) && (earlier || followedBy !== undefined)
+    // No page of theirs will tell that they are gone: another folder's pages bring their changes.
+    const isLost = ({ followedBy, remoteId }: FolderState) => followedBy !== undefined && !present.has(remoteId)
     for (const folder of stored.filter(isLost)) left(yield* writer.abandon(lease, folder))
     const there = stored.filter((folder) => !isLost(folder))
     const chosen = chosenIn(there, lease.mail.folders)
@@ -129,7 +131,12 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
     },
   )
 
-  const outcomeOf = (complete: boolean): TurnOutcome => ({ changes, complete, asked: [...asked.keys()] })
+  const outcomeOf = (complete: boolean): TurnOutcome => ({
+    changes,
+    complete,
+    asked: [...asked.keys()],
+    isLate,
+  })
 
   const listing = yield* list
   yield* Effect.forEach(
@@ -144,6 +151,7 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
 
   // Those that only an earlier turn has asked tell nothing of what has left another folder since.
   const earlier = new Set(listing.followed.flatMap(({ id }) => asked.has(id) ? [] : [id]))
+  isLate = [...earlier].some((id) => start.asked.has(id))
   let time = [...start.asked].find(([id]) => earlier.has(id))?.[1].since ?? start.time
   let removalBefore = 0
   for (let pass = 2; pass <= passes; pass++) {

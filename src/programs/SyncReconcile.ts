@@ -29,14 +29,18 @@ export const reconcile = Effect.fn("SyncAccount.reconcile")(
     const isWhole = horizonDays(lease.mail) === null
     const stored = new Map(isWhole ? (yield* counts.of(lease)).map((count) => [count.id, count]) : [])
     const differences = new Map<FolderId, number>()
+    let doubtful = 0
     let restarted = 0
     for (const [leader, ...followers] of groupsOf(yield* folders.states(lease))) {
       const here = [leader, ...followers].map(({ id }) => stored.get(id))
       const count = here.reduce((sum, one) => sum + (one?.stored ?? 0), 0)
       // Not listed yet, or not counted by the provider.
       if (here[0] === undefined || leader.totalItems === null || leader.totalItems === count) continue
-      if (here[0].difference === 0) differences.set(leader.id, leader.totalItems - count)
-      else if (yield* idsDiffer({ folders, mailbox }, lease, [leader, ...followers])) {
+      const isFirst = here[0].difference === 0
+      const isOff = !isFirst && (yield* idsDiffer({ folders, mailbox }, lease, [leader, ...followers]))
+      if (isFirst || isOff) differences.set(leader.id, leader.totalItems - count)
+      if (isFirst) doubtful++
+      if (isOff) {
         yield* folders.restart(lease, leader)
         restarted++
       }
@@ -45,8 +49,8 @@ export const reconcile = Effect.fn("SyncAccount.reconcile")(
       yield* Effect.logWarning("folders were out of step and are listed afresh", { folders: restarted })
     }
     const usual = Duration.toMillis(settings.reconcileEvery) * (yield* Random.nextBetween(0.9, 1.1))
-    yield* counts.compared(lease, differences, differences.size > 0 ? 0 : usual)
-    return restarted > 0 || differences.size > 0
+    yield* counts.compared(lease, differences, doubtful > 0 ? 0 : usual)
+    return restarted > 0 || doubtful > 0
   },
 )
 

@@ -4,8 +4,10 @@ import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Gmail } from "../mail/Gmail.ts"
 import { Graph } from "../mail/Graph.ts"
+import { GraphSubscriptions } from "../mail/GraphSubscriptions.ts"
 import { TenantDirectory } from "../mail/TenantDirectory.ts"
 import { Imap } from "../mail/Imap.ts"
+import { ImapIdle } from "../mail/ImapIdle.ts"
 import { ImapTransport } from "../mail/ImapTransport.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
 import { MimeParser } from "../mail/MimeParser.ts"
@@ -55,19 +57,23 @@ import { ImportStaging } from "../storage/ImportStaging.ts"
 import { MailKeeping } from "../storage/MailKeeping.ts"
 import { Messages } from "../storage/Messages.ts"
 import { MessageWriter } from "../storage/MessageWriter.ts"
+import { Notifications } from "../storage/Notifications.ts"
 import { Policies } from "../storage/Policies.ts"
 import { Reattempts } from "../storage/Reattempts.ts"
 import { Reconnects } from "../storage/Reconnects.ts"
 import { Runs } from "../storage/Runs.ts"
 import { SignedIn } from "../storage/SignedIn.ts"
 import { Stats } from "../storage/Stats.ts"
+import { Subscriptions } from "../storage/Subscriptions.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 import { SyncCounts } from "../storage/SyncCounts.ts"
 import { SyncLeases } from "../storage/SyncLeases.ts"
 import { SyncTurns } from "../storage/SyncTurns.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
+import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
+import * as Inbox from "./Inbox.ts"
 import * as LagLog from "./LagLog.ts"
 import * as SyncLagLog from "./SyncLagLog.ts"
 
@@ -90,9 +96,12 @@ export type Engine =
   | GrantCatalog
   | GrantRequests
   | GrantStore
+  | GraphSubscriptions
+  | ImapIdle
   | ImportStaging
-  | Messages
   | MailKeeping
+  | Messages
+  | Notifications
   | Policies
   | PublicUrl
   | Reconnect
@@ -100,6 +109,7 @@ export type Engine =
   | RunRequests
   | Runs
   | Stats
+  | Subscriptions
   | Sweeps
   | SyncAccount
   | Throttle
@@ -120,10 +130,12 @@ const storage = Layer.mergeAll(
   Messages.layer,
   MessageWriter.layer,
   MailKeeping.layer,
+  Notifications.layer,
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   SignedIn.layer,
+  Subscriptions.layer,
   SyncCounts.layer,
   SyncLeases.layer,
   SyncTurns.layer,
@@ -148,6 +160,7 @@ const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
 const mail = Mailboxes.layer.pipe(
   Layer.provide([Gmail.layer, Graph.layer, Imap.layer]),
+  Layer.provideMerge(ImapIdle.layer),
   Layer.provide([ImapTransport.layer, MimeParser.layer]),
 )
 
@@ -158,8 +171,8 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(RunWorker.layer),
     Layer.provideMerge(Concurrency.layer),
     Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
-    Layer.provide(mail),
-    Layer.provideMerge(Layer.merge(AccessTokens.layer, AppRequests.layer)),
+    Layer.provideMerge(mail),
+    Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
     Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
     Layer.provideMerge(Reconnect.layer),
     Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
@@ -176,7 +189,9 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
 export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(
   BackgroundRefresh.layer,
   BackgroundSync.layer,
+  GraphPush.layer,
   Housekeeping.layer,
+  Inbox.layer,
   LagLog.layer,
   SyncLagLog.layer,
 )

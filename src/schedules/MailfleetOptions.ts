@@ -58,6 +58,8 @@ export interface MailfleetOptions {
   readonly reconcileEvery?: Duration.Input | undefined
   /** Most IMAP connections that this process keeps open to hear of new mail at once. Default 0 = none. */
   readonly imapIdle?: number | undefined
+  /** Whether subscriptions are kept by which Microsoft tells of new mail: `publicUrl` must be an https URL. Default false. */
+  readonly push?: boolean | undefined
 }
 
 const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
@@ -88,6 +90,7 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   syncEvery: "MAILFLEET_SYNC_EVERY",
   reconcileEvery: "MAILFLEET_RECONCILE_EVERY",
   imapIdle: "MAILFLEET_IMAP_IDLE",
+  push: "MAILFLEET_PUSH",
 }
 
 const durations: ReadonlySet<string> = new Set([
@@ -100,7 +103,8 @@ const durations: ReadonlySet<string> = new Set([
 ])
 
 /** As the environment variable would say it, so that one set of checks serves both. */
-const written = (name: string, value: string | number | Redacted.Redacted | Duration.Input): string => {
+const written = (name: string, value: string | number | boolean | Redacted.Redacted | Duration.Input): string => {
+  if (typeof value === "boolean") return value ? "on" : "off"
   if (Redacted.isRedacted(value)) return String(Redacted.value(value))
   if (!durations.has(name)) return String(value)
   return Option.match(Duration.fromInput(value as Duration.Input), {

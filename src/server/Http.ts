@@ -15,6 +15,7 @@ import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
 import { layerMail } from "./Mail.ts"
+import { layerNotifications } from "./Notifications.ts"
 import { layerHealth, layerOperations } from "./Operations.ts"
 import { layerPages } from "./Pages.ts"
 import { layerPolicies } from "./Policies.ts"
@@ -33,7 +34,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerPolicies,
     layerMail,
   ]),
-  Layer.provide([layerEvents, layerAudit, layerOperations, layerHealth]),
+  Layer.provide([layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 

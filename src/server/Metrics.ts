@@ -4,8 +4,10 @@ import { PrometheusMetrics } from "effect/observability"
 import { RefreshPolicy } from "../domain/Account.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { Notifications } from "../storage/Notifications.ts"
 import type { Lag, RefreshLag } from "../storage/RefreshLag.ts"
 import { type FleetStats, Stats, type SyncStats } from "../storage/Stats.ts"
+import { Subscriptions } from "../storage/Subscriptions.ts"
 
 const accounts = Metric.gauge("mailfleet_accounts", { description: "Accounts by status" })
 const providers = Metric.gauge("mailfleet_accounts_by_provider", { description: "Accounts by provider" })
@@ -46,6 +48,15 @@ const syncAccounts = Metric.gauge("mailfleet_sync_accounts", {
 })
 const syncReach = Metric.gauge("mailfleet_sync_reach", {
   description: "Accounts that this process can sync within the interval",
+})
+const subscriptionsByState = Metric.gauge("mailfleet_subscriptions", {
+  description: "Subscriptions to mailboxes by state",
+})
+const notificationsWaiting = Metric.gauge("mailfleet_notifications_waiting", {
+  description: "Notifications after which no round has ended yet",
+})
+const notificationLag = Metric.gauge("mailfleet_notification_lag_seconds", {
+  description: "For how long the oldest of them has waited",
 })
 const circuitOpen = Metric.gauge("mailfleet_app_circuit_open", {
   description: "1 while nothing is sent for an app that the provider refuses; tenant * = at all tenants",
@@ -121,9 +132,15 @@ export const makeScrape = Effect.gen(function* () {
   const { limits } = yield* AdaptiveConcurrency
   const { open } = yield* AppBreaker
   const { fleet } = yield* Stats
+  const { counts } = yield* Subscriptions
+  const { backlog } = yield* Notifications
 
   const measured = Effect.gen(function* () {
     yield* measure(yield* fleet)
+    yield* setAll(subscriptionsByState, "state", yield* counts)
+    const { lagSeconds, waiting } = yield* backlog
+    yield* Metric.update(notificationsWaiting, waiting)
+    yield* Metric.update(notificationLag, lagSeconds)
     yield* setCircuits(yield* open)
     yield* setLimits(yield* limits)
     return yield* PrometheusMetrics.format()

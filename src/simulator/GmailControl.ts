@@ -1,9 +1,9 @@
 /** What a test does to mailboxes of Google's: labels stand for folders. */
 import { NotFound, Unfit } from "./ControlErrors.ts"
-import type { NewFolder, NewMessages } from "./ControlPayloads.ts"
-import type { GmailItem, GmailLabel, GmailMailbox } from "./GmailMailbox.ts"
+import type { NewFolder } from "./ControlPayloads.ts"
 import { internetMessageId } from "./GmailResource.ts"
-import type { MessageChange } from "./Mailbox.ts"
+import type { GmailItem, GmailLabel, GmailMailbox } from "./GmailMailbox.ts"
+import type { Delivery, MessageChange } from "./Mailbox.ts"
 
 /** What has no label of its own lies there; Gmail has no id for it. */
 const allMail = "ALL_MAIL"
@@ -80,7 +80,7 @@ const messageState = (mailbox: GmailMailbox, message: GmailItem) => ({
   labels: [...message.labels],
 })
 
-export const gmailDeliver = (mailbox: GmailMailbox, { count = 1, ...delivery }: Omit<NewMessages, "attachments">) => {
+export const gmailDeliver = (mailbox: GmailMailbox, delivery: Delivery, count: number) => {
   const label = labelOf(mailbox, delivery.folder ?? "INBOX")
   return Array.from(
     { length: count },

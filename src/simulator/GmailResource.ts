@@ -76,7 +76,7 @@ const payloadOf = (mailbox: GmailMailbox, message: GmailItem): Part => {
   const root = files.length === 0 ? body : multipart(
     letter.hasAttachments ? "multipart/mixed" : "multipart/related",
     "",
-    (id) => [body, ...files.map((file, n) => filePart(mailbox, message, id(n + 1), file))],
+    (id) => [body, ...files.map((file, n) => filePart(mailbox, message, id(n + 1), file, n))],
   )
   return { ...root, headers: [...top, ...root.headers] }
 }
@@ -99,7 +99,7 @@ const multipart = (
   parts: parts((n) => partId === "" ? String(n) : `${partId}.${n}`),
 })
 
-const latin1 = /^[\u0000-\u00ff]*$/
+const latin1 = /^[^\u0100-\uffff]*$/
 
 /** Some texts are in an older charset, and their bytes stay so. */
 const textPart = (partId: string, mimeType: string, text: string, ordinal: number): Part => {
@@ -120,53 +120,59 @@ const textPart = (partId: string, mimeType: string, text: string, ordinal: numbe
 interface File {
   readonly name: string
   readonly mimeType: string
-  readonly contentId: string | undefined
+  readonly inline: boolean
+  readonly contentId: string | null
   readonly size: number
+  readonly content: () => Buffer
 }
 
-/** A file where a message has attachments, large now and then; an inline picture in some others. */
+/** What was delivered with it; else a file where a message has attachments, large now and then, and an inline picture in some. */
 const filesOf = (mailbox: GmailMailbox, message: GmailItem): ReadonlyArray<File> => {
-  const { hasAttachments, html } = mailbox.letter(message)
-  if (hasAttachments) {
-    const size = message.ordinal % 3 === 0 ? 300_001 : 12
-    return [{ name: "Bericht – Q3.txt", mimeType: "text/plain", contentId: undefined, size }]
+  const { attachments, hasAttachments, html } = mailbox.letter(message)
+  const made = (name: string, mimeType: string, contentId: string | null, size: number): ReadonlyArray<File> => [
+    { name, mimeType, contentId, inline: contentId !== null, size, content: () => contentOf(mailbox, message, size) },
+  ]
+  if (attachments !== undefined) {
+    return attachments.map(({ content, contentId, contentType, inline, name }) => {
+      const bytes = Buffer.from(content)
+      const mimeType = contentType ?? "application/octet-stream"
+      return { name, mimeType, contentId, inline, size: bytes.length, content: () => bytes }
+    })
   }
-  return html && message.ordinal % 5 === 0
-    ? [{ name: "image001.png", mimeType: "image/png", contentId: "image001@sim", size: 12 }]
-    : []
+  if (hasAttachments) return made("Bericht – Q3.txt", "text/plain", null, message.ordinal % 3 === 0 ? 300_001 : 12)
+  return html && message.ordinal % 5 === 0 ? made("image001.png", "image/png", "image001@sim", 12) : []
 }
 
-const filePart = (mailbox: GmailMailbox, { ordinal }: GmailItem, partId: string, file: File): Part => ({
+const filePart = (mailbox: GmailMailbox, { ordinal }: GmailItem, partId: string, file: File, place: number): Part => ({
   partId,
   mimeType: file.mimeType,
   filename: file.name,
   headers: [
     header("Content-Type", `${file.mimeType}; name="${file.name}"`),
-    header("Content-Disposition", `${file.contentId === undefined ? "attachment" : "inline"}; filename="${file.name}"`),
+    header("Content-Disposition", `${file.inline ? "inline" : "attachment"}; filename="${file.name}"`),
     header("Content-Transfer-Encoding", "base64"),
-    ...(file.contentId === undefined ? [] : [header("Content-ID", `<${file.contentId}>`)]),
+    ...(file.contentId === null ? [] : [header("Content-ID", `<${file.contentId}>`)]),
   ],
   // Each answer names it otherwise; all names are good.
-  body: { attachmentId: attachmentId(mailbox.index, ordinal, ++answers), size: file.size },
+  body: { attachmentId: attachmentId(mailbox.index, ordinal, place, ++answers), size: file.size },
 })
 
-const attachmentId = (index: number, ordinal: number, nonce: number): string => {
-  const text = toDigits(index, 5) + toDigits(ordinal, 5) + toDigits(nonce, 6)
+const attachmentId = (index: number, ordinal: number, place: number, nonce: number): string => {
+  const text = toDigits(index, 5) + toDigits(ordinal, 5) + toDigits(place, 2) + toDigits(nonce, 6)
   return `ANGjdJ8${text}${seal(7, text)}`
 }
 
 /** The content of an attachment, or `undefined` if the message has none of that id. */
 export const attachmentOf = (mailbox: GmailMailbox, message: GmailItem, id: string) => {
-  const text = id.slice(7, 23)
+  const text = id.slice(7, 25)
   const isGood = id === `ANGjdJ8${text}${seal(7, text)}` && fromDigits(text.slice(0, 5)) === mailbox.index &&
     fromDigits(text.slice(5, 10)) === message.ordinal
-  const file = isGood ? filesOf(mailbox, message)[0] : undefined
-  if (file === undefined) return undefined
-  return { size: file.size, data: base64Url(contentOf(mailbox, message, file.size)) }
+  const file = isGood ? filesOf(mailbox, message)[fromDigits(text.slice(10, 12))] : undefined
+  return file === undefined ? undefined : { size: file.size, data: base64Url(file.content()) }
 }
 
 /** Bytes that differ from message to message. */
-export const contentOf = (mailbox: GmailMailbox, { ordinal }: GmailItem, size: number): Buffer => {
+const contentOf = (mailbox: GmailMailbox, { ordinal }: GmailItem, size: number): Buffer => {
   const bytes = Buffer.alloc(size)
   for (let i = 0; i < size; i++) bytes[i] = hash(mailbox.index, ordinal, i >> 3) >> ((i & 3) * 8)
   return bytes

@@ -53,13 +53,13 @@ export class MailControl {
 
   /** Delivers new mail and returns the messages. */
   deliver(email: string, { attachments: given, count = 1, ...rest }: NewMessages = {}): Array<MessageState> {
-    const gmail = this.gmailOf(email)
-    if (gmail !== undefined) return gmailDeliver(gmail, { count, ...rest })
-    const mailbox = this.mailboxOf(email)
     const attachments = given?.map((attachment) => ({ ...plainFile, ...attachment }))
     const delivery = attachments === undefined
       ? rest
       : { hasAttachments: attachments.some(({ inline }) => !inline), ...rest, attachments }
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailDeliver(gmail, delivery, count)
+    const mailbox = this.mailboxOf(email)
     const folder = this.folderOf(mailbox, delivery.folder ?? "inbox").ordinal
     return Array.from({ length: count }, () => messageState(mailbox, mailbox.deliver(delivery, folder)))
   }
@@ -96,14 +96,6 @@ export class MailControl {
     return folderState(mailbox, mailbox.addFolder(displayName, around, hidden))
   }
 
-  /** Gives a folder another name, and with a label of Gmail's the labels nested in it. */
-  renameFolder(email: string, folder: string, displayName: string): void {
-    const gmail = this.gmailOf(email)
-    if (gmail !== undefined) return void gmailRenameFolder(gmail, folder, displayName)
-    const mailbox = this.mailboxOf(email)
-    mailbox.renameFolder(this.folderOf(mailbox, folder).ordinal, displayName)
-  }
-
   /** Removes a folder with its folders and messages. */
   removeFolder(email: string, folder: string): void {
     const gmail = this.gmailOf(email)
@@ -131,6 +123,26 @@ export class MailControl {
     this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
   }
 
+  /** Gives a folder a new name, and with a label at Gmail the labels nested in it. */
+  renameFolder(email: string, folder: string, displayName: string): FolderState {
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailRenameFolder(gmail, folder, displayName)
+    const mailbox = this.mailboxOf(email)
+    const { ordinal } = this.folderOf(mailbox, folder)
+    mailbox.renameFolder(ordinal, displayName)
+    return folderState(mailbox, this.folderOf(mailbox, mailbox.folderIdOf(ordinal)))
+  }
+
+  /** Changes the labels of a message at Gmail. */
+  relabel(email: string, id: string, labels: Labels): MessageState {
+    return gmailRelabel(this.onlyGmailOf(email), id, labels)
+  }
+
+  /** The body of the push that Pub/Sub would send for a watched mailbox at Gmail. */
+  push(email: string) {
+    return gmailPush(this.onlyGmailOf(email), this.world.now())
+  }
+
   // Change notifications
 
   /** Subscriptions to a mailbox that live, with the client states that Graph itself never shows. */
@@ -151,16 +163,6 @@ export class MailControl {
   /** Requests with notifications: sent, acknowledged, and failed. */
   notifications() {
     return this.world.subscriptions.notifications
-  }
-
-  /** Changes the labels of a message at Gmail. */
-  relabel(email: string, id: string, labels: Labels): MessageState {
-    return gmailRelabel(this.onlyGmailOf(email), id, labels)
-  }
-
-  /** The body of the push that Pub/Sub would send for a watched mailbox at Gmail. */
-  push(email: string) {
-    return gmailPush(this.onlyGmailOf(email), this.world.now())
   }
 
   protected indexOf(email: string): number {
@@ -198,15 +200,6 @@ export class MailControl {
   }
 }
 
-const plainFile = {
-  kind: "file",
-  name: "file.txt",
-  contentType: "text/plain",
-  inline: false,
-  contentId: null,
-  content: "",
-} as const
-
 type FolderState = ReturnType<typeof folderState>
 
 /** Those at Gmail bear labels. */
@@ -217,6 +210,14 @@ interface MailboxState {
   readonly folders: Array<FolderState>
   readonly messages: Array<MessageState>
 }
+const plainFile = {
+  kind: "file",
+  name: "file.txt",
+  contentType: "text/plain",
+  inline: false,
+  contentId: null,
+  content: "",
+} as const
 
 const folderState = (mailbox: Mailbox, { hidden, name, ordinal, parent, wellKnown }: Folder) => ({
   id: mailbox.folderIdOf(ordinal),

@@ -110,10 +110,10 @@ export interface SimulatorOptions {
   readonly deltaLifetime: Duration.Input
   /** Share of delta pages, 0 to 1, that are oddly shaped though legal: empty, or repeating an item. Default 0.1. */
   readonly oddPages: number
-  /** Whether change notifications are delivered once, twice, or get lost. Default `once`. */
-  readonly notifications: "once" | "twice" | "lost"
   /** Quota units that a mailbox at Gmail may spend per minute and app. Default 6,000. */
   readonly gmailUnits: number
+  /** Whether change notifications are delivered once, twice, or get lost. Default `once`. */
+  readonly notifications: "once" | "twice" | "lost"
   /** Number of app registrations at Microsoft; account n belongs to app n modulo this. Default 1. */
   readonly apps: number
   /** Number of OAuth clients at Google, each with a secret; there are none without Google accounts. Default 1. */
@@ -160,8 +160,8 @@ export interface Settings {
   hangLimit: number
   deltaLifetime: number
   oddPages: number
-  notifications: "once" | "twice" | "lost"
   gmailUnits: number
+  notifications: "once" | "twice" | "lost"
   consented: ReadonlyArray<string>
 }
 
@@ -213,8 +213,8 @@ export const settings = (options: Partial<SimulatorOptions>, now: number): Setti
   hangLimit: Duration.toMillis(options.hangLimit ?? "60 seconds"),
   deltaLifetime: Duration.toMillis(options.deltaLifetime ?? Duration.infinity),
   oddPages: options.oddPages ?? 0.1,
-  notifications: options.notifications ?? "once",
   gmailUnits: options.gmailUnits ?? 6_000,
+  notifications: options.notifications ?? "once",
   apps: Math.max(1, options.apps ?? 1),
   googleApps: Math.max(1, options.googleApps ?? 1),
   confidentialApps: options.confidentialApps ?? 0,

@@ -17,7 +17,7 @@
  * `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/v2.0/adminconsent`, `/oidc/userinfo`,
  * `POST /{tenant}/oauth2/v2.0/devicecode`, `/devicelogin`, `POST /google/device/code`, `/google/device`,
  * `POST /google/token`, `/google/o/oauth2/v2/auth`, `/google/v1/userinfo`, `/google/oauth2/v3/certs`,
- * `/google/.well-known/openid-configuration` (Google's authority is `/google`), `/v1.0/…` for Graph, `/gmail/v1/…` and
+ * `/google/.well-known/openid-configuration` (Google's authority is `/google`), `/v1.0/…` for Graph (mail, batches, subscriptions), `/gmail/v1/…` and
  * `POST /batch/gmail/v1` for Gmail, `/_simulator/…` for control.
  */
 import { Clock, Effect, type Scope } from "effect"

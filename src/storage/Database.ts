@@ -29,6 +29,8 @@ const tables = [
   "events",
   "audit",
   "connect_sessions",
+  "subscriptions",
+  "notifications",
   "meta",
 ] as const
 

@@ -13,7 +13,7 @@ export interface FolderCount {
 }
 
 export class SyncCounts extends Context.Service<SyncCounts, {
-  /** Of the folders whose listing is complete. */
+  /** Of the folders whose listing is complete, and of those that have none of their own. */
   readonly of: (key: LeaseKey) => Effect.Effect<ReadonlyArray<FolderCount>>
   /** Notes what differs, by folder, and when the account's counts are compared again. */
   readonly compared: (
@@ -35,7 +35,7 @@ export class SyncCounts extends Context.Service<SyncCounts, {
             select folder_id, count(*) as removed from ${t.messages}
             where account_id = ${accountId} and removed_at is not null group by folder_id
           ) r on r.folder_id = f.id
-          where f.account_id = ${accountId} and f.listed and not f.gone`
+          where f.account_id = ${accountId} and (f.listed or f.followed_by is not null) and not f.gone`
       }, orDie)
 
       const compared = Effect.fn("SyncCounts.compared")(function* (
@@ -48,10 +48,10 @@ export class SyncCounts extends Context.Service<SyncCounts, {
             where id = ${accountId} and sync_lease_fence = ${fence} returning id
           )
           update ${t.folders} f set reconciled_at = now(), difference = coalesce(d.difference, 0)
-          from account join ${t.folders} g on g.account_id = account.id and g.listed and not g.gone
+          from account join ${t.folders} g on g.account_id = account.id and not g.gone
           left join unnest(${column("uuid", [...differences.keys()])}, ${column("int4", [...differences.values()])})
             as d (id, difference) on d.id = g.id
-          where f.account_id = g.account_id and f.id = g.id`
+          where f.account_id = g.account_id and f.id = g.id and (g.listed or d.id is not null)`
       }, orDie)
 
       return SyncCounts.of({ of, compared })

@@ -107,14 +107,22 @@ describe("bodies", () => {
             : { body: message(url) })
       )
       const bodies = yield* box.mailbox.bodies!("F", ids(3))
-      assert.deepStrictEqual(
-        [...bodies.values()].map(({ bodyState }) =>
-          bodyState
-        ),
-        ["complete", "headers", "complete"],
-      )
+      assert.deepStrictEqual([...bodies.keys()], ["M/0=", "M/2="])
       assert.strictEqual(yield* failure(box.mailbox.page("F", null)), "throttled")
       assert.strictEqual(box.asked.length, 1)
+    }))
+
+  it.live("of which none comes are an error that says how long to wait", () =>
+    Effect.gen(function* () {
+      const box = yield* scripted((request, _origin, _count, body) =>
+        request.method === "POST"
+          ? batched(body, () => ({ status: 429, headers: { "Retry-After": "120" }, body: {} }))
+          : refused(429, "", { "retry-after": "120" })
+      )
+      const error = yield* Effect.flip(box.mailbox.bodies!("F", ids(3)))
+      assert.deepInclude(error, { class: "throttled", retryAfterMillis: 120_000 })
+      const alone = yield* scripted(() => refused(429, "", { "retry-after": "60" }))
+      assert.strictEqual(yield* failure(alone.mailbox.bodies!("F", ids(1))), "throttled")
     }))
 
   it.live("are told apart: gone, refused for good, failing for now", () =>
@@ -141,8 +149,6 @@ describe("bodies", () => {
       assert.deepStrictEqual([...bodies].map(([id, { bodyState }]) => [id, bodyState]), [
         ["M/1=", "refused"],
         ["M/2=", "complete"],
-        ["M/3=", "headers"],
-        ["M/4=", "headers"],
         ["M/5=", "complete"],
       ])
       assert.include(bodies.get("M/1=")?.bodyReason ?? "", "ErrorAccessDenied")
@@ -296,6 +302,25 @@ describe("over the simulator", () => {
       )
       assert.sameMembers([...yield* mailbox.ids!(folder)], [...fresh, ...there])
       assert.strictEqual(yield* failure(mailbox.newest!("AQMkADAwATMwMAItZDk00000999AAA=")), "FolderGone")
+    }))
+
+  it.live("links of a listing that was begun with bodies go on bringing them", () =>
+    Effect.gen(function* () {
+      const { folder, mailbox } = yield* simulated({ messages: 300 })
+      const first = yield* mailbox.page(folder, null)
+      const url = new URL(first.cursor)
+      const asked = `${url.origin}${url.pathname}?$select=subject,hasAttachments,body`
+      const old = yield* mailbox.page(folder, asked)
+      const { changes } = yield* mailbox.page(folder, old.cursor)
+      assert.isNotEmpty(changes)
+      const states = new Set<unknown>()
+      for (const change of changes) {
+        if (change._tag === "Removed") continue
+        assert.isNotNull(change.fields.text)
+        states.add(change.fields.bodyState)
+        assert.strictEqual(change.fields.hasAttachments && change.fields.bodyState !== undefined, false)
+      }
+      assert.deepStrictEqual(states, new Set(["complete", undefined]))
     }))
 
   it.live("files and items are streamed, links are told to be links, and what is gone is gone", () =>

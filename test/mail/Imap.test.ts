@@ -1,4 +1,4 @@
-import { assert, describe, it, layer } from "@effect/vitest"
+import { assert, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Dovecot, hasDovecot, letter, within, writerOf } from "../support/dovecot.ts"
 import { gmailLacks, imapProxy, outlookLacks } from "../support/imapProxy.ts"

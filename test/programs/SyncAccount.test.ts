@@ -338,15 +338,6 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       }
     }))
 
-  it.effect("says which channels it cannot read", () =>
-    Effect.gen(function* () {
-      const { sql, tables: t } = yield* Database
-      const account = yield* anAccount
-      yield* orDie(sql`update ${t.accounts} set channel = 'imap' where id = ${account.id}`)
-      const error = yield* Effect.flip(sync(account))
-      assert.strictEqual(error._tag === "ProviderError" && error.code, "channel_not_available")
-    }))
-
   it.effect("loses and repeats nothing wherever it is cut off", () =>
     Effect.gen(function* () {
       const { simulator } = yield* Provider

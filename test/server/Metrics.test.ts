@@ -11,6 +11,7 @@ import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
 import { freshStats } from "../support/stats.ts"
+import { pushStorage } from "../support/push.ts"
 
 /** The series whose names begin so, as `name{labels}` and value. Measured anew, for a busy machine keeps a slow measurement. */
 const series = (prefix: string) =>
@@ -28,7 +29,7 @@ const series = (prefix: string) =>
 
 const pacing = Layer.merge(AppBreaker.layer, AdaptiveConcurrency.layer.pipe(Layer.provide(Settings.layer)))
 
-await onDatabases("Metrics", pacing, (it) => {
+await onDatabases("Metrics", Layer.merge(pacing, pushStorage), (it) => {
   it.effect("the refresh lag by app and policy, which vanishes with the backlog", () =>
     Effect.gen(function* () {
       const { sql, tables: t } = yield* Database

@@ -182,6 +182,8 @@ await onDatabases("Operations", server, (it) => {
         "GET /v1/changes",
         "GET /v1/events",
         "GET /v1/audit",
+        "POST /v1/notifications/graph",
+        "POST /v1/notifications/gmail",
         "GET /v1/stats",
         "GET /metrics",
         "GET /health/live",
@@ -194,7 +196,10 @@ await onDatabases("Operations", server, (it) => {
           const inPath = operation.parameters.filter((parameter) => parameter.in === "path")
           assert.sameMembers(inPath.map(({ name }) => `{${name}}`), path.match(/\{\w+\}/g) ?? [])
           for (const { name, description } of operation.parameters) assert.isNotEmpty(description, `${path} ${name}`)
-          assert.deepStrictEqual(operation.security, path.startsWith("/health/") ? [] : [{ adminKey: [] }])
+          assert.deepStrictEqual(
+            operation.security,
+            /^\/(?:health|v1\/notifications)\//.test(path) ? [] : [{ adminKey: [] }],
+          )
           for (const tag of operation.tags) assert.isTrue(document.tags.some(({ name }) => name === tag))
           for (const [status, { content }] of Object.entries(operation.responses)) {
             if (Number(status) >= 400) assert.deepStrictEqual(Object.keys(content ?? {}), ["application/problem+json"])

@@ -45,12 +45,14 @@ import { ConnectSessions } from "../../src/storage/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/Grants.ts"
 import { ImportStaging } from "../../src/storage/ImportStaging.ts"
+import { Notifications } from "../../src/storage/Notifications.ts"
 import { Policies } from "../../src/storage/Policies.ts"
 import { Reattempts } from "../../src/storage/Reattempts.ts"
 import { Reconnects } from "../../src/storage/Reconnects.ts"
 import { Runs } from "../../src/storage/Runs.ts"
 import { SignedIn } from "../../src/storage/SignedIn.ts"
 import { Stats } from "../../src/storage/Stats.ts"
+import { Subscriptions } from "../../src/storage/Subscriptions.ts"
 import { mailStorage } from "../support/mail.ts"
 
 export const adminKey = "CANARY-admin-key"
@@ -65,6 +67,7 @@ const settings = Settings.layerWith({
   databaseUrl: Option.none(),
   adminKey: Option.some(Redacted.make(adminKey)),
   encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
+  gmailPushToken: Option.some(Redacted.make("CANARY-push-token")),
   schedules: false,
 }).pipe(Layer.orDie)
 
@@ -123,7 +126,9 @@ const storage = Layer.mergeAll(
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,
-  Layer.merge(ConnectSessions.layer, SignedIn.layer).pipe(Layer.provide(Vault.layer)),
+  Layer.mergeAll(ConnectSessions.layer, SignedIn.layer, Notifications.layer, Subscriptions.layer).pipe(
+    Layer.provide(Vault.layer),
+  ),
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),

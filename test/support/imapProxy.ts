@@ -2,7 +2,7 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { Effect, type Scope } from "effect"
 
-/** What Outlook does not offer (provider-facts.md E1). */
+/** What Outlook does not offer (provider-facts E1). */
 export const outlookLacks =
   /^(?:CONDSTORE|QRESYNC|ENABLE|SPECIAL-USE|AUTH=OAUTHBEARER|LIST-STATUS|LIST-EXTENDED|ESEARCH|SEARCHRES|SORT.*|THREAD.*|ESORT|CONTEXT.*|WITHIN|NOTIFY|BINARY|I18N.*|STATUS=SIZE|SAVEDATE|PREVIEW.*|MULTIAPPEND|URL-PARTIAL|CATENATE)$/
 

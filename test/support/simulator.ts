@@ -6,6 +6,7 @@ import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { Gmail } from "../../src/mail/Gmail.ts"
 import { Graph } from "../../src/mail/Graph.ts"
+import type { MailAccount } from "../../src/mail/Mailbox.ts"
 import { Imap } from "../../src/mail/Imap.ts"
 import { ImapTransport } from "../../src/mail/ImapTransport.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
@@ -13,8 +14,8 @@ import { MimeParser } from "../../src/mail/MimeParser.ts"
 import { type AccessToken, Tokens } from "../../src/oauth/Tokens.ts"
 import { ConnectionLimiter } from "../../src/pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../../src/pacing/MailboxLimiter.ts"
-import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { MailboxUnits } from "../../src/pacing/MailboxUnits.ts"
+import { SyncPace } from "../../src/pacing/SyncPace.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { make, type Simulator, type SimulatorOptions } from "../../src/simulator/Simulator.ts"
@@ -60,20 +61,23 @@ export const plainTokens: Layer.Layer<Tokens, never, Provider> = Layer.effect(
     const cache = new Map<string, AccessToken>()
     const redeem = (grantId: string) =>
       Effect.tryPromise(async () => {
-        const { clientId, refreshToken } = simulator.account(grants.get(grantId)!)
-        const response = await fetch(`${origin}/common/oauth2/v2.0/token`, {
+        const { clientId, clientSecret, provider, refreshToken } = simulator.account(grants.get(grantId)!)
+        const isGoogle = provider === "google"
+        const response = await fetch(`${origin}/${isGoogle ? "google/token" : "common/oauth2/v2.0/token"}`, {
           method: "POST",
           body: new URLSearchParams({
             grant_type: "refresh_token",
             client_id: clientId,
             refresh_token: refreshToken,
-            scope: "https://graph.microsoft.com/.default offline_access",
+            ...(isGoogle
+              ? { client_secret: clientSecret ?? "" }
+              : { scope: "https://graph.microsoft.com/.default offline_access" }),
           }),
         })
         const answer = Schema.decodeUnknownSync(TokenAnswer)(await response.text())
         const token: AccessToken = {
           token: Redacted.make(answer.access_token),
-          resource: "graph",
+          resource: isGoogle ? "gmail" : "graph",
           expiresAt: DateTime.addDuration(DateTime.nowUnsafe(), Duration.seconds(answer.expires_in)),
         }
         cache.set(grantId, token)
@@ -105,7 +109,13 @@ export const graphOver = (origin: string): Layer.Layer<Mailboxes, never, Tokens>
       MimeParser.layer,
       Throttle.layer,
       MailboxLimiter.layer,
-      Layer.orDie(Settings.layerWith({ graphUrl: `${origin}/v1.0`, gmailUrl: `${origin}/gmail/v1` })),
+      Layer.orDie(
+        Settings.layerWith({
+          graphUrl: `${origin}/v1.0`,
+          gmailUrl: `${origin}/gmail/v1`,
+          gmailUnitsPerMinute: 1_000_000,
+        }),
+      ),
     ]),
   )
 
@@ -121,10 +131,14 @@ export const syncing = (options: Partial<SimulatorOptions> = {}) =>
   )
 
 /** The provider's account number `n`, from 1, put into the database. */
-export const simulatedAccount = Effect.fnUntraced(function* (n: number) {
-  const { grants, simulator } = yield* Provider
-  const email = `sim${String(n).padStart(5, "0")}@sim.example`
-  const account = yield* makeAccount({ email, clientId: simulator.account(email).clientId })
-  grants.set(account.grantId, email)
-  return account
-})
+export const simulatedAccount = Effect.fnUntraced(
+  function* (n: number, provider: MailAccount["provider"] = "microsoft") {
+    const { grants, simulator } = yield* Provider
+    const isGoogle = provider === "google"
+    const email = `sim${String(n).padStart(5, "0")}@${isGoogle ? "gmail." : ""}sim.example`
+    const { clientId } = simulator.account(email)
+    const account = yield* makeAccount({ email, clientId, provider, channel: isGoogle ? "gmail" : "graph" })
+    grants.set(account.grantId, email)
+    return account
+  },
+)

@@ -39,8 +39,7 @@ export default (schema: string) =>
     yield* sql`alter table ${t("messages")} alter column body_state set default 'headers'`
 
     // What a message is found by, apart from the message: flags change often, and words never with them. wants_body = none is
-    // stored. search null = not filled in yet; its lexemes are those of SearchWords.ts. The rows are kept narrow, with the
-    // lexemes out of line, so that the times of very many messages are sorted quickly.
+    // stored. search null = not filled in yet; its lexemes are those of SearchWords.ts.
     yield* sql`create table ${t("message_index")} (
       account_id uuid not null,
       message_id uuid not null,
@@ -51,7 +50,7 @@ export default (schema: string) =>
       search tsvector,
       primary key (account_id, message_id),
       foreign key (account_id, message_id) references ${t("messages")} (account_id, id) on delete cascade
-    ) with (toast_tuple_target = 128)`
+    )`
     yield* sql`create index message_index_search on ${t("message_index")} using gin (search)`
     yield* sql`create index message_index_twins on ${t("message_index")} (account_id, twin_key)
       where twin_key is not null`

@@ -41,9 +41,16 @@ const parameters: Readonly<
   outcome: { description: "Items with this outcome." },
   accountId: { description: "Entries that concern this account." },
   folder: { description: "A folder's id, or a role such as `inbox`." },
-  q: { description: "Case-insensitive substring of subject, sender, preview or text." },
   validationToken: { description: "The token of a handshake, which is answered with it." },
   token: { description: "What the sender proves itself by." },
+  attachmentId: { description: "What the message calls the attachment." },
+  threadId: { description: "Messages of one thread." },
+  from: { description: "The sender's address, or `@` and its domain." },
+  unread: { description: "`true`: messages that are not read; `false`: those that are." },
+  hasAttachments: { description: "`true`: messages with attachments; `false`: those without." },
+  receivedAfter: { description: "Messages received at this time or later." },
+  receivedBefore: { description: "Messages received before this time." },
+  q: { description: 'Words of subject, addresses, names of attachments or text; `"in quotes"`: in that order.' },
   resource: { description: "What the token opens. That of the account's channel unless given." },
   minValidity: {
     description: "For how long the token must stay valid, such as `5 minutes`; at most 1 hour. " +

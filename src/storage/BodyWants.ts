@@ -82,7 +82,7 @@ export const bodyBacklog = (
       join ${t.message_index} i on i.account_id = a.id and i.wants_body
       join ${t.messages} m on m.account_id = a.id and m.id = i.message_id and m.removed_at is null
       join ${t.folders} f on f.account_id = a.id and f.id = m.folder_id and not f.gone and not f.earlier
-      where a.id = ${accountId} and ${isChosen(database, settings, sql`i.received_at`)}
+      where a.id = ${accountId} and ${isChosen(database, settings, sql`coalesce(m.received_at, 'infinity')`)}
       order by i.received_at desc limit ${limit}`,
     (rows) => {
       const byFolder = new Map<string, Array<string>>()

@@ -202,7 +202,7 @@ export class Folders extends Context.Service<Folders, {
           const hasEarlier = before.some(({ earlier }) => earlier)
           const known = new Map(before.map((state) => [state.remoteId, state]))
           const changed = listing.filter((folder) => {
-            const state = known.get(folder.remoteId)
+            const state = carried.get(folder.remoteId) ?? known.get(folder.remoteId)
             return state === undefined || !same(state, folder)
           })
           if (changed.length === 0 && carried.size === 0 && !hasEarlier) return before

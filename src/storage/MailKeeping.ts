@@ -3,7 +3,7 @@
  * smaller choice leaves out, and deleting messages at the end of their retention. Some at a time, and with entries in the
  * change log, so that whoever follows it has what the store has.
  */
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer } from "effect"
 import { Settings } from "../domain/Settings.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, Database, orDie } from "./Database.ts"
@@ -56,6 +56,7 @@ export class MailKeeping extends Context.Service<MailKeeping, {
         const rows = yield* sql<SearchedRow & { readonly account_id: string; readonly empty: boolean }>`select
             account_id, body_text is null and body_html is null as empty, ${sql.literal(searchedColumns)}
           from ${t.messages} where id > ${position.value} order by id limit ${batch}`
+        const now = yield* Clock.currentTimeMillis
         const byAccount = Map.groupBy(rows, ({ account_id }) => account_id)
         for (const [accountId, mine] of byAccount) {
           const bodiless = mine.filter(({ empty }) => empty).map(({ id }) => id)
@@ -64,7 +65,7 @@ export class MailKeeping extends Context.Service<MailKeeping, {
               and id = any (${column("uuid", bodiless)}) and body_state = 'complete' and body_text is null
               and body_html is null`
           }
-          yield* writeIndex(database, accountId, mine.map((row) => entryOf(accountId, row)), "missing")
+          yield* writeIndex(database, accountId, mine.map((row) => entryOf(accountId, row, now)), "missing")
         }
         if (rows.length < batch) yield* sql`delete from ${t.meta} where name = 'messages_indexed'`
         else yield* sql`update ${t.meta} set value = ${rows.at(-1)!.id} where name = 'messages_indexed'`

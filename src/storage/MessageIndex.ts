@@ -1,5 +1,5 @@
 /** What messages are found by: words, twins, threads, and whether a body is wanted. Kept in step within the transaction that writes them. */
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { AccountId, MessageId } from "../domain/Ids.ts"
 import type { Address } from "../domain/Mail.ts"
@@ -26,6 +26,7 @@ export const indexedFields: ReadonlySet<string> = new Set<keyof RemoteMessage>([
 ])
 
 interface Searched {
+  readonly receivedAt: number | null
   readonly subject: string
   readonly sender: Address | null
   readonly people: ReadonlyArray<ReadonlyArray<Address>>
@@ -33,7 +34,8 @@ interface Searched {
   readonly texts: ReadonlyArray<string | null>
 }
 
-const searchable = ({ attachments, people, sender, subject, texts }: Searched): Searchable => ({
+const searchable = ({ attachments, people, receivedAt, sender, subject, texts }: Searched): Searchable => ({
+  receivedAt,
   subject,
   sender: sender?.address ?? "",
   people: [...(sender === null ? [] : [sender]), ...people.flat()].map(({ address, name }) => `${name} ${address}`),
@@ -41,12 +43,13 @@ const searchable = ({ attachments, people, sender, subject, texts }: Searched): 
 })
 
 /** The words of a message that came with these fields. */
-export const wordsOf = (accountId: AccountId, fields: Partial<RemoteMessage>): string =>
+export const wordsOf = (accountId: AccountId, fields: Partial<RemoteMessage>, now: number): string =>
   vectorOf(
     accountId,
     searchable({
       subject: fields.subject ?? "",
       sender: fields.from ?? null,
+      receivedAt: fields.receivedAt?.epochMilliseconds ?? null,
       people: [
         fields.to ?? [],
         fields.cc ?? [],
@@ -56,6 +59,7 @@ export const wordsOf = (accountId: AccountId, fields: Partial<RemoteMessage>): s
       attachments: fields.attachments ?? [],
       texts: [fields.preview ?? null, fields.text ?? null],
     }),
+    now,
   )
 
 export interface IndexEntry {
@@ -89,6 +93,7 @@ export const writeIndex = (
 export interface SearchedRow {
   readonly id: string
   readonly subject: string
+  readonly received_at: Date | null
   readonly sender: Address | null
   readonly to_recipients: ReadonlyArray<Address>
   readonly cc_recipients: ReadonlyArray<Address>
@@ -101,15 +106,16 @@ export interface SearchedRow {
 
 /** Columns from which {@link entryOf} makes an entry. */
 export const searchedColumns =
-  "id, subject, sender, to_recipients, cc_recipients, bcc_recipients, reply_to, attachments, preview, body_text"
+  "id, subject, received_at, sender, to_recipients, cc_recipients, bcc_recipients, reply_to, attachments, preview, body_text"
 
-export const entryOf = (accountId: AccountId, row: SearchedRow): IndexEntry => ({
+export const entryOf = (accountId: AccountId, row: SearchedRow, now: number): IndexEntry => ({
   id: row.id,
   search: vectorOf(
     accountId,
     searchable({
       subject: row.subject,
       sender: row.sender,
+      receivedAt: row.received_at?.getTime() ?? null,
       people: [
         row.to_recipients,
         row.cc_recipients,
@@ -119,6 +125,7 @@ export const entryOf = (accountId: AccountId, row: SearchedRow): IndexEntry => (
       attachments: row.attachments,
       texts: [row.preview, row.body_text],
     }),
+    now,
   ),
 })
 
@@ -131,7 +138,8 @@ export const reindex = (
   Effect.gen(function* () {
     if (ids.length === 0) return
     const { sql, tables: t } = database
+    const now = yield* Clock.currentTimeMillis
     const rows = yield* sql<SearchedRow>`select ${sql.literal(searchedColumns)} from ${t.messages}
       where account_id = ${accountId} and id = any (${column("uuid", ids)})`
-    yield* writeIndex(database, accountId, rows.map((row) => entryOf(accountId, row)))
+    yield* writeIndex(database, accountId, rows.map((row) => entryOf(accountId, row, now)))
   })

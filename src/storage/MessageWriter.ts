@@ -140,9 +140,10 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       /** The words of messages that may be new, made before a transaction begins: other fibers have their turn in between. */
       const wordsOfNew = Effect.fnUntraced(function* ({ accountId }: LeaseKey, told: ReadonlyArray<Told>) {
         const words = new Map<string, string>()
+        const now = yield* Clock.currentTimeMillis
         for (const { fields, ifKnown, remoteId, word } of told) {
           if (word !== "shown" || ifKnown) continue
-          words.set(remoteId, wordsOf(accountId, fields))
+          words.set(remoteId, wordsOf(accountId, fields, now))
           yield* Effect.yieldNow
         }
         return words

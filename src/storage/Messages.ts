@@ -117,7 +117,7 @@ export class Messages extends Context.Service<Messages, {
         const after = parseCursor(cursor)
         if (after === undefined) return yield* invalidCursor
         return {
-          id: after.id,
+          ...after,
           time: after.millis === null ? sql`'-infinity'::timestamptz` : sql`${new Date(after.millis)}`,
         }
       })
@@ -126,12 +126,21 @@ export class Messages extends Context.Service<Messages, {
       const list = Effect.fn("Messages.list")(function* (options: MessageFilter & ListOptions) {
         const after = yield* placeOf(options.cursor)
         const words = searchQuery(options)
-        if (words === null) return { items: [], nextCursor: null }
+        if (words === null || (options.accountId !== undefined && !isId(options.accountId))) {
+          return { items: [], nextCursor: null }
+        }
         const conditions = yield* conditionsOf(options)
         const limit = options.limit + 1
         if (words !== undefined) {
           const rows = yield* orDie(
-            searchMessages<MessageRow>(database, { words, columns, conditions, after, limit }),
+            searchMessages<MessageRow>(database, {
+              words,
+              accountId: options.accountId,
+              columns,
+              conditions,
+              after: after && { millis: after.millis ?? -Infinity, id: after.id },
+              limit,
+            }),
           )
           return pageOf(rows, options.limit, toMessage)
         }

@@ -3,6 +3,8 @@
  * matter. Scripts that put no blanks between words are cut into overlapping pairs of characters.
  */
 
+import { dayLexemes } from "./SearchDays.ts"
+
 /** Characters of a word; the rest of a longer one is no word of anybody's. */
 const longestWord = 64
 
@@ -98,13 +100,21 @@ export interface Searchable {
   /** Names and addresses of all that it is from or to. */
   readonly people: ReadonlyArray<string>
   readonly texts: ReadonlyArray<string>
+  /** Milliseconds since 1970; null = no time. */
+  readonly receivedAt: number | null
 }
 
 const utf8 = new TextEncoder()
 
 /** The text of a `tsvector` with the words of a message. */
-export const vectorOf = (accountId: string, { people, sender, subject, texts }: Searchable): string => {
-  const lexemes = new Map<string, Array<number>>([[accountLexeme(accountId), []]])
+export const vectorOf = (
+  accountId: string,
+  { people, receivedAt, sender, subject, texts }: Searchable,
+  now: number,
+): string => {
+  const lexemes = new Map<string, Array<number>>(
+    [accountLexeme(accountId), ...dayLexemes(receivedAt, now)].map((lexeme) => [lexeme, []]),
+  )
   let bytes = 0
   let position = 1
   const add = (lexeme: string, at?: number) => {

@@ -1,12 +1,13 @@
 /** The whole server over a real database. Only the edges are doubled: the token endpoint and the mailboxes. */
 import { assert } from "@effect/vitest"
-import { Context, Effect, Layer, Logger, Option, Redacted, References, Schema } from "effect"
+import { Context, Effect, Layer, Logger, Option, Redacted, References, Schema, Stream } from "effect"
 import { FetchHttpClient } from "effect/http"
 import { newId } from "../../src/domain/Ids.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { TenantDirectory } from "../../src/mail/TenantDirectory.ts"
+import { MessageGone } from "../../src/mail/Mailbox.ts"
 import { Mailboxes } from "../../src/mail/Mailboxes.ts"
 import { GrantRequests } from "../../src/programs/GrantRequests.ts"
 import { GrantAccounts } from "../../src/storage/GrantAccounts.ts"
@@ -94,8 +95,36 @@ const provider = Layer.succeed(OAuthProvider, {
   },
 })
 
+/** Its second attachment has another id by now, and the third is gone. */
+const lookedAtAgain = {
+  text: null,
+  html: null,
+  bodyState: "complete" as const,
+  bodyReason: null,
+  attachments: ["a", "new"].map((remoteId) => ({
+    remoteId,
+    name: "Rechnung März.pdf",
+    contentType: "application/pdf",
+    size: null,
+    inline: false,
+    contentId: null,
+  })),
+}
+
 const mailboxes = Layer.succeed(Mailboxes, {
-  open: () => Effect.succeed({ concurrency: 4, folders: () => Effect.succeed([]), page: () => Effect.never }),
+  open: () =>
+    Effect.succeed({
+      concurrency: 4,
+      folders: () => Effect.succeed([]),
+      page: () => Effect.never,
+      bodies: (_folder, ids) => Effect.succeed(new Map(ids.map((id) => [id, lookedAtAgain]))),
+      attachment: (_folder, _message, id) =>
+        id === "gone" || id === "old" ? Stream.fail(new MessageGone()) : id === "refused"
+          ? Stream.fail(
+            new ProviderError({ class: "throttled", code: codeOf.throttled, message: "the provider said throttled" }),
+          )
+          : Stream.make("content ", "of ", id).pipe(Stream.encodeText),
+    }),
 })
 
 const directory = Layer.succeed(TenantDirectory, {

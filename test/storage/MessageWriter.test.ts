@@ -1,8 +1,7 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Effect } from "effect"
-import type { Page } from "../../src/mail/Mailbox.ts"
 import { Database } from "../../src/storage/Database.ts"
-import { Folders, type FolderState } from "../../src/storage/Folders.ts"
+import { Folders } from "../../src/storage/Folders.ts"
 import { Messages } from "../../src/storage/Messages.ts"
 import { MessageWriter } from "../../src/storage/MessageWriter.ts"
 import { SyncLeases } from "../../src/storage/SyncLeases.ts"
@@ -11,72 +10,13 @@ import {
   acquireLease,
   changesOf,
   mailStorage,
-  makeAccount,
   middlePage,
   page,
   remoteFolder,
   removed,
   upsert,
 } from "../support/mail.ts"
-
-/** An account with folders A, B and C, whose states move along as pages are applied. */
-const mailbox = Effect.fnUntraced(function* (options: { readonly synced?: boolean } = {}) {
-  const { sql, tables: t } = yield* Database
-  const folders = yield* Folders
-  const writer = yield* MessageWriter
-  const account = yield* makeAccount({})
-  if (options.synced === true) {
-    yield* Effect.orDie(sql`update ${t.accounts} set synced_at = now() where id = ${account.id}`)
-  }
-  const lease = yield* acquireLease(account.id)
-  const stored = yield* folders.store(lease, [], ["A", "B", "C"].map((name) => remoteFolder(name)))
-  const states = new Map(stored.map((state) => [state.remoteId, state]))
-  const folder = (name: string): FolderState => states.get(name)!
-
-  const apply = Effect.fnUntraced(function* (name: string, next: Page) {
-    const applied = yield* writer.applyPage(lease, folder(name), next)
-    states.set(name, applied.folder)
-    return applied
-  })
-  const settle = Effect.flatMap(writer.now, (time) => writer.settle(lease, time))
-  const restart = Effect.fnUntraced(function* (name: string) {
-    states.set(name, yield* folders.restart(lease, folder(name)))
-  })
-
-  /** The log so far, as `kind folder fields`, emptied by each look. */
-  let seen = 0
-  const log = Effect.map(changesOf(account.id), (entries) => {
-    const news = entries.slice(seen)
-    seen = entries.length
-    return news.map(({ fields, folderId, kind }) =>
-      [
-        kind.replace("message.", ""),
-        [...states.values()].find(({ id }) => id === folderId)?.remoteId ?? "?",
-        ...(fields === undefined ? [] : [fields.join("+")]),
-      ].join(" ")
-    )
-  })
-  /** Subjects by folder, and the counts that are kept of them. */
-  const holds = Effect.gen(function* () {
-    const messages = yield* Messages
-    const { items } = yield* messages.list({ accountId: account.id, limit: 100 })
-    const found: Record<string, Array<string>> = {}
-    for (const state of states.values()) {
-      found[state.remoteId] = items.filter(({ folderId }) => folderId === state.id).map(({ subject }) => subject)
-        .toSorted()
-    }
-    const counts = yield* folders.list(account.id)
-    for (const { displayName, messages } of counts) {
-      assert.strictEqual(messages, found[displayName]!.length, displayName)
-    }
-    const [row] = yield* Effect.orDie(
-      sql<{ messages: number }>`select messages from ${t.accounts} where id = ${account.id}`,
-    )
-    assert.strictEqual(row!.messages, items.length)
-    return found
-  })
-  return { account, lease, folder, apply, settle, restart, log, holds, states }
-})
+import { mailbox } from "../support/mailbox.ts"
 
 const one = upsert("1", { subject: "one" })
 const two = upsert("2", { subject: "two" })

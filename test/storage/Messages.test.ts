@@ -206,18 +206,48 @@ await onDatabases("Messages", mailStorage, (it) => {
       assert.strictEqual(whole._tag === "Some" && whole.value.text?.length, 4 * 1024 * 1024)
     }))
 
-  it.effect("pages through what a search finds, by few hits and by many", () =>
+  it.effect("pages through what a search finds, few hits and very many, wherever in time they are", () =>
     Effect.gen(function* () {
       const messages = yield* Messages
-      const { account } = yield* inboxOf(20)
-      const seen = []
-      let cursor: string | undefined
-      do {
-        const { items, nextCursor } = yield* messages.list({ accountId: account.id, q: "number", limit: 3, cursor })
-        seen.push(...items)
-        cursor = nextCursor ?? undefined
-      } while (cursor !== undefined)
-      assert.deepStrictEqual(seen, [...(yield* messages.list({ accountId: account.id, limit: 50 })).items])
+      const { account, lease, other, writer } = yield* inboxOf(20)
+      const read = Effect.fnUntraced(function* (options: object, limit: number) {
+        const seen: Array<string> = []
+        let cursor: string | undefined
+        do {
+          const { items, nextCursor } = yield* messages.list({ accountId: account.id, limit, cursor, ...options })
+          seen.push(...items.map(({ id }) => id))
+          cursor = nextCursor ?? undefined
+        } while (cursor !== undefined)
+        return seen
+      })
+      assert.deepStrictEqual(yield* read({ q: "number" }, 3), yield* read({}, 50))
+
+      const now = yield* DateTime.now
+      const day = 86_400_000
+      const times = Array.range(1, 4_600).map((n) => {
+        // 2,500 on one day, a thousand over three years, some in 1985, some ahead and some without a time.
+        if (n <= 2_500) return DateTime.makeUnsafe(Date.UTC(2012, 4, 1) + n * 1_000)
+        if (n <= 3_500) return DateTime.subtract(now, { hours: n * 7 })
+        if (n <= 4_500) return DateTime.makeUnsafe(Date.UTC(1985, 0, 1) + n * day)
+        return n <= 4_550 ? DateTime.add(now, { days: n }) : null
+      })
+      let folder = other
+      for (const chunk of Array.chunksOf(times.map((receivedAt, n) => ({ n, receivedAt })), 500)) {
+        folder = (yield* writer.applyPage(
+          lease,
+          folder,
+          page(
+            ...chunk.map(({ n, receivedAt }) => upsert(`x${n}`, { subject: "crowd", receivedAt, isRead: n % 10 > 0 })),
+          ),
+        )).folder
+      }
+      const all = yield* read({ folder: other.id }, 500)
+      assert.strictEqual(all.length, 4_600)
+      assert.deepStrictEqual(yield* read({ q: "crowd" }, 500), all)
+      assert.deepStrictEqual(
+        yield* read({ q: "crowd", unread: true }, 100),
+        yield* read({ folder: other.id, unread: true }, 100),
+      )
     }))
 
   it.effect("filters by thread, reader, attachment and time, and groups threads", () =>

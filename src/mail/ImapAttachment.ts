@@ -2,6 +2,7 @@
 import { Effect, Stream } from "effect"
 import { type ImapRefusal, refusalOf } from "./ImapErrors.ts"
 import type { ImapSession } from "./ImapSession.ts"
+import { leavesOf } from "./ImapStructure.ts"
 import { uidOf } from "./ImapUids.ts"
 import { MessageGone } from "./Mailbox.ts"
 
@@ -21,6 +22,11 @@ export const attachmentOf = (
     const mailbox = yield* session.examine(path)
     const uid = uidOf(remoteId, String(mailbox.uidValidity))
     if (uid === undefined || !isPart(part)) return yield* new MessageGone()
+    const [row] = yield* Stream.runCollect(session.rows(`${uid}`, { uid: true, bodyStructure: true }))
+    // Of a part that does not exist a server sends nothing, as of one that is empty.
+    if (row?.bodyStructure !== undefined && !leavesOf(row.bodyStructure).some((leaf) => leaf.part === part)) {
+      return yield* new MessageGone()
+    }
     const { content } = yield* session.run((client) =>
       client.download(`${uid}`, part, { uid: true, chunkSize, decodeText: false })
     )

@@ -44,15 +44,17 @@ const byModseq = Effect.fnUntraced(function* (reader: Reader, position: Position
   const { memory, session } = reader
   const to = position.changed?.to ?? highest
   const after = position.changed?.after ?? 0
-  const space = `${spaceOf(position)} ${since}`
+  const space = `${spaceOf(position)} ${since} ${to}`
   if (to === since || position.next <= after + 1) return { rows: [], changed: undefined, to, vanished: [] }
   session.vanished()
-  const rows = memory.changed?.space === space
-    ? memory.changed.rows.filter(({ uid }) => uid > after)
+  // Kept whole: a page that was not stored is asked for again.
+  const all = memory.changed?.space === space
+    ? memory.changed.rows
     : yield* rowsOf(reader, `${after + 1}:${position.next - 1}`, { changedSince: BigInt(since) })
+  memory.changed = { space, rows: all }
+  const rows = all.filter(({ uid }) => uid > after)
   const served = rows.slice(0, flagsPage)
   const more = rows.length > served.length
-  memory.changed = more ? { space, rows: rows.slice(flagsPage) } : undefined
   return {
     rows: served,
     changed: more ? { after: served.at(-1)!.uid, to } : undefined,

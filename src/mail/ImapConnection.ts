@@ -54,7 +54,7 @@ export interface ImapConnection {
 
 /**
  * Connects with a valid access token. One that is refused is replaced once; that a fresh one is refused too is no proof that the
- * grant is dead (provider-facts.md E2).
+ * grant is dead (provider-facts E2).
  */
 export const signIn = Effect.fn("Imap.signIn")(function* (
   { settings, tokens, transport }: ImapServices,

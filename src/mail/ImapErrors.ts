@@ -50,6 +50,9 @@ export const imapError = (
 /** An answer that cannot be made use of. */
 export const strangeAnswer = new ImapRefusal({ reason: "other", error: imapError("unknown") })
 
+/** The connection is gone. */
+export const lost = new ImapRefusal({ reason: "lost", error: imapError("transient") })
+
 const lostCodes = new Set([
   "NoConnection",
   "EConnectionClosed",
@@ -104,7 +107,7 @@ export const refusalOf = (cause: unknown, backoffMillis?: number): ImapRefusal =
   if (code === "NONEXISTENT" || error.mailboxMissing === true || error.code === "NotFound") {
     return new ImapRefusal({ reason: "missing", error: imapError("unknown", providerCode) })
   }
-  if (lostCodes.has(error.code ?? "")) return new ImapRefusal({ reason: "lost", error: imapError("transient") })
+  if (lostCodes.has(error.code ?? "")) return lost
   if (error.responseStatus === undefined) return other("transient")
   return other(passing.test(text) ? "transient" : "unknown")
 }

@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import type { ListResponse, StatusObject } from "imapflow"
 import type { FolderRole } from "../domain/Mail.ts"
 import { decodeCursor } from "./ImapCursor.ts"
+import { strangeAnswer } from "./ImapErrors.ts"
 import type { ImapSession } from "./ImapSession.ts"
 import type { KnownFolder, RemoteFolder } from "./Mailbox.ts"
 
@@ -82,8 +83,10 @@ export const listFolders = Effect.fn("Imap.folders")(function* (
 ) {
   const at = yield* Clock.currentTimeMillis
   const gmail = session.client.capabilities.has("X-GM-EXT-1")
-  const entries = (yield* session.run((client) => client.list({ statusQuery })))
-    .filter((folder) => !isView(folder, gmail))
+  const answer = yield* session.run((client) => client.list({ statusQuery }))
+  // Every mailbox has one (RFC 9051 section 5.1): a listing without it would have all folders forgotten.
+  if (!answer.some(({ specialUse }) => specialUse === "\\Inbox")) return yield* strangeAnswer
+  const entries = answer.filter((folder) => !isView(folder, gmail))
   // A name that only stands for what is beneath it, with nothing there.
   const listed = entries.filter((folder) =>
     isSelectable(folder) || entries.some(({ path }) => path.startsWith(folder.path + folder.delimiter))

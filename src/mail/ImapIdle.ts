@@ -16,6 +16,9 @@ import type { MailAccount } from "./Mailbox.ts"
  */
 const maxIdleMinutes = 9
 
+/** Milliseconds in which the server must answer. */
+const patience = 60_000
+
 /** Milliseconds until the first failure in a row is tried again; doubles from there. */
 const firstRetry = 2_000
 const longestRetry = 300_000
@@ -47,8 +50,8 @@ export class ImapIdle extends Context.Service<ImapIdle, {
           const pause = yield* throttle.remaining(key)
           if (pause > 0) yield* Effect.sleep(pause)
           yield* limiter.take(key)
-          // Silence is what IDLE is: the connection is given up only when its end is not answered.
-          const open = yield* signIn(services, account, { maxIdle: options.maxIdle })
+          // Silence is what IDLE is: a connection is given up when leaving the IDLE is not answered.
+          const open = yield* signIn(services, account, { ...options, socketTimeout: options.maxIdle + patience })
           yield* Effect.addFinalizer(() => open.close)
           yield* open.examine("INBOX")
           const tell = () => void Queue.offerUnsafe(news, undefined)

@@ -19,6 +19,17 @@ export const startOf = ({ path, session }: Reader, mailbox: MailboxObject): Posi
   }
 }
 
+/** How many of the ascending UIDs lie below one: there may be millions, and a page is asked for every time. */
+const countBelow = (uids: ReadonlyArray<number>, below: number): number => {
+  let [low, high] = [0, uids.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (uids[middle]! < below) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
 /**
  * The next messages. The UIDs yet to come are searched for once, so that pages are full where UIDs are sparse; a new process
  * searches again. Two ends in the cursor: what is above it, and what is below.
@@ -26,29 +37,29 @@ export const startOf = ({ path, session }: Reader, mailbox: MailboxObject): Posi
 export const listingPage = Effect.fnUntraced(function* (reader: Reader, position: Position, below: number) {
   const { memory, session } = reader
   const space = spaceOf(position)
-  const old = memory.listing?.space === space
-    ? memory.listing.uids.filter((uid) => uid < below)
-    : below > 1
-    ? (yield* session.search(`1:${below - 1}`)).filter((uid) => uid < below)
-    : []
+  const { listing } = memory
+  const known = listing !== undefined && listing.space === space && below <= listing.below ? listing : undefined
+  const uids = known?.uids ?? (below > 1 ? yield* session.search(`1:${below - 1}`) : [])
   // `*` is the newest message, even if it is older than `next`.
   const fresh = (yield* session.search(`${position.next}:*`)).filter((uid) => uid >= position.next)
   const arrived = fresh.slice(0, pageSize)
-  const room = pageSize - arrived.length
-  const shown = room === 0 ? [] : old.slice(-room)
-  const left = old.slice(0, old.length - shown.length)
-  memory.listing = left.length === 0 ? undefined : { space, uids: left }
+  const end = countBelow(uids, below)
+  const start = Math.max(0, end - (pageSize - arrived.length))
+  const shown = uids.slice(start, end)
+
+  const done = start === 0 && arrived.length === fresh.length
+  // Kept whole: a page that was not stored is asked for again.
+  memory.listing = done ? undefined : known ?? { space, below, uids }
 
   const upserts = yield* metadataOf(reader, position, [...shown, ...arrived])
   const { below: _, ...rest } = position
   const next = Math.max(position.next, (arrived.at(-1) ?? 0) + 1)
-  const done = left.length === 0 && arrived.length === fresh.length
   // Shown on one page from the beginning: nothing can have changed since that the next round would not see.
   const whole = done && below === position.next && arrived.length === 0
   const cursor: Position = {
     ...rest,
     next,
-    ...(left.length > 0 || !done ? { below: shown[0] ?? below } : {}),
+    ...(done ? {} : { below: shown[0] ?? below }),
     ...(whole ? { messages: shown.length } : {}),
   }
   return {

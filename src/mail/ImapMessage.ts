@@ -1,5 +1,6 @@
 /** Messages as FETCH tells of them, and as this house knows them. Texts of bodies come apart: see `ImapBodies`. */
-import { DateTime, Hash, Option } from "effect"
+import { createHash } from "node:crypto"
+import { DateTime, Option } from "effect"
 import type { FetchMessageObject, FetchQueryObject, MessageAddressObject } from "imapflow"
 import type { Address } from "../domain/Mail.ts"
 import { attachmentsOf } from "./ImapStructure.ts"
@@ -91,11 +92,9 @@ export const flagFields = ({ flags, labels }: FetchMessageObject) => {
   }
 }
 
-/** Without angle brackets or blanks around them, Message-IDs compare alike on every channel. */
+/** Stands for a Message-ID that is not there. */
 const hashKey = (parts: ReadonlyArray<unknown>): string =>
-  `hash:${(Hash.string(JSON.stringify(parts)) >>> 0).toString(36)}${
-    (Hash.string(JSON.stringify(parts.toReversed())) >>> 0).toString(36)
-  }`
+  `sha256:${createHash("sha256").update(JSON.stringify(parts)).digest("base64url").slice(0, 22)}`
 
 interface Head {
   readonly subject: string
@@ -133,8 +132,8 @@ const ofHeader = ({ header }: MimeMessage): Head => ({
 
 /** @param parsed its headers, where the server's own reading of them could not be used */
 export const toUpsert = (row: FetchMessageObject, space: UidSpace, parsed?: MimeMessage): Upsert => {
-  const headerFieldsOf = headerFields(row.headers)
-  const head = parsed === undefined ? ofEnvelope(row, headerFieldsOf) : ofHeader(parsed)
+  const lines = headerFields(row.headers)
+  const head = parsed === undefined ? ofEnvelope(row, lines) : ofHeader(parsed)
   const messageId = idIn(head.messageId) ?? (storable(head.messageId ?? "").trim() || undefined)
   const receivedAt = time(row.internalDate)
   const attachments = row.bodyStructure === undefined ? [] : attachmentsOf(row.bodyStructure)
@@ -148,7 +147,7 @@ export const toUpsert = (row: FetchMessageObject, space: UidSpace, parsed?: Mime
     receivedAt,
     sentAt: head.sentAt,
     ...flagFields(row),
-    importance: importanceOf(headerFieldsOf),
+    importance: importanceOf(lines),
     hasAttachments: attachments.some(({ inline }) => !inline),
     internetMessageId: messageId ?? null,
     threadId: row.threadId ?? idIn(head.references) ?? idIn(head.inReplyTo) ?? messageId ?? null,

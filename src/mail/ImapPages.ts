@@ -47,7 +47,7 @@ export const nextPage = Effect.fnUntraced(function* (reader: Reader, cursor: str
   if (position === undefined) return yield* new CursorLost()
 
   if (position.below !== undefined) {
-    const mailbox = yield* session.opened(path)
+    const mailbox = yield* session.renewed(path)
     if (String(mailbox.uidValidity) !== position.uidValidity) return yield* new CursorLost()
     return yield* listingPage(reader, position, position.below)
   }

@@ -15,8 +15,8 @@ export const pageSize = 200
 /** Spares questions whose answers were long. All of it can be asked again: a new process begins without. */
 export interface Memory {
   folders: ReadonlyMap<string, ListedFolder>
-  /** UIDs that a first listing has yet to show, ascending. */
-  listing: { readonly space: string; readonly uids: ReadonlyArray<number> } | undefined
+  /** UIDs of a first listing that lie below one, ascending. */
+  listing: { readonly space: string; readonly below: number; readonly uids: ReadonlyArray<number> } | undefined
   /** Of the messages that the last page brought, by UID: their bodies are asked for next. */
   structures: {
     readonly path: string

@@ -8,7 +8,7 @@ import {
   type ImapTransport as Transport,
   type MailboxObject,
 } from "imapflow"
-import { ImapRefusal, refusalOf, strangeAnswer } from "./ImapErrors.ts"
+import { type ImapRefusal, lost, refusalOf, strangeAnswer } from "./ImapErrors.ts"
 import { uidSets } from "./ImapUids.ts"
 
 /** Unless it is said otherwise. */
@@ -38,6 +38,8 @@ export interface ImapSession {
   readonly examine: (path: string) => Effect.Effect<MailboxObject, ImapRefusal>
   /** Opens a folder unless it is open. */
   readonly opened: (path: string) => Effect.Effect<MailboxObject, ImapRefusal>
+  /** Opens a folder; if it is open, what has arrived in it since is seen from now on. */
+  readonly renewed: (path: string) => Effect.Effect<MailboxObject, ImapRefusal>
   /** UIDs of messages in the open folder that lie in the range, ascending. */
   readonly search: (range: string) => Effect.Effect<ReadonlyArray<number>, ImapRefusal>
   /** Which of the UIDs are in the open folder. */
@@ -96,7 +98,8 @@ export const openSession = (login: ImapLogin): Effect.Effect<ImapSession, ImapRe
     const run = <A>(command: (client: ImapFlow) => Promise<A>) =>
       Effect.callback<A, ImapRefusal>((resume) => {
         Promise.resolve().then(() => command(client)).then(
-          (value) => resume(Effect.succeed(value)),
+          // Of a connection that is gone ImapFlow answers many a question as if there were nothing.
+          (value) => resume(client.isClosed ? Effect.fail(lost) : Effect.succeed(value)),
           (cause) => resume(Effect.fail(refusalOf(isTimeout(broken) ? broken : cause, backoff))),
         )
         return Effect.sync(() => client.close())
@@ -121,15 +124,16 @@ export const openSession = (login: ImapLogin): Effect.Effect<ImapSession, ImapRe
         Effect.flatMap((mailbox) => mailbox === undefined ? Effect.fail(strangeAnswer) : Effect.succeed(mailbox)),
       )
 
+    const isOpen = (path: string) => client.mailbox !== false && client.mailbox.path === path
+
     const session: ImapSession = {
       client,
       run,
       search,
       examine,
-      opened: (path) => {
-        const { mailbox } = client
-        return mailbox !== false && mailbox.path === path ? Effect.succeed(mailbox) : examine(path)
-      },
+      opened: (path) => isOpen(path) ? Effect.succeed(client.mailbox as MailboxObject) : examine(path),
+      renewed: (path) =>
+        isOpen(path) ? Effect.as(run((client) => client.noop()), client.mailbox as MailboxObject) : examine(path),
       among: Effect.fnUntraced(function* (uids) {
         const found = new Set<number>()
         for (const set of uidSets(uids)) for (const uid of yield* search(set)) found.add(uid)

@@ -1,6 +1,6 @@
 /**
  * The sockets that IMAP runs over: Deno's own. Its `node:tls` misses a disconnect in the middle of a FETCH about every other
- * time, and reads on while nobody takes what was read (runtime-facts.md, IMAP).
+ * time, and reads on while nobody takes what was read (seen with Deno 2.9).
  */
 import { Context, Layer } from "effect"
 import { createStreamsTransport, type ImapTransport as Transport } from "imapflow"

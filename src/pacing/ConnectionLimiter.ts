@@ -5,7 +5,7 @@ import { ProviderError } from "../domain/ProviderError.ts"
 
 /**
  * One that reads and one that waits for news. Gmail bears 15 for all clients of a mailbox together; Outlook names no number,
- * and 2 to 3 are known to go well (provider-facts.md E6).
+ * and 2 to 3 are known to go well (provider-facts E6).
  */
 const connections = 2
 

@@ -61,6 +61,15 @@ layer(Dovecot.layer, { timeout: "60 seconds", excludeTestServices: true })("Fold
       )
     }).pipe(Effect.scoped, Effect.provide(Dovecot.layerWith({ SPECIAL_FOLDERS: "no" }))))
 
+  it.effect("are not taken for gone where a listing comes without them", () =>
+    Effect.gen(function* () {
+      const { port } = yield* Dovecot
+      const proxy = yield* imapProxy(port)
+      const { mailbox } = yield* openMailbox({ url: proxy.url })
+      proxy.answer = (command) => command.startsWith("LIST") ? "TAG OK List completed." : undefined
+      assert.deepInclude(yield* Effect.flip(mailbox.folders([])), { class: "unknown" })
+    }).pipe(Effect.scoped))
+
   it.effect("that hold folders only are shown, and have no messages", () =>
     Effect.gen(function* () {
       const { maildir, port } = yield* Dovecot

@@ -25,6 +25,10 @@ const scripts = [
 /** Any uuid will do where the vector of a text is made before it is known whose it is. */
 const nobody = "00000000-0000-0000-0000-000000000000"
 
+/** Milliseconds of the newest message; each of the others is a minute older than the one before. */
+const now = Date.UTC(2026, 9, 1)
+const day = 86_400_000
+
 const fill = async (installation: Installation, messages: number) => {
   const client = new pg.Client({ connectionString: postgresUrl })
   await client.connect()
@@ -62,7 +66,13 @@ const fill = async (installation: Installation, messages: number) => {
         n,
         subject,
         body,
-        search: vectorOf(nobody, { subject, sender, people: [`Sender ${n % 397}`, sender], texts: [body] }),
+        search: vectorOf(nobody, {
+          subject,
+          sender,
+          people: [`Sender ${n % 397}`, sender],
+          texts: [body],
+          receivedAt: null,
+        }, now),
       }
     })
     await query(
@@ -71,6 +81,20 @@ const fill = async (installation: Installation, messages: number) => {
       [JSON.stringify(rows)],
     )
   }
+
+  // What a message is found by of its time: as many words as there are days.
+  await query(`create unlogged table ${t("bench_days")} (day date primary key, search tsvector)`)
+  const days = Array.from({ length: Math.ceil(messages / 1_440) + 2 }, (_, n) => {
+    const receivedAt = now - n * day
+    const search = vectorOf(nobody, { subject: "", sender: "", people: [], texts: [], receivedAt }, now)
+    return { day: new Date(receivedAt).toISOString().slice(0, 10), search }
+  })
+  await query(
+    `insert into ${
+      t("bench_days")
+    } select day, search::tsvector from json_to_recordset($1) as r (day date, search text)`,
+    [JSON.stringify(days)],
+  )
 
   const { rows: indexes } = await query(
     `select indexname, indexdef from pg_indexes where schemaname = $1 and tablename in ('messages', 'message_index')
@@ -84,7 +108,7 @@ const fill = async (installation: Installation, messages: number) => {
       is_draft, is_flagged, importance, categories, has_attachments)
     select a.account_id, gen_random_uuid(), i::text, a.id, 1, x.subject,
       jsonb_build_object('name', 'Sender ' || i % 397, 'address', 'sender' || i % 397 || '@sender' || i % 97 || '.example'),
-      timestamptz '2026-10-01' - make_interval(mins => i), left(x.body, 200), x.body, 'complete', '<' || i || '@bench.example>', '[]', '[]', '[]', '[]', true, false, false, 'normal', '{}',
+      timestamptz '2026-10-01 00:00:00Z' - make_interval(mins => i), left(x.body, 200), x.body, 'complete', '<' || i || '@bench.example>', '[]', '[]', '[]', '[]', true, false, false, 'normal', '{}',
       false
     from generate_series(0, ${messages - 1}) i join ${t("bench_texts")} x on x.n = (i * 7919) % ${texts}
     join (select account_id, id, row_number() over () - 1 as place from ${
@@ -93,8 +117,9 @@ const fill = async (installation: Installation, messages: number) => {
   )
   await query(`insert into ${t("message_index")} (account_id, message_id, received_at, wants_body, search)
     select m.account_id, m.id, m.received_at, false,
-      x.search || ('''=' || m.account_id || '''')::tsvector || ('''rare' || m.remote_id::int / ${shared} || ''':1')::tsvector
-    from ${t("messages")} m join ${t("bench_texts")} x on x.n = (m.remote_id::int::bigint * 7919) % ${texts}`)
+      x.search || ('''=' || m.account_id || '''')::tsvector || ('''rare' || m.remote_id::int / ${shared} || ''':1')::tsvector || d.search
+    from ${t("messages")} m join ${t("bench_texts")} x on x.n = (m.remote_id::int::bigint * 7919) % ${texts}
+    join ${t("bench_days")} d on d.day = (m.received_at at time zone 'UTC')::date`)
   for (const { indexdef } of indexes) await query(indexdef)
   for (const name of ["messages", "message_index", "folders", "accounts"]) await query(`vacuum (analyze) ${t(name)}`)
   const { rows } = await query(`select id from ${t("accounts")} order by id limit 1`)

@@ -204,6 +204,40 @@ export const conformance = (
         assert.include(yield* box.places, `other${nested}inner`)
       }))
 
+    it.effect("brings flags of mail in a folder that is renamed, before and after, and renamed again", () =>
+      Effect.gen(function* () {
+        const pair = yield* aPair
+        const { box } = pair
+        const outer = yield* box.createFolder("outer")
+        const inner = yield* box.createFolder("inner", outer)
+        for (let n = 1; n <= 8; n++) yield* box.deliver({ subject: `${n} in a folder that is renamed`, place: inner })
+        yield* sync(pair)
+        const flag = (n: number) =>
+          Effect.gen(function* () {
+            const mail = (yield* box.mail).find(({ subject }) => subject.startsWith(`${n} in a folder`))
+            yield* box.edit(mail!, { isFlagged: true, isRead: true })
+          })
+        yield* flag(1)
+        const once = yield* box.renameFolder(inner, "once")
+        yield* flag(2)
+        yield* sync(pair)
+        yield* inStep(pair)
+        yield* flag(3)
+        yield* sync(pair)
+        yield* inStep(pair)
+        yield* flag(4)
+        yield* box.renameFolder(once, "twice")
+        yield* flag(5)
+        yield* box.renameFolder(outer, "elsewhere")
+        yield* flag(6)
+        yield* sync(pair)
+        yield* inStep(pair)
+        yield* flag(7)
+        yield* sync(pair)
+        const { log } = yield* inStep(pair)
+        assert.isFalse(log.some(({ kind }) => kind === "message.moved" || kind === "message.deleted"))
+      }))
+
     it.effect("follows folders that come and go", () =>
       Effect.gen(function* () {
         const pair = yield* aPair

@@ -1,5 +1,5 @@
 /** Mailboxes on a real Dovecot, changed by another client and read by way of a proxy. */
-import { DateTime, Duration, Effect, Layer, Redacted, type Scope } from "effect"
+import { DateTime, Duration, Effect, Layer, Redacted, Scope } from "effect"
 import type { ImapFlow, ListResponse } from "imapflow"
 import { newId } from "../../src/domain/Ids.ts"
 import type { AccessToken } from "../../src/oauth/Tokens.ts"
@@ -76,8 +76,20 @@ export const imapBox = (
 ): Effect.Effect<RemoteBox, never, Dovecot | Scope.Scope> =>
   Effect.gen(function* () {
     const dovecot = yield* Dovecot
-    const client: ImapFlow = yield* writerOf(email)
+    const scope = yield* Effect.scope
+    const connect = writerOf(email).pipe(Effect.provideService(Dovecot, dovecot), Scope.provide(scope))
+    let client: ImapFlow = yield* connect
     let selected: string | undefined
+
+    /** Dovecot ends sessions whose folders it no longer knows again: then there is a new one. */
+    const work = <A>(change: () => Promise<A>): Effect.Effect<A> =>
+      Effect.gen(function* () {
+        if (!client.usable) {
+          selected = undefined
+          client = yield* connect
+        }
+        return yield* Effect.promise(change)
+      })
 
     /** Nothing is open while folders come and go. */
     const close = async () => {
@@ -99,7 +111,7 @@ export const imapBox = (
     const box: RemoteBox = {
       email,
       clientId,
-      mail: Effect.promise(async () => {
+      mail: work(async () => {
         const mail: Array<RemoteMail> = []
         for (const [path, place] of await places()) {
           await close()
@@ -120,10 +132,10 @@ export const imapBox = (
         }
         return mail
       }),
-      places: Effect.promise(async () => [...(await places()).values()]),
-      targets: Effect.promise(async () => [...(await places()).values()]),
+      places: work(async () => [...(await places()).values()]),
+      targets: work(async () => [...(await places()).values()]),
       deliver: ({ isRead = false, place = "inbox", subject }) =>
-        Effect.promise(async () => {
+        work(async () => {
           const path = await pathOf(place)
           const messageId = `${newId()}@imap.example`
           const appended = await client.append(
@@ -135,7 +147,7 @@ export const imapBox = (
           return { id: idOf(path, appended.uid), place, subject, isRead, isFlagged: false, messageId }
         }),
       edit: (mail, change) =>
-        Effect.promise(async () => {
+        work(async () => {
           const { path, uid } = readId(mail.id)
           await open(path)
           for (const [flag, isOn] of [["\\Seen", change.isRead], ["\\Flagged", change.isFlagged]] as const) {
@@ -145,7 +157,7 @@ export const imapBox = (
           return { ...mail, ...change }
         }),
       move: (mail, place) =>
-        Effect.promise(async () => {
+        work(async () => {
           const { path, uid } = readId(mail.id)
           const target = await pathOf(place)
           if (target === path) return mail
@@ -156,32 +168,32 @@ export const imapBox = (
           return { ...mail, id: idOf(target, there), place }
         }),
       remove: ({ id }) =>
-        Effect.promise(async () => {
+        work(async () => {
           const { path, uid } = readId(id)
           await open(path)
           await client.messageDelete(String(uid), { uid: true })
         }),
       createFolder: (name, parent) =>
-        Effect.promise(async () => {
+        work(async () => {
           const around = parent === undefined ? "" : await pathOf(parent)
           await client.mailboxCreate(`${within(around)}${name}`)
           return parent === undefined ? name : `${parent}${nested}${name}`
         }),
       renameFolder: (place, name) =>
-        Effect.promise(async () => {
+        work(async () => {
           await close()
           const path = await pathOf(place)
           await client.mailboxRename(path, `${path.slice(0, path.lastIndexOf("/") + 1)}${name}`)
           return [...place.split(nested).slice(0, -1), name].join(nested)
         }),
       removeFolder: (place) =>
-        Effect.promise(async () => {
+        work(async () => {
           await close()
           const path = await pathOf(place)
           const all = [...(await places()).keys()].filter((one) => one === path || one.startsWith(`${path}/`))
           for (const one of all.sort((a, b) => b.length - a.length)) await client.mailboxDelete(one)
         }),
-      loseCursors: Effect.promise(async () => {
+      loseCursors: work(async () => {
         await close()
         for (const path of (await places()).keys()) await renumber(dovecot, email, path, ++numberings)
       }),

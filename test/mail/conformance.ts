@@ -330,6 +330,18 @@ export const conformance = (
     const inTheMiddle = (what: string, happen: (box: RemoteBox) => Effect.Effect<void>) =>
       it.effect(`goes on where it was when ${what} in the middle of a round`, () =>
         Effect.gen(function* () {
+          /** Ahead of the second page, and not again when the round is asked for anew. */
+          const once = (box: RemoteBox) => {
+            let happened = false
+            return (n: number) =>
+              Effect.suspend(() => {
+                if (happened || n !== 2) {
+                  return Effect.void
+                }
+                happened = true
+                return happen(box)
+              })
+          }
           const pair = yield* aPair
           yield* during(
             pair,

@@ -331,7 +331,7 @@ export const conformance = (
       it.effect(`goes on where it was when ${what} in the middle of a round`, () =>
         Effect.gen(function* () {
           /** Ahead of the second page, and not again when the round is asked for anew. */
-          const once = (box: RemoteBox) => {
+          const onceIn = (box: RemoteBox) => {
             let happened = false
             return (n: number) =>
               Effect.suspend(() => {
@@ -345,18 +345,14 @@ export const conformance = (
           const pair = yield* aPair
           yield* during(
             pair,
-            beforePages((n) =>
-              n === 2 ? happen(pair.box) : Effect.void
-            ),
+            beforePages(onceIn(pair.box)),
             sync(pair),
           )
           const { log } = yield* inStep(pair)
           assert.strictEqual(log.length, (yield* pair.box.mail).length)
           const kinds = yield* during(
             pair,
-            beforePages((n) =>
-              n === 2 ? happen(pair.box) : Effect.void
-            ),
+            beforePages(onceIn(pair.box)),
             Effect.gen(function* () {
               const [a, b] = yield* pair.box.mail
               yield* pair.box.edit(a!, { isRead: !a!.isRead })
@@ -369,9 +365,12 @@ export const conformance = (
           assert.deepStrictEqual(kinds.map(withoutOrigin), ["created", "deleted", "updated isRead"])
         }), 60_000)
 
-    inTheMiddle("requests are too many", (box) => box.throttle(3))
-    inTheMiddle("the access token expires", (box) => box.expireTokens)
-    inTheMiddle("cursors are lost", (box) => box.loseCursors)
+    inTheMiddle("requests are too many", (box) =>
+      box.throttle(3))
+    inTheMiddle("the access token expires", (box) =>
+      box.expireTokens)
+    inTheMiddle("cursors are lost", (box) =>
+      box.loseCursors)
 
     it.effect("loses and repeats nothing when it is cut off between any two pages", () =>
       Effect.gen(function* () {

@@ -1,6 +1,7 @@
 /** What a test does to mailboxes of Google's: labels stand for folders. */
 import { NotFound, Unfit } from "./ControlErrors.ts"
 import type { NewFolder } from "./ControlPayloads.ts"
+import { internetMessageId } from "./GmailResource.ts"
 import type { GmailItem, GmailLabel, GmailMailbox } from "./GmailMailbox.ts"
 import type { Delivery, MessageChange } from "./Mailbox.ts"
 
@@ -70,6 +71,7 @@ const messageState = (mailbox: GmailMailbox, message: GmailItem) => ({
   id: mailbox.idOf(message.ordinal),
   folderId: folderOf(mailbox, message),
   subject: mailbox.letter(message).subject,
+  internetMessageId: internetMessageId(mailbox, message.ordinal),
   isRead: !message.labels.has("UNREAD"),
   flagStatus: message.labels.has("STARRED") ? "flagged" as const : "notFlagged" as const,
   /** Epoch milliseconds. */

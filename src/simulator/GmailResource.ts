@@ -54,7 +54,6 @@ const header = (name: string, value: string) => ({ name, value })
 const payloadOf = (mailbox: GmailMailbox, message: GmailItem): Part => {
   const letter = mailbox.letter(message)
   const isDraft = message.labels.has("DRAFT")
-  const domain = mailbox.email.split("@")[1] ?? ""
   const top = [
     header("Delivered-To", mailbox.email),
     header("MIME-Version", "1.0"),
@@ -64,7 +63,7 @@ const payloadOf = (mailbox: GmailMailbox, message: GmailItem): Part => {
     header("Subject", letter.subject),
     header("Date", new Date(message.receivedAt).toUTCString().replace("GMT", "+0000 (UTC)")),
     // Both spellings are met.
-    header(message.ordinal % 2 === 0 ? "Message-ID" : "Message-Id", `<${mailbox.idOf(message.ordinal)}@${domain}>`),
+    header(message.ordinal % 2 === 0 ? "Message-ID" : "Message-Id", internetMessageId(mailbox, message.ordinal)),
   ]
   const files = filesOf(mailbox, message)
   const outer = files.length === 0 ? "" : "0"
@@ -184,3 +183,6 @@ const base64Url = (bytes: Buffer): string => {
   const data = bytes.toString("base64url")
   return data + "=".repeat((4 - data.length % 4) % 4)
 }
+
+export const internetMessageId = (mailbox: GmailMailbox, ordinal: number): string =>
+  `<${mailbox.idOf(ordinal)}@${mailbox.email.split("@")[1]}>`

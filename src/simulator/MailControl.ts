@@ -16,6 +16,7 @@ import {
 } from "./GmailControl.ts"
 import type { GmailMailbox } from "./GmailMailbox.ts"
 import type { Mailbox, Message, MessageChange } from "./Mailbox.ts"
+import { internetMessageId } from "./MessageResource.ts"
 import type { World } from "./World.ts"
 
 export class MailControl {
@@ -122,9 +123,14 @@ export class MailControl {
     this.world.uses.get(index, this.world.grants.appOf(index).index).spend(requests, this.world.now())
   }
 
-  /** Gives a label at Gmail a new name, and with it the labels nested in it. */
+  /** Gives a folder a new name, and with a label at Gmail the labels nested in it. */
   renameFolder(email: string, folder: string, displayName: string): FolderState {
-    return gmailRenameFolder(this.onlyGmailOf(email), folder, displayName)
+    const gmail = this.gmailOf(email)
+    if (gmail !== undefined) return gmailRenameFolder(gmail, folder, displayName)
+    const mailbox = this.mailboxOf(email)
+    const { ordinal } = this.folderOf(mailbox, folder)
+    mailbox.renameFolder(ordinal, displayName)
+    return folderState(mailbox, this.folderOf(mailbox, mailbox.folderIdOf(ordinal)))
   }
 
   /** Changes the labels of a message at Gmail. */
@@ -226,6 +232,7 @@ const messageState = (mailbox: Mailbox, message: Message) => ({
   id: mailbox.idOf(message),
   folderId: mailbox.folderIdOf(message.folder),
   subject: mailbox.letter(message).subject,
+  internetMessageId: internetMessageId(mailbox, message),
   isRead: message.isRead,
   flagStatus: message.flagStatus,
   /** Epoch milliseconds. */

@@ -59,6 +59,7 @@ export interface Delivery {
 
 const noFolders: ReadonlyArray<Folder> = []
 const nothing: ReadonlySet<number> = new Set()
+const noNames: ReadonlyMap<number, string> = new Map()
 const emptyLog = new MailboxLog()
 
 /** Milliseconds between two initial messages of a mailbox, on average. */
@@ -69,6 +70,7 @@ export class Mailbox {
   private records: Map<number, Message> | undefined
   private added: ReadonlyArray<Folder> = noFolders
   private removedFolders: ReadonlySet<number> = nothing
+  private renamedFolders: ReadonlyMap<number, string> = noNames
   /** What happened here, for delta rounds. */
   log: MailboxLog = emptyLog
   /** Ordinal of the next message. */
@@ -98,8 +100,11 @@ export class Mailbox {
   /** All folders that exist, the root included. */
   folders(): ReadonlyArray<Folder> {
     const initial = initialFolders(this.settings.seed, this.index)
-    if (this.added.length === 0 && this.removedFolders.size === 0) return initial
-    return [...initial, ...this.added].filter((folder) => !this.removedFolders.has(folder.ordinal))
+    if (this.added.length === 0 && this.removedFolders.size === 0 && this.renamedFolders.size === 0) return initial
+    return [...initial, ...this.added].filter((folder) => !this.removedFolders.has(folder.ordinal)).map((folder) => {
+      const name = this.renamedFolders.get(folder.ordinal)
+      return name === undefined ? folder : { ...folder, name }
+    })
   }
 
   /** A folder by id or by well-known name, which is not case-sensitive, as ids are. */
@@ -120,6 +125,11 @@ export class Mailbox {
     const folder = { ordinal: firstAddedFolder + this.added.length, parent, name, wellKnown: undefined, hidden }
     this.added = [...this.added, folder]
     return folder
+  }
+
+  /** Gives a folder another name; its id stays. */
+  renameFolder(ordinal: number, name: string): void {
+    this.renamedFolders = new Map(this.renamedFolders).set(ordinal, name)
   }
 
   /** Removes a folder with all that is in it. */

@@ -151,7 +151,7 @@ const recipient = (person: Person) => ({ emailAddress: { name: person.name, addr
 const changeKey = ({ mailbox, message }: View): string =>
   `CQAAABYA${toDigits(mailbox.index, 5)}${toDigits(message.ordinal, 4)}${toDigits(message.version, 4)}`
 
-const internetMessageId = (mailbox: Mailbox, message: Message): string =>
+export const internetMessageId = (mailbox: Mailbox, message: Message): string =>
   `<${mailbox.index.toString(36)}.${message.ordinal.toString(36)}.sim@${mailbox.email.split("@")[1]}>`
 
 /** The message in MIME form, as `$value` returns it (RFC 5322). */

@@ -34,34 +34,24 @@ export const leaveChannel = (
       on conflict (account_id, message_id) do nothing`
   })
 
-/** Gives stored folders their new remote ids. Ids of messages that begin with the folder's follow. */
+/**
+ * Gives stored folders their new remote ids. Messages keep theirs: over IMAP they name the path under which the folder was first
+ * listed, and so does its cursor.
+ */
 export const renameFolders = (
   { sql, tables: t }: Database["Service"],
   accountId: AccountId,
   carried: ReadonlyMap<string, FolderState>,
 ): Effect.Effect<void, SqlError.SqlError> =>
   Effect.gen(function* () {
-    const renames = [...carried].filter(([, { earlier }]) => !earlier)
-    /** From `from(state)` to `to(remoteId)`; an id that is taken is left to be known again by its twin key. */
-    const rekey = (pairs: ReadonlyArray<readonly [id: string, from: string, to: string]>) =>
-      sql`update ${t.messages} m set remote_id = n.new || substr(m.remote_id, length(n.old) + 1)
-        from unnest(${column("uuid", pairs.map(([id]) => id))}, ${column("text", pairs.map(([, from]) => from))},
-          ${column("text", pairs.map(([, , to]) => to))}) as n (id, old, new)
-        where m.account_id = ${accountId} and m.folder_id = n.id and starts_with(m.remote_id, n.old || '/')
-          and not exists (select 1 from ${t.messages} x where x.account_id = m.account_id
-            and x.remote_id = n.new || substr(m.remote_id, length(n.old) + 1))`
     const named = (pairs: ReadonlyArray<readonly [id: string, remoteId: string]>) =>
       sql`update ${t.folders} f set remote_id = n.remote_id, earlier = false
         from unnest(${column("uuid", pairs.map(([id]) => id))}, ${column("text", pairs.map(([, to]) => to))})
           as n (id, remote_id)
         where f.account_id = ${accountId} and f.id = n.id`
     // Two folders may have changed names: by way of ids that no other has.
-    const interim = (id: string) => `moving ${id}`
-    yield* named([...carried.values()].map(({ id }) => [id, interim(id)]))
+    yield* named([...carried.values()].map(({ id }) => [id, `moving ${id}`]))
     yield* named([...carried].map(([remoteId, { id }]) => [id, remoteId]))
-    if (renames.length === 0) return
-    yield* rekey(renames.map(([, { id, remoteId }]) => [id, remoteId, interim(id)]))
-    yield* rekey(renames.map(([remoteId, { id }]) => [id, interim(id), remoteId]))
   })
 
 /** Folders of the channel before that the present one does not show: their mail is left to be settled. */

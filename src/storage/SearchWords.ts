@@ -86,6 +86,9 @@ const lastPosition = 16_383
 /** As many positions of a lexeme are kept. */
 const mostPositions = 255
 
+/** Characters of a text that are looked at: what follows finds no room anyway, and runs of letters without end overflow a stack. */
+const longestText = 1_000_000
+
 /** Between two texts, so that no phrase reaches from one into the next. */
 const gap = 8
 
@@ -130,7 +133,7 @@ export const vectorOf = (
     }
   }
   const addText = (text: string, whole: boolean) => {
-    const folded = fold(text)
+    const folded = fold(text.slice(0, longestText))
     for (const piece of piecesOf(folded)) {
       if (piece.run) {
         for (const pair of pairsOf(piece.text)) add(pair, position++)

@@ -5,12 +5,16 @@
  * `deno task bench refresh [a|b|c|d …] [--quick]`: a fleet in a box, with Mailfleet and a provider as processes of their own:
  * (a) fixed concurrency, (b) `auto`, (c) the ceiling of this machine, (d) a million accounts. `--quick` is smaller
  * and shorter throughout.
+ *
+ * `deno task bench sync [a|b|c|d|e …] [--quick]`: mail in step: (a) first sync over IMAP beside mbsync (wants Dovecot and isync),
+ * (b) a quiet round, (c) first sync from Graph, (d) search, (e) readers of the change log.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Exit } from "effect"
 import { benchImport } from "./imports.ts"
 import { benchRefresh } from "./refreshes.ts"
 import { benchFleet, isPart } from "./refresh/parts.ts"
+import { benchSync, isPart as isSyncPart, parts as syncParts } from "./sync/parts.ts"
 
 const number = (name: string, fallback: number): number => {
   const at = Deno.args.indexOf(`--${name}`)
@@ -24,9 +28,16 @@ const benchAll = Effect.gen(function* () {
 })
 
 const [what, ...rest] = Deno.args
-const chosen = rest.filter(isPart)
+const quick = rest.includes("--quick")
+/** Those that are named, or else all. */
+const chosen = <Part extends string>(all: ReadonlyArray<Part>, isPart: (name: string) => name is Part) => {
+  const named = rest.filter(isPart)
+  return named.length > 0 ? named : all
+}
 const bench = what === "refresh"
-  ? benchFleet(chosen.length > 0 ? chosen : ["a", "b", "c", "d"], rest.includes("--quick"))
+  ? benchFleet(chosen(["a", "b", "c", "d"], isPart), quick)
+  : what === "sync"
+  ? benchSync(chosen(Object.keys(syncParts).filter(isSyncPart), isSyncPart), quick)
   : benchAll
 
 // Connections that are kept alive must not keep the process.

@@ -29,6 +29,8 @@ export class Introspection {
   readonly valid = new Map<string, string>()
   /** Tokens that were asked about, in order. */
   readonly asked: Array<string> = []
+  /** Whose a token is that is not among these; undefined = nobody's. */
+  believes: (token: string) => string | undefined = () => undefined
   /** The status of all answers, while it is set. */
   fault: number | undefined
 
@@ -36,7 +38,7 @@ export class Introspection {
     const token = (request.headers.get("authorization") ?? "").replace(/^Bearer /, "")
     this.asked.push(token)
     if (this.fault !== undefined) return new Response("", { status: this.fault })
-    const email = this.valid.get(token)
+    const email = this.valid.get(token) ?? this.believes(token)
     return email === undefined
       ? Response.json({ active: false }, { status: 401 })
       : Response.json({ active: true, email, scope: "mail" })

@@ -10,6 +10,7 @@ const Counters = Schema.Struct({
     /** Answers by HTTP status. */
     statuses: Schema.Record(Schema.String, Schema.Int),
   }),
+  graph: Schema.Struct({ requests: Schema.Int }),
   redemptions: Schema.Int,
 })
 export type Counters = typeof Counters.Type
@@ -40,7 +41,7 @@ export interface Provider {
 
 /** Starts the process with options of `simulate`; it ends with the scope. */
 export const startProvider = (
-  options: { readonly accounts: number; readonly latencyMillis: number },
+  options: { readonly accounts: number; readonly latencyMillis: number; readonly messages?: number },
 ): Effect.Effect<Provider, NotYet, Scope.Scope> =>
   Effect.gen(function* () {
     const child = yield* spawn([
@@ -48,7 +49,7 @@ export const startProvider = (
       `--accounts=${options.accounts}`,
       `--latency=${options.latencyMillis}ms`,
       "--limits=none",
-      "--messages=0",
+      `--messages=${options.messages ?? 0}`,
     ], {})
     let output = ""
     const add = (text: string) => void (output += text)

@@ -20,8 +20,8 @@ export type { MailfleetOptions } from "./schedules/MailfleetOptions.ts"
 export type { AccessToken } from "./oauth/Tokens.ts"
 export type { AccessTokenOptions } from "./programs/AccessTokens.ts"
 export type { AccountFilter, AccountListOptions, AccountPatch } from "./storage/Accounts.ts"
-export type { MessageFilter } from "./storage/Messages.ts"
-export type { AppLag, Lag, RefreshLag } from "./storage/RefreshLag.ts"
+export type { MessageFilter } from "./storage/mail/Messages.ts"
+export type { AppLag, Lag, RefreshLag } from "./storage/grants/RefreshLag.ts"
 export type { FleetStats } from "./storage/Stats.ts"
 
 // The HTTP API; its typed client is `client.ts`
@@ -36,7 +36,7 @@ export { DuplicateApp } from "./programs/AppRequests.ts"
 export { DuplicateAccount, ImportRefused, type NewAccount } from "./programs/RunRequests.ts"
 export { InvalidCursor } from "./storage/Cursor.ts"
 export { DatabaseError } from "./storage/Database.ts"
-export { IdempotencyConflict } from "./storage/Runs.ts"
+export { IdempotencyConflict } from "./storage/runs/Runs.ts"
 
 // The words of the domain
 export {

@@ -1,9 +1,9 @@
 /** Picks the channel that an account's mail is read through. */
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
-import { Gmail } from "./Gmail.ts"
-import { Graph } from "./Graph.ts"
-import { Imap } from "./Imap.ts"
+import { Gmail } from "./gmail/Gmail.ts"
+import { Graph } from "./graph/Graph.ts"
+import { Imap } from "./imap/Imap.ts"
 import type { MailAccount, Mailbox, StoredMail } from "./Mailbox.ts"
 
 export class Mailboxes extends Context.Service<Mailboxes, {

@@ -6,8 +6,8 @@ import { AppId } from "../domain/Ids.ts"
 import { Settings } from "../domain/Settings.ts"
 import { readCertificate, readServiceAccountKey } from "../oauth/AppKeys.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
-import { Apps } from "../storage/Apps.ts"
-import { defaultTenant } from "../storage/ImportStaging.ts"
+import { Apps } from "../storage/grants/Apps.ts"
+import { defaultTenant } from "../storage/runs/ImportStaging.ts"
 
 /** Checks the values, and reads the keys among them. */
 const checked = Effect.fnUntraced(function* (patch: AppPatch): Effect.fn.Return<AppChange, InvalidApp> {

@@ -7,7 +7,7 @@ import { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { type Mailbox, MessageGone } from "../mail/Mailbox.ts"
 import { Mailboxes } from "../mail/Mailboxes.ts"
-import { type AttachmentSource, Messages } from "../storage/Messages.ts"
+import { type AttachmentSource, Messages } from "../storage/mail/Messages.ts"
 
 /** More bytes than `maxBytes`. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", { maxBytes: Schema.Int }) {}

@@ -8,7 +8,7 @@ import {
   type SignInRefused,
 } from "../domain/ConnectSession.ts"
 import { SignInDevice } from "../oauth/SignInDevice.ts"
-import { ConnectSessions } from "../storage/ConnectSessions.ts"
+import { ConnectSessions } from "../storage/grants/ConnectSessions.ts"
 import { makeSteps } from "./ConnectSteps.ts"
 
 /** What is kept of a code while nobody has signed in. Times in milliseconds since 1970, and milliseconds. */

@@ -8,10 +8,10 @@ import { keepAliveSeconds, warmSeconds } from "../oauth/RefreshPolicy.ts"
 import type { SignedInAs } from "../oauth/SignInAnswer.ts"
 import type { Person } from "../oauth/SignInPerson.ts"
 import { Accounts } from "../storage/Accounts.ts"
-import { Apps, type SignInApp } from "../storage/Apps.ts"
+import { Apps, type SignInApp } from "../storage/grants/Apps.ts"
 import { Audit } from "../storage/Audit.ts"
-import { ConnectSessions } from "../storage/ConnectSessions.ts"
-import { type Connected, SignedIn } from "../storage/SignedIn.ts"
+import { ConnectSessions } from "../storage/grants/ConnectSessions.ts"
+import { type Connected, SignedIn } from "../storage/grants/SignedIn.ts"
 
 export const misconfigured = (message: string) => new SignInRefused({ code: "app_misconfigured", message })
 

@@ -1,6 +1,6 @@
 /** Which folders of a mailbox are synced: what the account chose, by role or by path. */
 import type { Page } from "../mail/Mailbox.ts"
-import type { FolderState } from "../storage/Folders.ts"
+import type { FolderState } from "../storage/mail/Folders.ts"
 
 /** Names of folders from the root down, as people write them: `Projects/2026`. */
 const pathOf = (folder: FolderState, byRemoteId: ReadonlyMap<string, FolderState>): string => {

@@ -5,12 +5,12 @@ import { type Grant, GrantRefused, type MailboxOutcome, mostMailboxes, type Tena
 import { type AppId, type GrantId } from "../domain/Ids.ts"
 import { isEmail } from "../domain/import/Row.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
-import { TenantDirectory } from "../mail/TenantDirectory.ts"
-import { AppOnlyGrants } from "../storage/AppOnlyGrants.ts"
-import { Apps } from "../storage/Apps.ts"
+import { TenantDirectory } from "../mail/graph/TenantDirectory.ts"
+import { AppOnlyGrants } from "../storage/grants/AppOnlyGrants.ts"
+import { Apps } from "../storage/grants/Apps.ts"
 import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "../storage/Cursor.ts"
-import { GrantAccounts } from "../storage/GrantAccounts.ts"
-import { GrantCatalog } from "../storage/GrantCatalog.ts"
+import { GrantAccounts } from "../storage/grants/GrantAccounts.ts"
+import { GrantCatalog } from "../storage/grants/GrantCatalog.ts"
 
 export type NewGrant =
   /** Of an app that acts by itself in a tenant (Microsoft): its id, or a domain of it. */

@@ -4,7 +4,7 @@ import type { EventKind } from "../domain/Event.ts"
 import { AppBreaker, type AppTransition, subjectOf } from "../pacing/AppBreaker.ts"
 import { ReauthSpike, type Spike } from "../pacing/ReauthSpike.ts"
 import { Events } from "../storage/Events.ts"
-import { Reattempts } from "../storage/Reattempts.ts"
+import { Reattempts } from "../storage/grants/Reattempts.ts"
 
 /** Longer than the lease of a grant (20 s): by then each verdict of before the spike is stored, or void. */
 const settled = "30 seconds"

@@ -1,7 +1,7 @@
 /** A grant has died and somebody signs in again: from the lasting link of an account to a session that is bound to it. */
 import { Context, Effect, Layer, Option } from "effect"
 import type { AccountId } from "../domain/Ids.ts"
-import { type Reconnectable, Reconnects } from "../storage/Reconnects.ts"
+import { type Reconnectable, Reconnects } from "../storage/grants/Reconnects.ts"
 import { Connect, type Departed } from "./Connect.ts"
 import { ReconnectLinks } from "./ReconnectLinks.ts"
 

@@ -1,7 +1,7 @@
 /** Refresh: redeem the refresh token of each account of a run once. One failure never touches another account. */
 import { Effect } from "effect"
 import { Tokens } from "../oauth/Tokens.ts"
-import type { OwnedRun, WorkItem } from "../storage/Runs.ts"
+import type { OwnedRun, WorkItem } from "../storage/runs/Runs.ts"
 import type { Lane } from "./Concurrency.ts"
 import { isPostponed, type Postponed } from "./Lanes.ts"
 import { type ItemOutcome, orPostpone, runOver, skipped, succeeded } from "./RunOver.ts"

@@ -5,7 +5,7 @@
  */
 import { Effect, Latch, Metric, Random } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
-import { type ItemResult, type OwnedRun, type RunLost, Runs, type WorkItem } from "../storage/Runs.ts"
+import { type ItemResult, type OwnedRun, type RunLost, Runs, type WorkItem } from "../storage/runs/Runs.ts"
 import { isPostponed, lanes, type Postponed, postponed } from "./Lanes.ts"
 
 export type ItemOutcome = Omit<ItemResult, "position">

@@ -1,6 +1,6 @@
 /** Sync: bring the mail of each account of a run in step, by one full round over all its folders, turn after turn. */
 import { Effect } from "effect"
-import type { OwnedRun, WorkItem } from "../storage/Runs.ts"
+import type { OwnedRun, WorkItem } from "../storage/runs/Runs.ts"
 import type { Lane } from "./Concurrency.ts"
 import { postponed } from "./Lanes.ts"
 import { orPostpone, runOver, skipped, succeeded } from "./RunOver.ts"

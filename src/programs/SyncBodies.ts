@@ -1,6 +1,6 @@
 /** The bodies that no page brought: the account's choice has changed, or the provider would not give them then. */
 import { Effect } from "effect"
-import type { SyncLease } from "../storage/SyncLeases.ts"
+import type { SyncLease } from "../storage/mail/SyncLeases.ts"
 import type { PageServices } from "./SyncPage.ts"
 
 /** Bodies per turn: a slow lane beside fresh mail, some seconds of a turn at most. */

@@ -12,9 +12,9 @@ import type {
   Upsert,
 } from "../mail/Mailbox.ts"
 import { withinChoice } from "./FolderChoice.ts"
-import type { Folders, FolderState } from "../storage/Folders.ts"
-import type { Applied, MessageWriter } from "../storage/MessageWriter.ts"
-import type { LeaseLost, SyncLease } from "../storage/SyncLeases.ts"
+import type { Folders, FolderState } from "../storage/mail/Folders.ts"
+import type { Applied, MessageWriter } from "../storage/mail/MessageWriter.ts"
+import type { LeaseLost, SyncLease } from "../storage/mail/SyncLeases.ts"
 
 export interface PageServices {
   readonly mailbox: Mailbox

@@ -7,9 +7,9 @@ import type { FolderId } from "../domain/Ids.ts"
 import { horizonDays } from "../domain/MailChoice.ts"
 import type { SettingsValues } from "../domain/Settings.ts"
 import { chosenIn } from "./FolderChoice.ts"
-import type { Folders, FolderState } from "../storage/Folders.ts"
-import type { SyncCounts } from "../storage/SyncCounts.ts"
-import type { SyncLease } from "../storage/SyncLeases.ts"
+import type { Folders, FolderState } from "../storage/mail/Folders.ts"
+import type { SyncCounts } from "../storage/mail/SyncCounts.ts"
+import type { SyncLease } from "../storage/mail/SyncLeases.ts"
 import type { Mailbox } from "../mail/Mailbox.ts"
 
 export interface ReconcileServices {

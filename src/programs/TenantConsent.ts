@@ -6,9 +6,9 @@ import { Effect, Option, Redacted } from "effect"
 import type { ConnectSession, SignInRefused } from "../domain/ConnectSession.ts"
 import { SignIn } from "../oauth/SignIn.ts"
 import { Accounts } from "../storage/Accounts.ts"
-import { AppOnlyGrants } from "../storage/AppOnlyGrants.ts"
+import { AppOnlyGrants } from "../storage/grants/AppOnlyGrants.ts"
 import { Audit } from "../storage/Audit.ts"
-import { ConnectSessions, type StoredSession } from "../storage/ConnectSessions.ts"
+import { ConnectSessions, type StoredSession } from "../storage/grants/ConnectSessions.ts"
 import { actorOf, makeSteps, misconfigured, unexpected } from "./ConnectSteps.ts"
 
 export type ConsentArrived =

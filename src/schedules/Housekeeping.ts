@@ -1,11 +1,11 @@
 /** What is to be done now and then: sweeping what nobody will come back for, and finishing what was broken off. */
 import { type Duration, Effect, Layer, Schedule } from "effect"
 import type { Event } from "../domain/Event.ts"
-import { Apps } from "../storage/Apps.ts"
-import { Endings } from "../storage/Endings.ts"
-import { ImportStaging } from "../storage/ImportStaging.ts"
-import { MailKeeping } from "../storage/MailKeeping.ts"
-import { Policies } from "../storage/Policies.ts"
+import { Apps } from "../storage/grants/Apps.ts"
+import { Endings } from "../storage/grants/Endings.ts"
+import { ImportStaging } from "../storage/runs/ImportStaging.ts"
+import { MailKeeping } from "../storage/mail/MailKeeping.ts"
+import { Policies } from "../storage/grants/Policies.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
 
 const logEach = Effect.forEach(({ message, ...about }: Omit<Event, "id" | "at">) => Effect.logWarning(message, about), {

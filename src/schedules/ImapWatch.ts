@@ -5,10 +5,10 @@
 import { Effect, FiberMap, Layer, Stream } from "effect"
 import type { AccountId } from "../domain/Ids.ts"
 import { Settings } from "../domain/Settings.ts"
-import { ImapIdle } from "../mail/ImapIdle.ts"
+import { ImapIdle } from "../mail/imap/ImapIdle.ts"
 import type { MailAccount } from "../mail/Mailbox.ts"
-import { IdleWatches } from "../storage/IdleWatches.ts"
-import { Notifications } from "../storage/Notifications.ts"
+import { IdleWatches } from "../storage/mail/IdleWatches.ts"
+import { Notifications } from "../storage/mail/Notifications.ts"
 import { always } from "./always.ts"
 
 /** How often it is looked which those are. Half of the time for which an account is watched without being claimed again. */

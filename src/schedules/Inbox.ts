@@ -1,6 +1,6 @@
 /** Works off what providers have told by themselves: makes the accounts due, and measures how soon a round has followed. */
 import { Duration, Effect, Layer, Metric } from "effect"
-import { Notifications } from "../storage/Notifications.ts"
+import { Notifications } from "../storage/mail/Notifications.ts"
 import { always } from "./always.ts"
 
 /** Notifications that are worked off in one statement. */

@@ -2,7 +2,7 @@
 import { Duration, Effect, Layer, Metric } from "effect"
 import { RefreshPolicy } from "../domain/Account.ts"
 import { Settings, type SettingsValues } from "../domain/Settings.ts"
-import { lagUnder } from "../storage/RefreshLag.ts"
+import { lagUnder } from "../storage/grants/RefreshLag.ts"
 import { Stats } from "../storage/Stats.ts"
 
 const every = Duration.minutes(1)

@@ -12,7 +12,7 @@ import {
 import type { Run } from "../domain/Run.ts"
 import type { ImportRefused } from "../programs/RunRequests.ts"
 import type { InvalidCursor } from "../storage/Cursor.ts"
-import type { IdempotencyConflict } from "../storage/Runs.ts"
+import type { IdempotencyConflict } from "../storage/runs/Runs.ts"
 
 /** The query of a list, with the limit that applies. */
 export const limited = <Q extends { readonly limit?: number }>(query: Q): Q & { readonly limit: number } => ({

@@ -5,7 +5,7 @@ import { Api } from "../api/Api.ts"
 import { DuplicateApp, InvalidBody } from "../api/Problems.ts"
 import type { InvalidApp } from "../domain/App.ts"
 import { AppRequests } from "../programs/AppRequests.ts"
-import { Apps } from "../storage/Apps.ts"
+import { Apps } from "../storage/grants/Apps.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
 
 const invalid = ({ field, message }: InvalidApp) =>

@@ -4,7 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { Events } from "../storage/Events.ts"
-import { Reconnects } from "../storage/Reconnects.ts"
+import { Reconnects } from "../storage/grants/Reconnects.ts"
 import { cursorProblem, limited } from "./Answers.ts"
 
 export const layerEvents = HttpApiBuilder.group(

@@ -5,7 +5,7 @@ import { Api } from "../api/Api.ts"
 import { GrantInUse, GrantRefused as GrantRefusedProblem, InvalidBody, NotFound } from "../api/Problems.ts"
 import type { GrantRefused } from "../domain/Grant.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
-import { GrantCatalog } from "../storage/GrantCatalog.ts"
+import { GrantCatalog } from "../storage/grants/GrantCatalog.ts"
 import { refuse } from "./AccessTokens.ts"
 import { cursorProblem, limited, orNotFound } from "./Answers.ts"
 

@@ -4,10 +4,10 @@ import { PrometheusMetrics } from "effect/observability"
 import { RefreshPolicy } from "../domain/Account.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
-import { Notifications } from "../storage/Notifications.ts"
-import type { Lag, RefreshLag } from "../storage/RefreshLag.ts"
+import { Notifications } from "../storage/mail/Notifications.ts"
+import type { Lag, RefreshLag } from "../storage/grants/RefreshLag.ts"
 import { type FleetStats, Stats, type SyncStats } from "../storage/Stats.ts"
-import { Subscriptions } from "../storage/Subscriptions.ts"
+import { Subscriptions } from "../storage/mail/Subscriptions.ts"
 
 const accounts = Metric.gauge("mailfleet_accounts", { description: "Accounts by status" })
 const providers = Metric.gauge("mailfleet_accounts_by_provider", { description: "Accounts by provider" })

@@ -8,7 +8,7 @@ import { Api } from "../api/Api.ts"
 import { GmailNotification, GraphNotifications, PubSubMessage } from "../api/Notifications.ts"
 import { InvalidRequest, NotFound, NotReady, Unauthorized } from "../api/Problems.ts"
 import { Settings } from "../domain/Settings.ts"
-import { type NotificationKind, Notifications, type Taken } from "../storage/Notifications.ts"
+import { type NotificationKind, Notifications, type Taken } from "../storage/mail/Notifications.ts"
 
 /** Microsoft Graph counts an answer after 3 seconds as late, and holds that against us (change notifications, webhooks). */
 const patience = "2500 millis"

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { NotFound } from "../api/Problems.ts"
-import { Policies } from "../storage/Policies.ts"
+import { Policies } from "../storage/grants/Policies.ts"
 import { cursorProblem, limited } from "./Answers.ts"
 
 export const layerPolicies = HttpApiBuilder.group(

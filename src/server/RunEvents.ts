@@ -3,7 +3,7 @@ import { Duration, Option, Schedule, Schema, Stream } from "effect"
 import { RunEvent } from "../api/Runs.ts"
 import type { Run } from "../domain/Run.ts"
 import type { RunId } from "../domain/Ids.ts"
-import type { Runs } from "../storage/Runs.ts"
+import type { Runs } from "../storage/runs/Runs.ts"
 import { eventStream, frame } from "./EventStream.ts"
 import type { Shutdown } from "./Shutdown.ts"
 

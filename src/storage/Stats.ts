@@ -6,10 +6,10 @@ import type { RunState } from "../domain/Run.ts"
 import { Settings } from "../domain/Settings.ts"
 import { reachOf, speedOf, syncAdvice, SyncPace } from "../pacing/SyncPace.ts"
 import { Database, orDie } from "./Database.ts"
-import { type EndingGrants, endingGrants } from "./Endings.ts"
+import { type EndingGrants, endingGrants } from "./grants/Endings.ts"
 import { shared } from "./Measurement.ts"
-import { type RefreshLag, refreshLag } from "./RefreshLag.ts"
-import { type SyncLag, syncLag } from "./SyncLag.ts"
+import { type RefreshLag, refreshLag } from "./grants/RefreshLag.ts"
+import { type SyncLag, syncLag } from "./mail/SyncLag.ts"
 
 interface Counts {
   readonly accounts: {

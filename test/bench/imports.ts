@@ -2,7 +2,7 @@
 import { Console, Effect, Option, Stream } from "effect"
 import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { Database } from "../../src/storage/Database.ts"
-import { Runs } from "../../src/storage/Runs.ts"
+import { Runs } from "../../src/storage/runs/Runs.ts"
 import { layerBench, postgresUrl } from "./process.ts"
 import { csvFile } from "./rows.ts"
 

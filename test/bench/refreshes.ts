@@ -6,7 +6,7 @@ import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { make } from "../../src/simulator/Simulator.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Database } from "../../src/storage/Database.ts"
-import { Runs } from "../../src/storage/Runs.ts"
+import { Runs } from "../../src/storage/runs/Runs.ts"
 import { layerBench, postgresUrl } from "./process.ts"
 
 const concurrency = 10

@@ -40,7 +40,7 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
 const portsForStorage = ["src/oauth/GrantStore.ts", "src/oauth/Vault.ts", "src/mail/Mailbox.ts"]
 
 /** `Deno.*` beside `main` and `commands/`. */
-const onDeno = /^src\/(?:main\.ts|commands\/.*|mail\/ImapTransport\.ts|storage\/Embedded[^/]*)$/
+const onDeno = /^src\/(?:main\.ts|commands\/.*|mail\/imap\/ImapTransport\.ts|storage\/Embedded[^/]*)$/
 
 const filesUnder = (folder: string): ReadonlyArray<string> =>
   [...Deno.readDirSync(new URL(folder, root))].flatMap(({ isDirectory, name }) =>

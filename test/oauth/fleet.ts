@@ -15,11 +15,11 @@ import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
-import { Changes } from "../../src/storage/Changes.ts"
+import { Changes } from "../../src/storage/mail/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
-import { grantOwner, layerGrantStore } from "../../src/storage/Grants.ts"
-import { ImportStaging } from "../../src/storage/ImportStaging.ts"
-import { Runs } from "../../src/storage/Runs.ts"
+import { grantOwner, layerGrantStore } from "../../src/storage/grants/Grants.ts"
+import { ImportStaging } from "../../src/storage/runs/ImportStaging.ts"
+import { Runs } from "../../src/storage/runs/Runs.ts"
 
 export interface Sent {
   readonly clientId: string

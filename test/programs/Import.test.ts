@@ -4,8 +4,8 @@ import { newId } from "../../src/domain/Ids.ts"
 import type { RunRequests } from "../../src/programs/RunRequests.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
-import { ImportStaging } from "../../src/storage/ImportStaging.ts"
-import { Runs } from "../../src/storage/Runs.ts"
+import { ImportStaging } from "../../src/storage/runs/ImportStaging.ts"
+import { Runs } from "../../src/storage/runs/Runs.ts"
 import {
   accountOf,
   addAccount,

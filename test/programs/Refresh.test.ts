@@ -5,7 +5,7 @@ import { newId } from "../../src/domain/Ids.ts"
 import { refresh } from "../../src/programs/Refresh.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
-import { Runs } from "../../src/storage/Runs.ts"
+import { Runs } from "../../src/storage/runs/Runs.ts"
 import {
   accountOf,
   addAccount,

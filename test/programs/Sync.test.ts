@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Database } from "../../src/storage/Database.ts"
-import { Runs } from "../../src/storage/Runs.ts"
+import { Runs } from "../../src/storage/runs/Runs.ts"
 import { addAccount, fleet, Script } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { eventually } from "../support/processes.ts"

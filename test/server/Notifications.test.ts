@@ -1,7 +1,7 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Effect, Redacted } from "effect"
 import { Database, orDie } from "../../src/storage/Database.ts"
-import { Subscriptions } from "../../src/storage/Subscriptions.ts"
+import { Subscriptions } from "../../src/storage/mail/Subscriptions.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addAccount, refused, send, server } from "./stack.ts"
 

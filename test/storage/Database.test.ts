@@ -6,7 +6,7 @@ import { Migrator, SqlClient } from "effect/sql"
 import { migrations } from "../../migrations/mod.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { column, Database, DatabaseError } from "../../src/storage/Database.ts"
-import { refreshLag } from "../../src/storage/RefreshLag.ts"
+import { refreshLag } from "../../src/storage/grants/RefreshLag.ts"
 import { addAccount, fleet, process, Script, setDue, statusOf } from "../oauth/fleet.ts"
 import { onDatabases, postgresUrl } from "../support/databases.ts"
 

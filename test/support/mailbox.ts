@@ -3,9 +3,9 @@ import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Page, RemoteFolder } from "../../src/mail/Mailbox.ts"
 import { Database } from "../../src/storage/Database.ts"
-import { Folders, type FolderState } from "../../src/storage/Folders.ts"
-import { Messages } from "../../src/storage/Messages.ts"
-import { MessageWriter } from "../../src/storage/MessageWriter.ts"
+import { Folders, type FolderState } from "../../src/storage/mail/Folders.ts"
+import { Messages } from "../../src/storage/mail/Messages.ts"
+import { MessageWriter } from "../../src/storage/mail/MessageWriter.ts"
 import { acquireLease, changesOf, makeAccount, remoteFolder } from "./mail.ts"
 
 /** An account with folders A, B and C, whose states move along as pages are applied. */

@@ -2,8 +2,8 @@
 import { Layer, Option, Redacted } from "effect"
 import { Settings } from "../../src/domain/Settings.ts"
 import { Vault } from "../../src/oauth/Vault.ts"
-import { Notifications } from "../../src/storage/Notifications.ts"
-import { Subscriptions } from "../../src/storage/Subscriptions.ts"
+import { Notifications } from "../../src/storage/mail/Notifications.ts"
+import { Subscriptions } from "../../src/storage/mail/Subscriptions.ts"
 
 export const pushStorage = Layer.merge(Notifications.layer, Subscriptions.layer).pipe(
   Layer.provide(Layer.orDie(Vault.layer)),

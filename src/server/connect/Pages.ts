@@ -3,7 +3,7 @@ import type { HttpServerResponse } from "effect/http"
 import type { Provider } from "../../domain/Account.ts"
 import type { ConnectSession, SignInRefused } from "../../domain/ConnectSession.ts"
 import type { Invitation } from "../../programs/Connect.ts"
-import type { Connected } from "../../storage/SignedIn.ts"
+import type { Connected } from "../../storage/grants/SignedIn.ts"
 import { escape, fill, page } from "./Page.ts"
 import { type Language, texts } from "./Texts.ts"
 

@@ -6,7 +6,7 @@
  * Left out, beside the product: leases, cursors, change log, merging, text of HTML, search, errors, pauses, tokens that expire.
  */
 import pg from "pg"
-import { messageSelect } from "../../../src/mail/GraphMessage.ts"
+import { messageSelect } from "../../../src/mail/graph/GraphMessage.ts"
 import { carryOut, optionsOf } from "./orders.ts"
 
 export interface BareGraphOptions {

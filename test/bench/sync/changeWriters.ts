@@ -5,7 +5,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { newId } from "../../../src/domain/Ids.ts"
-import { appendChanges } from "../../../src/storage/ChangeLog.ts"
+import { appendChanges } from "../../../src/storage/mail/ChangeLog.ts"
 import { Database } from "../../../src/storage/Database.ts"
 import { carryOut, optionsOf } from "./orders.ts"
 

@@ -2,7 +2,7 @@
 import { Console, Effect, Schema } from "effect"
 import pg from "pg"
 import { newId } from "../../../src/domain/Ids.ts"
-import { vectorOf } from "../../../src/storage/SearchWords.ts"
+import { vectorOf } from "../../../src/storage/mail/SearchWords.ts"
 import { postgresUrl } from "../../support/engines.ts"
 import { install, type Installation, type Service } from "../../support/processes.ts"
 import { count, load, markdown, millis, quantile } from "../refresh/figures.ts"

@@ -1,0 +1,127 @@
+/** Which messages want a body: by the account's choice, and by what is stored. */
+import { DateTime, Effect } from "effect"
+import type { SqlError, Statement } from "effect/sql"
+import type { SettingsValues } from "../../domain/Settings.ts"
+import type { Page } from "../../mail/Mailbox.ts"
+import type { Database } from "../Database.ts"
+import type { FolderState } from "./Folders.ts"
+import { choiceDays, horizon } from "./MailChoices.ts"
+import { toldBy } from "./MessageRows.ts"
+import { postgresJson } from "../PostgresText.ts"
+import type { LeaseKey } from "./SyncLeases.ts"
+
+/** Messages of one folder whose bodies are to be asked for. */
+export interface Wanted {
+  readonly folderRemoteId: string
+  readonly remoteIds: ReadonlyArray<string>
+}
+
+/** True for a time of which `accounts a` chose to have bodies. */
+const isChosen = (
+  database: Database["Service"],
+  settings: Pick<SettingsValues, "mail">,
+  time: Statement.Fragment,
+): Statement.Fragment => {
+  const days = choiceDays(database, settings, "bodyDays")
+  return database.sql`(${days} is null or (${days} > 0 and ${time} >= now() - make_interval(days => ${days})))`
+}
+
+/** The remote ids of a page, in its order, that want a body. A draft does whenever it comes up: its text may have changed. */
+export const wanting = (
+  database: Database["Service"],
+  settings: Pick<SettingsValues, "mail">,
+  { accountId }: LeaseKey,
+  folder: FolderState,
+  changes: Page["changes"],
+): Effect.Effect<ReadonlyArray<string>, SqlError.SqlError> => {
+  const { sql, tables: t } = database
+  const without = toldBy(changes).filter(({ fields, word }) => word === "shown" && fields.bodyState === undefined)
+  if (without.length === 0) return Effect.succeed([])
+  const rows = postgresJson(without.map(({ fields, ifKnown, remoteId, twinKey }, ord) => ({
+    ord,
+    remote_id: remoteId,
+    if_known: ifKnown,
+    twin_key: twinKey,
+    received_at: fields.receivedAt === undefined || fields.receivedAt === null
+      ? null
+      : DateTime.formatIso(fields.receivedAt),
+  })))
+  const days = horizon(database, settings)
+  return Effect.map(
+    sql<{ remote_id: string }>`select p.remote_id
+      from json_to_recordset(${rows}::json) as p (ord integer, remote_id text, if_known boolean, twin_key text,
+        received_at timestamptz)
+      join ${t.accounts} a on a.id = ${accountId}
+      left join ${t.messages} m on m.account_id = a.id and m.remote_id = p.remote_id
+      where ${isChosen(database, settings, sql`coalesce(p.received_at, m.received_at, 'infinity')`)} and case
+        when m.id is not null then m.body_state = 'headers' or (m.is_draft and not p.if_known)
+        else not p.if_known
+          and (${days} is null or coalesce(p.received_at, 'infinity') >= now() - make_interval(days => ${days}))
+          and not exists (
+            select 1 from ${t.message_index} i
+            join ${t.messages} twin on twin.account_id = i.account_id and twin.id = i.message_id
+            where i.account_id = a.id and i.twin_key = p.twin_key and twin.body_state <> 'headers'
+              and (twin.removed_at is not null or (twin.folder_id = ${folder.id} and twin.seen_round < ${folder.round})))
+        end
+      order by p.ord`,
+    (found) => found.map(({ remote_id }) => remote_id),
+  )
+}
+
+/** Stored messages that want a body, newest first, by folder. Index: message_index_bodies. */
+export const bodyBacklog = (
+  database: Database["Service"],
+  settings: Pick<SettingsValues, "mail">,
+  { accountId }: LeaseKey,
+  limit: number,
+): Effect.Effect<ReadonlyArray<Wanted>, SqlError.SqlError> => {
+  const { sql, tables: t } = database
+  return Effect.map(
+    sql<{ folder: string; remote_id: string }>`select f.remote_id as folder, m.remote_id
+      from ${t.accounts} a
+      join ${t.message_index} i on i.account_id = a.id and i.wants_body
+      join ${t.messages} m on m.account_id = a.id and m.id = i.message_id and m.removed_at is null
+      join ${t.folders} f on f.account_id = a.id and f.id = m.folder_id and not f.gone and not f.earlier
+      where a.id = ${accountId} and ${isChosen(database, settings, sql`coalesce(m.received_at, 'infinity')`)}
+      order by i.received_at desc limit ${limit}`,
+    (rows) => {
+      const byFolder = new Map<string, Array<string>>()
+      for (const { folder, remote_id } of rows) {
+        const ids = byFolder.get(folder)
+        if (ids === undefined) byFolder.set(folder, [remote_id])
+        else ids.push(remote_id)
+      }
+      return [...byFolder].map(([folderRemoteId, remoteIds]) => ({ folderRemoteId, remoteIds }))
+    },
+  )
+}
+
+/**
+ * Messages in other folders that have the twin key of one that the page shows under a new id: where they have left, it has
+ * moved. By folder. Index: message_index_twins.
+ */
+export const liveTwins = (
+  { sql, tables: t }: Database["Service"],
+  { accountId }: LeaseKey,
+  folder: FolderState,
+  changes: Page["changes"],
+): Effect.Effect<ReadonlyMap<string, ReadonlyArray<string>>, SqlError.SqlError> => {
+  const keyed = toldBy(changes.filter((change) => change._tag === "Upsert" && change.twinKey !== undefined))
+    .filter(({ ifKnown }) => !ifKnown)
+  if (keyed.length === 0) return Effect.succeed(new Map())
+  const rows = postgresJson(keyed.map(({ remoteId, twinKey }) => ({ remote_id: remoteId, twin_key: twinKey })))
+  return Effect.map(
+    sql<{ folder: string; remote_id: string }>`select distinct f.remote_id as folder, m.remote_id
+      from json_to_recordset(${rows}::json) as p (remote_id text, twin_key text)
+      join ${t.message_index} i on i.account_id = ${accountId} and i.twin_key = p.twin_key
+      join ${t.messages} m on m.account_id = ${accountId} and m.id = i.message_id and m.removed_at is null
+      join ${t.folders} f on f.account_id = ${accountId} and f.id = m.folder_id and not f.gone and not f.earlier
+      where f.id <> ${folder.id} and not exists (
+        select 1 from ${t.messages} x where x.account_id = ${accountId} and x.remote_id = p.remote_id)`,
+    (found) => {
+      const byFolder = new Map<string, Array<string>>()
+      for (const { folder, remote_id } of found) byFolder.set(folder, [...byFolder.get(folder) ?? [], remote_id])
+      return byFolder
+    },
+  )
+}

@@ -1,0 +1,126 @@
+/** Reading the change log: each change once, in one order, without gaps from any position. */
+import { Context, DateTime, Effect, Layer, Option, Stream } from "effect"
+import type { Change, ChangeKind, ChangeOrigin } from "../../domain/Mail.ts"
+import { type InvalidCursor, invalidCursor } from "../Cursor.ts"
+import { Database, orDie } from "../Database.ts"
+
+interface ChangeRow {
+  readonly id: bigint
+  readonly at: Date
+  readonly account_id: string
+  readonly kind: ChangeKind
+  readonly origin: ChangeOrigin
+  readonly message_id: string | null
+  readonly folder_id: string | null
+  readonly fields: ReadonlyArray<string> | null
+}
+
+const epochDigits = 4
+const idDigits = 19
+
+/** `epoch-id`, both padded, so that positions sort by age as texts. */
+const position = (epoch: number, id: bigint): string =>
+  `${String(epoch).padStart(epochDigits, "0")}-${String(id).padStart(idDigits, "0")}`
+
+const largestId = 2n ** 63n - 1n
+
+/** How often the log is looked at for those who follow it: one short query in that time, however many they are. */
+const glance = "250 millis"
+
+/** Entries that a follower holds at most. */
+const pageSize = 100
+
+export class Changes extends Context.Service<Changes, {
+  /**
+   * At most `limit` entries after the position `after`, oldest first; without it from the beginning. `nextCursor` is the
+   * position to go on from: that of the last entry, or `after` itself where nothing is newer.
+   */
+  readonly list: (options: { readonly after?: string | undefined; readonly limit: number }) => Effect.Effect<
+    { readonly items: ReadonlyArray<Change>; readonly nextCursor: string },
+    InvalidCursor
+  >
+  /** The position of the newest entry: what a reader who wants only the future starts after. */
+  readonly latest: Effect.Effect<string>
+  /**
+   * Every entry after the position `after`, oldest first, and then each new one as it comes, for ever; without it from the
+   * beginning. Entries are read as they are taken, a page at a time.
+   */
+  readonly follow: (options?: { readonly after?: string | undefined }) => Effect.Effect<
+    Stream.Stream<Change>,
+    InvalidCursor
+  >
+}>()("mailfleet/storage/Changes") {
+  static readonly layer: Layer.Layer<Changes, never, Database> = Layer.effect(
+    Changes,
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const rows = yield* orDie(sql<{ value: string }>`select value from ${t.meta} where name = 'epoch'`)
+      const epoch = Number(rows[0]?.value ?? 1)
+
+      const toChange = (row: ChangeRow): Change => ({
+        position: position(epoch, row.id),
+        at: DateTime.fromDateUnsafe(row.at),
+        accountId: row.account_id,
+        kind: row.kind,
+        origin: row.origin,
+        ...(row.message_id === null ? {} : { messageId: row.message_id }),
+        ...(row.folder_id === null ? {} : { folderId: row.folder_id }),
+        ...(row.fields === null ? {} : { fields: row.fields }),
+      })
+
+      /** The id in a position. The epoch grows when a backup is restored: positions of later epochs than ours are not ours. */
+      const parse = Effect.fnUntraced(function* (after: string) {
+        const match = /^(\d{4})-(\d{19})$/.exec(after)
+        if (match === null || Number(match[1]) > epoch || BigInt(match[2]!) > largestId) return yield* invalidCursor
+        return BigInt(match[2]!)
+      })
+
+      // Entries are inserted under a lock that is held until commit, so what a reader sees of the log is always a prefix
+      // of it. Served by the primary key.
+      const rowsAfter = (id: bigint, limit: number) =>
+        sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
+          from ${t.changes} where id > ${id} order by id limit ${limit}`
+
+      const list = Effect.fn("Changes.list")(
+        function* (options: { readonly after?: string | undefined; readonly limit: number }) {
+          const after = options.after === undefined ? 0n : yield* parse(options.after)
+          const found = yield* orDie(rowsAfter(after, options.limit))
+          return { items: found.map(toChange), nextCursor: position(epoch, found[found.length - 1]?.id ?? after) }
+        },
+      )
+
+      const latest = sql<{ id: bigint | null }>`select max(id) as id from ${t.changes}`.pipe(
+        Effect.map((found) => position(epoch, found[0]?.id ?? 0n)),
+        orDie,
+        Effect.withSpan("Changes.latest"),
+      )
+
+      // Asked for all followers at once: never within the transaction of one of them.
+      const seen = yield* Effect.cachedWithTTL(
+        Effect.updateContext(
+          latest,
+          (context: Context.Context<never>) => Context.omit(sql.transactionService)(context),
+        ),
+        glance,
+      )
+
+      /** The entries after `id`, once there are some. */
+      const next = (id: bigint): Effect.Effect<ReadonlyArray<ChangeRow>> =>
+        Effect.gen(function* () {
+          while ((yield* seen) <= position(epoch, id)) yield* Effect.sleep(glance)
+          return yield* orDie(rowsAfter(id, pageSize))
+        })
+
+      const follow = Effect.fnUntraced(function* (options: { readonly after?: string | undefined } = {}) {
+        const after = options.after === undefined ? 0n : yield* parse(options.after)
+        return Stream.paginate(
+          after,
+          (id) =>
+            Effect.map(next(id), (found) => [found.map(toChange), Option.some(found[found.length - 1]?.id ?? id)]),
+        )
+      })
+
+      return Changes.of({ list, latest, follow })
+    }),
+  )
+}

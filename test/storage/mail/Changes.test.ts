@@ -1,0 +1,108 @@
+import { assert } from "@effect/vitest"
+import { Array, Effect, Fiber } from "effect"
+import { newId } from "../../../src/domain/Ids.ts"
+import { appendChanges } from "../../../src/storage/mail/ChangeLog.ts"
+import { Changes } from "../../../src/storage/mail/Changes.ts"
+import { Database } from "../../../src/storage/Database.ts"
+import { onDatabases } from "../../support/databases.ts"
+
+const append = (
+  accountId: string,
+  fields: ReadonlyArray<ReadonlyArray<string>>,
+  before: Effect.Effect<unknown> = Effect.void,
+) =>
+  Effect.flatMap(Database, (database) =>
+    Effect.orDie(database.sql.withTransaction(Effect.andThen(
+      before,
+      appendChanges(
+        database,
+        fields.map((names) => ({ accountId, kind: "message.updated", origin: "live", fields: names })),
+      ),
+    ))))
+
+await onDatabases("Changes", Changes.layer, (it, engine) => {
+  it.effect("reads entries in order, page by page, and goes on from the last position", () =>
+    Effect.gen(function* () {
+      const log = yield* Changes
+      const account = newId()
+      const start = yield* log.latest
+      yield* append(account, Array.range(1, 5).map((n) => [String(n), "isRead"]))
+
+      const first = yield* log.list({ after: start, limit: 3 })
+      const second = yield* log.list({ after: first.nextCursor, limit: 3 })
+      const third = yield* log.list({ after: second.nextCursor, limit: 3 })
+      const items = [...first.items, ...second.items]
+
+      assert.deepStrictEqual(items.map(({ fields }) => fields?.[0]), ["1", "2", "3", "4", "5"])
+      assert.deepStrictEqual(items.map(({ position }) => position), items.map(({ position }) => position).toSorted())
+      assert.strictEqual(second.nextCursor, items[4]?.position)
+      assert.deepStrictEqual(third, { items: [], nextCursor: second.nextCursor })
+      assert.strictEqual(yield* log.latest, second.nextCursor)
+    }))
+
+  it.effect("names a position even where the log is empty", () =>
+    Effect.gen(function* () {
+      const log = yield* Changes
+      const start = yield* log.latest
+      yield* append(newId(), [["a"]])
+      assert.strictEqual((yield* log.list({ after: start, limit: 10 })).items.length, 1)
+    }))
+
+  it.effect("refuses what is no position of this log", () =>
+    Effect.gen(function* () {
+      const log = yield* Changes
+      for (
+        const after of [
+          "",
+          "x",
+          "1",
+          "0001-1",
+          "0002-0000000000000000001",
+          "0001-9999999999999999999",
+          "0001-000000000000000000x",
+        ]
+      ) {
+        const error = yield* Effect.flip(log.list({ after, limit: 1 }))
+        assert.strictEqual(error._tag, "InvalidCursor", after)
+      }
+    }))
+
+  it.effect("never skips an entry that commits late", () =>
+    Effect.gen(function* () {
+      const log = yield* Changes
+      const { sql } = yield* Database
+      const account = newId()
+      const writers = 40
+      const each = engine === "postgres" ? 10 : 3
+      let after = yield* log.latest
+
+      const writing = yield* Effect.forEach(
+        Array.range(1, writers),
+        (writer) =>
+          Effect.forEach(Array.range(1, each), (n) =>
+            append(
+              account,
+              [[`${writer}.${n}.a`], [`${writer}.${n}.b`]],
+              // Transactions of different lengths, so that they would not end in the order that they began.
+              Effect.orDie(sql`select pg_sleep(${(((writer * 7 + n * 3) % 5) / 1_000)})`),
+            )),
+        { concurrency: "unbounded", discard: true },
+      ).pipe(Effect.forkChild)
+
+      const seen: Array<string> = []
+      const total = writers * each * 2
+      while (seen.length < total) {
+        const page = yield* log.list({ after, limit: 7 })
+        seen.push(...page.items.map(({ fields }) => fields![0]!))
+        after = page.nextCursor
+        if (page.items.length === 0) {
+          yield* Effect.sleep(1)
+          // A reader that skipped an entry would wait for ever.
+          if (writing.pollUnsafe() !== undefined && (yield* log.list({ after, limit: 1 })).items.length === 0) break
+        }
+      }
+      yield* Fiber.join(writing)
+      assert.strictEqual(seen.length, total)
+      assert.strictEqual(new Set(seen).size, total)
+    }))
+})

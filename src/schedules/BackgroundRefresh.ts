@@ -6,7 +6,7 @@ import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { Throttle } from "../pacing/Throttle.ts"
 import { Concurrency } from "../programs/Concurrency.ts"
 import { lanes } from "../programs/Lanes.ts"
-import { Accounts, type Claim, claimedIfMore, type DueGrant } from "../storage/Accounts.ts"
+import { type Claim, claimedIfMore, type DueGrant, DueGrants } from "../storage/grants/DueGrants.ts"
 import { always } from "./always.ts"
 import { everyDue } from "./everyDue.ts"
 import { ClaimsInHand } from "./InHand.ts"
@@ -22,10 +22,10 @@ interface Claimed extends DueGrant {
 export const layer: Layer.Layer<
   never,
   never,
-  Accounts | AppBreaker | Concurrency | GrantStore | Throttle | Tokens
+  AppBreaker | Concurrency | DueGrants | GrantStore | Throttle | Tokens
 > = Layer.effectDiscard(
   Effect.gen(function* () {
-    const accounts = yield* Accounts
+    const grants = yield* DueGrants
     const breaker = yield* AppBreaker
     const store = yield* GrantStore
     const throttle = yield* Throttle
@@ -37,13 +37,13 @@ export const layer: Layer.Layer<
     const dropped: Array<Claim> = []
 
     const claim = Effect.gen(function* () {
-      yield* accounts.unclaimRefresh(dropped.splice(0))
+      yield* grants.unclaim(dropped.splice(0))
       const claimedAt = yield* Clock.currentTimeMillis
       // The circuit of one resource does not stop grants that are read through another.
       const faulted = (yield* breaker.open).filter(({ resource }) => resource === undefined)
       const closed = [...(yield* throttle.pausedApps), ...faulted]
       const held = inHand.ofClients(yield* backgroundRefresh.limits)
-      const due = yield* accounts.claimRefreshDue(limit, claimSeconds, closed, held)
+      const due = yield* grants.claim(limit, claimSeconds, closed, held)
       const claimed = due.map((grant): Claimed => ({ ...grant, claimedAt }))
       inHand.add(claimed)
       return claimed
@@ -82,7 +82,7 @@ export const layer: Layer.Layer<
     // What it has in hand when it stops, for whatever reason, is handed back.
     const toBeHandedBack = Effect.sync(() => void dropped.push(...inHand.takeAll()))
 
-    yield* Effect.addFinalizer(() => accounts.unclaimRefresh(dropped))
+    yield* Effect.addFinalizer(() => grants.unclaim(dropped))
     yield* Effect.forkScoped(always("background refresh", Effect.ensuring(work, toBeHandedBack)))
   }),
 )

@@ -48,6 +48,7 @@ import { Audit } from "../storage/Audit.ts"
 import { ConnectSessions } from "../storage/grants/ConnectSessions.ts"
 import { Changes } from "../storage/mail/Changes.ts"
 import type { Database } from "../storage/Database.ts"
+import { DueGrants } from "../storage/grants/DueGrants.ts"
 import { Endings } from "../storage/grants/Endings.ts"
 import { Events } from "../storage/Events.ts"
 import { GrantAccounts } from "../storage/grants/GrantAccounts.ts"
@@ -94,6 +95,7 @@ export type Engine =
   | Concurrency
   | Connect
   | ConnectDevice
+  | DueGrants
   | Endings
   | Events
   | Folders
@@ -129,6 +131,7 @@ const storage = Layer.mergeAll(
   Audit.layer,
   Changes.layer,
   ConnectSessions.layer,
+  DueGrants.layer,
   Endings.layer,
   Events.layer,
   Folders.layer,

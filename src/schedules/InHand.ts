@@ -1,7 +1,7 @@
 /** What this process has claimed and not done yet, by OAuth client. */
 import { Effect, Latch } from "effect"
 import type { AppLimit } from "../programs/Concurrency.ts"
-import type { DueGrant, InHand } from "../storage/Accounts.ts"
+import type { DueGrant, InHand } from "../storage/grants/DueGrants.ts"
 
 /**
  * With `auto`, no client has more than twice as much in hand as it is let do at once: the rest would hold lanes only to wait

@@ -15,6 +15,7 @@ import { ReauthSpike } from "../../src/pacing/ReauthSpike.ts"
 import { Throttle } from "../../src/pacing/Throttle.ts"
 import { TokenRate } from "../../src/pacing/TokenRate.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
+import { DueGrants } from "../../src/storage/grants/DueGrants.ts"
 import { Changes } from "../../src/storage/mail/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { grantOwner, layerGrantStore } from "../../src/storage/grants/Grants.ts"
@@ -142,6 +143,7 @@ const settings = Layer.orDie(Settings.layerWith({
 /** All that keeps accounts and grants. */
 export const fleet = Layer.mergeAll(
   Accounts.layer,
+  DueGrants.layer,
   Changes.layer,
   layerGrantStore,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),

@@ -11,6 +11,7 @@ import { Concurrency } from "../../src/programs/Concurrency.ts"
 import * as BackgroundRefresh from "../../src/schedules/BackgroundRefresh.ts"
 import { Tokens } from "../../src/oauth/Tokens.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
+import { DueGrants } from "../../src/storage/grants/DueGrants.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { accountOf, addAccount, age, failing, fleet, held, type Member, rotated, Script } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
@@ -18,9 +19,9 @@ import { noGrants } from "../support/grants.ts"
 import { eventually } from "../support/processes.ts"
 
 /** The schedule of one process, until the scope closes. */
-const schedule = (script: Script, wrap: (accounts: Accounts["Service"]) => Accounts["Service"] = (it) => it) =>
+const schedule = (script: Script, wrap: (grants: DueGrants["Service"]) => DueGrants["Service"] = (it) => it) =>
   Effect.gen(function* () {
-    const accounts = wrap(yield* Accounts)
+    const grants = wrap(yield* DueGrants)
     yield* Layer.build(Layer.fresh(BackgroundRefresh.layer.pipe(
       Layer.provide([Concurrency.layer, Tokens.layer]),
       Layer.provide([
@@ -30,7 +31,7 @@ const schedule = (script: Script, wrap: (accounts: Accounts["Service"]) => Accou
         Throttle.layer,
         TokenRate.layer,
         script.layer,
-        Layer.succeed(Accounts, accounts),
+        Layer.succeed(DueGrants, grants),
       ]),
     )))
   })
@@ -71,14 +72,15 @@ await onDatabases("Background refresh", fleet, (it) => {
     Effect.scoped(Effect.gen(function* () {
       yield* noGrants
       const script = new Script()
+      const accounts = yield* Accounts
       const [disabled, deleted, kept] = yield* Effect.all([addAccount(), addAccount(), addAccount()])
       yield* makeDue([disabled, deleted, kept])
-      yield* schedule(script, (accounts) => ({
-        ...accounts,
+      yield* schedule(script, (grants) => ({
+        ...grants,
         // Between the claim and the redemption.
-        claimRefreshDue: (limit, seconds, except, inHand) =>
+        claim: (limit, seconds, except, inHand) =>
           Effect.tap(
-            accounts.claimRefreshDue(limit, seconds, except, inHand),
+            grants.claim(limit, seconds, except, inHand),
             (claimed) =>
               claimed.length === 0
                 ? Effect.void
@@ -160,15 +162,15 @@ await onDatabases("Background refresh", fleet, (it) => {
       let down = true
       const members = yield* Effect.forEach(Array.from({ length: 12 }), () => addAccount())
       yield* makeDue(members)
-      yield* schedule(script, (accounts) => ({
-        ...accounts,
-        claimRefreshDue: (limit, seconds, except, inHand) =>
+      yield* schedule(script, (grants) => ({
+        ...grants,
+        claim: (limit, seconds, except, inHand) =>
           down
             ? Effect.suspend(() => {
               down = false
               return Effect.die(new Error("the database is down"))
             })
-            : accounts.claimRefreshDue(limit, seconds, except, inHand),
+            : grants.claim(limit, seconds, except, inHand),
       }))
       yield* allRefreshed(members)
       assert.strictEqual(script.sent.length, 12)

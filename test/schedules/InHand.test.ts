@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
 import { ClaimsInHand } from "../../src/schedules/InHand.ts"
-import type { DueGrant } from "../../src/storage/Accounts.ts"
+import type { DueGrant } from "../../src/storage/grants/DueGrants.ts"
 
 const claims = (count: number, clientId: string, tenant = "common"): ReadonlyArray<DueGrant> =>
   Array.from({ length: count }, () => ({

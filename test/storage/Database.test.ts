@@ -5,6 +5,7 @@ import { Context, Effect, Layer, Redacted } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import { migrations } from "../../migrations/mod.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
+import { DueGrants } from "../../src/storage/grants/DueGrants.ts"
 import { column, Database, DatabaseError } from "../../src/storage/Database.ts"
 import { refreshLag } from "../../src/storage/grants/RefreshLag.ts"
 import { addAccount, fleet, process, Script, setDue, statusOf } from "../oauth/fleet.ts"
@@ -166,7 +167,7 @@ await onDatabases("Database", Layer.empty, (it, engine) => {
           const accounts = yield* Accounts
           const member = yield* addAccount()
           yield* setDue(member, -60)
-          const [claimed] = yield* accounts.claimRefreshDue(10, 60, [{ provider: "google", clientId: "another" }])
+          const [claimed] = yield* (yield* DueGrants).claim(10, 60, [{ provider: "google", clientId: "another" }])
           assert(claimed?.grantId === member.grantId)
           yield* (yield* process(new Script())).refresh(member.grantId, claimed.resource)
           assert.strictEqual(yield* statusOf(member), "active")

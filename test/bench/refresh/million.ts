@@ -1,6 +1,6 @@
 /** (d) A large fleet: what a claim costs as the table grows, and how late refreshes are while 300 come due each second. */
 import { Console, Effect, Layer, Random, type Scope } from "effect"
-import { Accounts } from "../../../src/storage/Accounts.ts"
+import { DueGrants } from "../../../src/storage/grants/DueGrants.ts"
 import { column, Database } from "../../../src/storage/Database.ts"
 import { ended, install, type Installation, upload } from "../../support/processes.ts"
 import { count, load, markdown, mebibytes, millis, percent, quantile, ratio } from "./figures.ts"
@@ -101,10 +101,10 @@ const makeSomeDue = Effect.gen(function* () {
 
 /** Milliseconds of one claim. Afterwards the grants are moved to the end of those due: as much churn as redeeming them. */
 const claim = Effect.gen(function* () {
-  const accounts = yield* Accounts
+  const grants = yield* DueGrants
   const { sql, tables: t } = yield* Database
   const start = performance.now()
-  const claimed = yield* accounts.claimRefreshDue(claimSize, 60, [])
+  const claimed = yield* grants.claim(claimSize, 60, [])
   const took = performance.now() - start
   if (claimed.length < claimSize) return yield* Effect.die(`only ${claimed.length} of ${claimSize} were claimed`)
   yield* Effect.orDie(sql`update ${t.grants} set attempt_at = clock_timestamp(), claimed_until = null

@@ -3,6 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, Redacted } from "effect"
 import { Settings } from "../../../src/domain/Settings.ts"
 import { Accounts } from "../../../src/storage/Accounts.ts"
+import { DueGrants } from "../../../src/storage/grants/DueGrants.ts"
 import { Database } from "../../../src/storage/Database.ts"
 import { postgresUrl } from "../../support/engines.ts"
 import type { Installation } from "../../support/processes.ts"
@@ -15,8 +16,8 @@ export const layerPostgres = PgClient.layer({
 }).pipe(Layer.orDie)
 
 /** The storage of an installation, in this process. */
-export const storageOf = (installation: Installation): Layer.Layer<Accounts | Database> =>
-  Accounts.layer.pipe(
+export const storageOf = (installation: Installation): Layer.Layer<Accounts | Database | DueGrants> =>
+  Layer.merge(Accounts.layer, DueGrants.layer).pipe(
     Layer.provideMerge(
       Layer.effect(
         Database,

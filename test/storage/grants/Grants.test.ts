@@ -6,6 +6,7 @@ import { type GrantId, newId } from "../../../src/domain/Ids.ts"
 import { ProviderError } from "../../../src/domain/ProviderError.ts"
 import { type GrantLease, GrantStore, type LeasedGrant, type Settlement } from "../../../src/oauth/GrantStore.ts"
 import { type AccountPatch, Accounts } from "../../../src/storage/Accounts.ts"
+import { DueGrants } from "../../../src/storage/grants/DueGrants.ts"
 import { column, Database, orDie } from "../../../src/storage/Database.ts"
 import { Policies } from "../../../src/storage/grants/Policies.ts"
 import {
@@ -117,7 +118,7 @@ const assertDue = Effect.fnUntraced(function* (member: Pick<Member, "grantId">, 
 
 const resting = { due: null, attempt: null, claimed: false }
 
-const claimAll = Effect.flatMap(Accounts, (accounts) => accounts.claimRefreshDue(1_000, 600, []))
+const claimAll = Effect.flatMap(DueGrants, (grants) => grants.claim(1_000, 600, []))
 
 await onDatabases("Grants", layer, (it, engine) => {
   it.effect("leases in batches: one answer for each id, in their order", () =>

@@ -1,21 +1,22 @@
 /** Which grants are claimed, by whom, and for how long. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Provider } from "../../src/domain/Account.ts"
-import type { AppReach } from "../../src/domain/App.ts"
-import { newId } from "../../src/domain/Ids.ts"
-import { Accounts, type DueGrant, type InHand } from "../../src/storage/Accounts.ts"
-import { column, Database, orDie } from "../../src/storage/Database.ts"
-import { accountOf, addAccount, fleet, type Member, setDue, statusOf } from "../oauth/fleet.ts"
-import { onDatabases } from "../support/databases.ts"
-import { noGrants } from "../support/grants.ts"
-import { eventually } from "../support/processes.ts"
+import type { Provider } from "../../../src/domain/Account.ts"
+import type { AppReach } from "../../../src/domain/App.ts"
+import { newId } from "../../../src/domain/Ids.ts"
+import { Accounts } from "../../../src/storage/Accounts.ts"
+import { type DueGrant, DueGrants, type InHand } from "../../../src/storage/grants/DueGrants.ts"
+import { column, Database, orDie } from "../../../src/storage/Database.ts"
+import { accountOf, addAccount, fleet, type Member, setDue, statusOf } from "../../oauth/fleet.ts"
+import { onDatabases } from "../../support/databases.ts"
+import { noGrants } from "../../support/grants.ts"
+import { eventually } from "../../support/processes.ts"
 
 const minute = 60
 const claimSeconds = 600
 
 const claim = (limit: number, except: ReadonlyArray<AppReach> = [], inHand: ReadonlyArray<InHand> = []) =>
-  Effect.flatMap(Accounts, (accounts) => accounts.claimRefreshDue(limit, claimSeconds, except, inHand))
+  Effect.flatMap(DueGrants, (grants) => grants.claim(limit, claimSeconds, except, inHand))
 
 const idsOf = (grants: ReadonlyArray<Pick<DueGrant, "grantId">>) => grants.map(({ grantId }) => grantId).sort()
 
@@ -67,11 +68,11 @@ const enable = ({ id }: Pick<Member, "id">) =>
 const resourceClaimed = Effect.gen(function* () {
   const claimed = yield* claim(10)
   assert.strictEqual(claimed.length, 1)
-  yield* (yield* Accounts).unclaimRefresh(claimed)
+  yield* (yield* DueGrants).unclaim(claimed)
   return claimed[0]!.resource
 })
 
-await onDatabases("Accounts", fleet, (it, engine) => {
+await onDatabases("Due grants", fleet, (it, engine) => {
   it.effect("claims what is due, the oldest first, and nothing twice", () =>
     Effect.gen(function* () {
       yield* noGrants
@@ -127,8 +128,8 @@ await onDatabases("Accounts", fleet, (it, engine) => {
     Effect.gen(function* () {
       yield* noGrants
       const { grantId } = yield* addDue(minute)
-      const accounts = yield* Accounts
-      assert.deepStrictEqual(idsOf(yield* accounts.claimRefreshDue(10, 0.2, [])), [grantId])
+      const grants = yield* DueGrants
+      assert.deepStrictEqual(idsOf(yield* grants.claim(10, 0.2, [])), [grantId])
       const again = yield* eventually("the claim ends", claim(10), (found) => found.length > 0)
       assert.deepStrictEqual(idsOf(again), [grantId])
       assert.deepStrictEqual(yield* claim(10), [])
@@ -137,29 +138,29 @@ await onDatabases("Accounts", fleet, (it, engine) => {
   it.effect("what is handed back is free at once", () =>
     Effect.gen(function* () {
       yield* noGrants
-      const accounts = yield* Accounts
+      const grants = yield* DueGrants
       yield* Effect.all([addDue(minute), addDue(minute), addDue(minute)])
       const [first, second, third] = yield* claim(10)
-      yield* accounts.unclaimRefresh([third!, first!, { ...second!, grantId: newId() }])
-      yield* accounts.unclaimRefresh([])
+      yield* grants.unclaim([third!, first!, { ...second!, grantId: newId() }])
+      yield* grants.unclaim([])
       assert.deepStrictEqual(idsOf(yield* claim(10)), idsOf([first!, third!]))
     }))
 
   it.effect("a claim that has ended does not hand back that of another process", () =>
     Effect.gen(function* () {
       yield* noGrants
-      const accounts = yield* Accounts
+      const grants = yield* DueGrants
       yield* addDue(minute)
-      const ended = yield* accounts.claimRefreshDue(10, 0.1, [])
+      const ended = yield* grants.claim(10, 0.1, [])
       yield* eventually("another claims it", claim(10), (found) => found.length > 0)
-      yield* accounts.unclaimRefresh(ended)
+      yield* grants.unclaim(ended)
       assert.deepStrictEqual(yield* claim(10), [])
     }))
 
   it.effect("clients take turns, the one with the least in hand first, and one that is alone gets all", () =>
     Effect.gen(function* () {
       yield* noGrants
-      const accounts = yield* Accounts
+      const grants = yield* DueGrants
       const [slow, quick, rare] = [newId(), newId(), newId()]
       yield* addManyDue(40, { clientId: slow })
       // Two tenants are one client.
@@ -179,7 +180,7 @@ await onDatabases("Accounts", fleet, (it, engine) => {
         inHand: ReadonlyArray<InHand>,
       ) {
         const claimed = yield* claim(limit, except, inHand)
-        yield* accounts.unclaimRefresh(claimed)
+        yield* grants.unclaim(claimed)
         return [slow, quick, rare].map((clientId) => claimed.filter(({ app }) => app.clientId === clientId).length)
       })
       assert.deepStrictEqual(yield* turns(11, [], []), [5, 5, 1])
@@ -194,7 +195,7 @@ await onDatabases("Accounts", fleet, (it, engine) => {
   it.effect("leaves out the apps that it is told to, at one tenant or at all", () =>
     Effect.gen(function* () {
       yield* noGrants
-      const accounts = yield* Accounts
+      const grants = yield* DueGrants
       const [clientId, other] = [newId(), newId()]
       const common = yield* addDue(minute, { clientId })
       const contoso = yield* addDue(minute, { clientId, tenant: "contoso.com" })
@@ -217,7 +218,7 @@ await onDatabases("Accounts", fleet, (it, engine) => {
       ) {
         const claimed = yield* claim(10, except)
         assert.deepStrictEqual(idsOf(claimed), idsOf(left), JSON.stringify(except))
-        yield* accounts.unclaimRefresh(claimed)
+        yield* grants.unclaim(claimed)
       }
     }))
 

@@ -133,3 +133,10 @@ export const canReadMail = (provider: Provider, channel: Channel, scopes: string
   const wanted = provider === "google" && channel === "imap" ? "gmail-imap" : resourceOf(provider, channel)
   return mailScopes[wanted].some((name) => names.has(name))
 }
+
+/**
+ * Whether scopes name permissions of Microsoft's, such as `User.Read`, so that one which is missing was not granted. Scopes of
+ * OpenID Connect do not, nor does `.default`, which asks for whatever was consented to.
+ */
+export const namePermissions = (scopes: string): boolean =>
+  [...scopeNames(scopes)].some((name) => /^\w+(?:\.\w+)+$/.test(name))

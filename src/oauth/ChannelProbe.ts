@@ -4,7 +4,7 @@
  */
 import { Effect, Result } from "effect"
 import type { Channel, Resource } from "../domain/Account.ts"
-import { canReadMail } from "../domain/ConnectSession.ts"
+import { canReadMail, namePermissions } from "../domain/ConnectSession.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import type { GrantStore, LeasedGrant } from "./GrantStore.ts"
@@ -43,7 +43,8 @@ export const chooseChannel = Effect.fnUntraced(function* <Token>(
   if (Result.isFailure(answer) && answer.failure.error.class !== "scope") return { _tag: "Open" }
   if (Result.isSuccess(answer)) {
     const { scope } = answer.success
-    if (scope === undefined || canReadMail("microsoft", "graph", scope)) {
+    // An answer that names no permission of Graph leaves out nothing in particular.
+    if (scope === undefined || !namePermissions(scope) || canReadMail("microsoft", "graph", scope)) {
       yield* store.chooseChannel(grantId, "graph")
       return { _tag: "Chosen", channel: "graph" }
     }

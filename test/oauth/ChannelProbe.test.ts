@@ -51,7 +51,8 @@ const resources = ({ sent }: Script) => sent.map(({ resource }) => resource)
 await onDatabases("ChannelProbe", fleet, (it) => {
   it.effect("Graph, where its scopes let mail be read, in whatever letters; without a second request", () =>
     Effect.gen(function* () {
-      for (const scope of [graphMail, "Mail.Read", undefined]) {
+      const silent = ["openid profile offline_access", "https://graph.microsoft.com/.default offline_access", ""]
+      for (const scope of [graphMail, "Mail.Read", undefined, ...silent]) {
         const member = yield* anOpenAccount
         const asked = script(scope === undefined ? {} : { graph: granting(scope) })
         yield* (yield* process(asked)).refresh(member.grantId, "graph")

@@ -1,6 +1,6 @@
 /** Real `serve` processes on a database of their own, to be killed, started again and asked over HTTP. */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Data, Duration, Effect, Layer, Option, Redacted, Schema, type Scope } from "effect"
+import { Clock, Data, Duration, Effect, Layer, Option, Redacted, Schedule, Schema, type Scope } from "effect"
 import type { Statement } from "effect/sql"
 import { Buffer } from "node:buffer"
 import { randomBytes } from "node:crypto"
@@ -251,7 +251,12 @@ export const install = Effect.fnUntraced(function* (
   const schema = `test_${crypto.randomUUID().replaceAll("-", "")}`
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => Deno.makeTempDir({ prefix: "mailfleet-test-" })),
-    (folder) => Effect.promise(() => Deno.remove(folder, { recursive: true })),
+    // A process that was killed a moment ago may still be writing there.
+    (folder) =>
+      Effect.tryPromise(() => Deno.remove(folder, { recursive: true })).pipe(
+        Effect.retry({ times: 20, schedule: Schedule.spaced("250 millis") }),
+        Effect.orDie,
+      ),
   )
   const adminKey = `mf_${randomBytes(24).toString("hex")}`
   const encryptionKeys = `k1:${Buffer.from(randomBytes(32)).toString("base64")}`

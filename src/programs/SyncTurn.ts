@@ -13,9 +13,12 @@ export interface TurnLimits {
  */
 export const turnLimits: TurnLimits = { pages: 30, millis: 20_000 }
 
-/** Where a turn stands. Pages that bring nothing are not counted: asking a quiet folder is the least that a round does. */
+/**
+ * Where a turn stands. Pages that bring nothing are not counted: asking a quiet folder is the least that a round does, and a
+ * provider that always puts an empty page before the end of one would never let it end.
+ */
 export interface Turn {
-  readonly took: (page: { readonly changes: ReadonlyArray<unknown>; readonly roundComplete: boolean }) => void
+  readonly took: (page: { readonly changes: ReadonlyArray<unknown> }) => void
   readonly isOver: Effect.Effect<boolean>
   /** Half of the time is left to what has not been read at all. */
   readonly isHalfOver: Effect.Effect<boolean>
@@ -27,8 +30,8 @@ export const beginTurn = ({ millis, pages }: TurnLimits): Effect.Effect<Turn> =>
     const isPast = (share: number) =>
       Effect.map(Clock.currentTimeMillis, (now) => taken >= pages || now - began >= millis * share)
     return {
-      took: ({ changes, roundComplete }) => {
-        if (changes.length > 0 || !roundComplete) taken++
+      took: ({ changes }) => {
+        if (changes.length > 0) taken++
       },
       isOver: isPast(1),
       isHalfOver: isPast(0.5),

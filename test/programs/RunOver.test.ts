@@ -10,7 +10,7 @@ import { type OwnedRun, Runs, type WorkItem } from "../../src/storage/runs/Runs.
 import { addAccount, fleet } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
 import { eventually } from "../support/processes.ts"
-import { counts, itemsOf, outcomes, own, passTime, runOf, silence } from "./worker.ts"
+import { counts, itemsOf, outcomes, own, passTime, runOf, silence, takeOver } from "./worker.ts"
 
 /** A run over so many new accounts. */
 const newRun = Effect.fnUntraced(function* (count: number) {
@@ -168,8 +168,7 @@ await onDatabases("RunOver", fleet, (it) => {
       const late = yield* Effect.forkChild(Effect.exit(runOver(first, 1, () =>
         Effect.andThen(Deferred.succeed(begun, undefined), Effect.as(gate.await, failure("late"))))))
       yield* Deferred.await(begun)
-      yield* silence(first)
-      const second = yield* own(run)
+      const second = yield* takeOver(first)
       yield* gate.open
       yield* Fiber.join(late)
 

@@ -64,6 +64,17 @@ export const silence = (run: OwnedRun) =>
       orDie(sql`update ${t.runs} set owner_until = now() - interval '1 second' where id = ${run.id}`),
   )
 
+/** Takes a run from an owner that has fallen silent; one that was about to say a last word may need to be told twice. */
+export const takeOver = (run: OwnedRun) =>
+  Effect.map(
+    eventually(
+      "the run is free",
+      Effect.andThen(silence(run), Effect.flatMap(Runs, (runs) => runs.claim(run.kind, 1_000))),
+      (claimed) => claimed.some(({ id }) => id === run.id),
+    ),
+    (claimed) => claimed.find(({ id }) => id === run.id)!,
+  )
+
 export const runOf = (id: string) => Effect.flatMap(Runs, (runs) => Effect.map(runs.get(id), Option.getOrThrow))
 
 export const ended = ({ id }: { readonly id: string }) =>

@@ -1,5 +1,5 @@
 /** One page of a folder: what it says of moves is made sure of, bodies are fetched, and all of it is written at once. */
-import { Effect, Result } from "effect"
+import { Clock, Effect, Result } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import type {
   CursorLost,
@@ -33,6 +33,8 @@ export interface Followed {
   readonly folder: FolderState
   readonly chosen: ReadonlySet<string> | null
 }
+
+const day = 86_400_000
 
 const nothing = { changes: 0, left: 0 }
 
@@ -105,6 +107,13 @@ const markMoved = Effect.fnUntraced(function* (
   }
 })
 
+/** Older by a day than what the account wants bodies of, so that clocks may differ: not worth to ask the database about. */
+const isTooOld = ({ mail: { bodyDays } }: SyncLease, now: number) => (change: Upsert | Removed): boolean => {
+  const receivedAt = change._tag === "Upsert" ? change.fields.receivedAt : undefined
+  return bodyDays !== null && receivedAt !== undefined && receivedAt !== null &&
+    receivedAt.epochMilliseconds < now - (bodyDays + 1) * day
+}
+
 /** Those that the account wants and that are not stored. */
 const bodiesOf = Effect.fnUntraced(function* (
   { mailbox, writer }: PageServices,
@@ -112,8 +121,9 @@ const bodiesOf = Effect.fnUntraced(function* (
   folder: FolderState,
   changes: Page["changes"],
 ) {
-  if (mailbox.bodies === undefined || changes.length === 0) return noBodies
-  const wanted = yield* writer.wanting(lease, folder, changes)
+  if (mailbox.bodies === undefined) return noBodies
+  const old = isTooOld(lease, yield* Clock.currentTimeMillis)
+  const wanted = yield* writer.wanting(lease, folder, changes.filter((change) => !old(change)))
   return wanted.length === 0 ? noBodies : yield* mailbox.bodies(folder.remoteId, wanted)
 })
 

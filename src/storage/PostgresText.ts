@@ -1,8 +1,16 @@
 /** Texts of the outside world, made fit for the database. */
 
-/** Postgres refuses NUL in texts, and UTF-8 has no lone surrogates. Mail has both. */
-const fit = (text: string): string => (text.isWellFormed() ? text : text.toWellFormed()).replaceAll("\0", "")
+/** A text parameter: Postgres refuses NUL in texts, and UTF-8 has no lone surrogates. Mail has both. */
+export const postgresText = (text: string): string =>
+  (text.isWellFormed() ? text : text.toWellFormed()).replaceAll("\0", "")
+
+/** What `JSON.stringify` makes of NUL and of lone surrogates; a text may also have said so itself. */
+const unfit = /\\u(?:0000|d[89a-f])/
 
 /** A JSON parameter whose texts the database accepts. */
-export const postgresJson = (value: unknown): string =>
-  JSON.stringify(value, (_key, part: unknown) => typeof part === "string" ? fit(part) : part)
+export const postgresJson = (value: unknown): string => {
+  const json = JSON.stringify(value)
+  return unfit.test(json)
+    ? JSON.stringify(value, (_key, part: unknown) => typeof part === "string" ? postgresText(part) : part)
+    : json
+}

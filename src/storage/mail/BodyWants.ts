@@ -52,7 +52,8 @@ export const wanting = (
       from json_to_recordset(${rows}::json) as p (ord integer, remote_id text, if_known boolean, twin_key text,
         received_at timestamptz)
       join ${t.accounts} a on a.id = ${accountId}
-      left join ${t.messages} m on m.account_id = a.id and m.remote_id = p.remote_id
+      left join lateral (
+        select * from ${t.messages} m where m.account_id = a.id and m.remote_id = p.remote_id limit 1) m on true
       where ${isChosen(database, settings, sql`coalesce(p.received_at, m.received_at, 'infinity')`)} and case
         when m.id is not null then m.body_state = 'headers' or (m.is_draft and not p.if_known)
         else not p.if_known

@@ -24,16 +24,16 @@ export const appendChanges = (
   { sql, tables: t, changesLock }: Database["Service"],
   changes: ReadonlyArray<NewChange>,
 ): Effect.Effect<void, SqlError.SqlError> =>
-  Effect.gen(function* () {
-    if (changes.length === 0) return
-    yield* sql`select pg_advisory_xact_lock(${changesLock})`
-    yield* sql`insert into ${t.changes} (account_id, kind, origin, message_id, folder_id, fields)
+  changes.length === 0 ? Effect.void : Effect.asVoid(
+    // Rows are joined to the lock, so that it is held before the first of them takes its position.
+    sql`with locked as materialized (select pg_advisory_xact_lock(${changesLock}))
+      insert into ${t.changes} (account_id, kind, origin, message_id, folder_id, fields)
       select account_id, kind, origin, message_id, folder_id, string_to_array(fields, ',')
-      from unnest(${column("uuid", changes.map(({ accountId }) => accountId))},
+      from locked cross join unnest(${column("uuid", changes.map(({ accountId }) => accountId))},
         ${column("text", changes.map(({ kind }) => kind))}, ${column("text", changes.map(({ origin }) => origin))},
         ${column("uuid", changes.map(({ messageId }) => messageId ?? null))},
         ${column("uuid", changes.map(({ folderId }) => folderId ?? null))},
         ${column("text", changes.map(({ fields }) => fields?.join(",") ?? null))})
         with ordinality as new (account_id, kind, origin, message_id, folder_id, fields, place)
-      order by place`
-  })
+      order by place`,
+  )

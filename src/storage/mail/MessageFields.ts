@@ -39,6 +39,14 @@ export const messageFields: ReadonlyArray<Field> = [
   { name: "html", column: "body_html", type: "text", absent: "null" },
 ]
 
+/** Of the rows that {@link toColumns} makes, as `json_to_recordset` takes them. */
+export const recordset: string = messageFields.map(({ column, type }) => `${column} ${type}`).join(", ")
+
+/** The columns of an `insert`, and their values from such rows `p`. */
+export const columnsOfMessages: string = messageFields.map(({ column }) => column).join(", ")
+export const valuesOfMessages: string = messageFields.map(({ absent, column }) => `coalesce(p.${column}, ${absent})`)
+  .join(", ")
+
 /** The fields that came, under their column names; `has` names them, since a missing field is not null. */
 export const toColumns = (fields: Partial<RemoteMessage>): Record<string, unknown> => {
   const columns: Record<string, unknown> = {}

@@ -16,7 +16,7 @@ import type { ChangeOrigin } from "../../domain/Mail.ts"
 import type { SettingsValues } from "../../domain/Settings.ts"
 import type { Database } from "../Database.ts"
 import { horizon } from "./MailChoices.ts"
-import { messageFields } from "./MessageFields.ts"
+import { columnsOfMessages, messageFields, recordset, valuesOfMessages } from "./MessageFields.ts"
 import { type Told, toRows } from "./MessageRows.ts"
 import { twinsOf } from "./MessageTwins.ts"
 import { postgresJson } from "../PostgresText.ts"
@@ -48,8 +48,6 @@ export interface Place {
 const condition = (name: string): string =>
   name === "text" ? " and (p.body_html is null or p.body_html is distinct from m.body_html)" : ""
 
-const recordset = messageFields.map(({ column, type }) => `${column} ${type}`).join(", ")
-
 const differences = messageFields.map(({ column, name }) =>
   `case when '${name}' = any(p.has) and p.${column} is distinct from m.${column}${condition(name)} then '${name}' end`
 ).join(", ")
@@ -57,9 +55,6 @@ const differences = messageFields.map(({ column, name }) =>
 const assignments = messageFields.map(({ column, name }) =>
   `${column} = case when '${name}' = any(n.fields) then n.${column} else m.${column} end`
 ).join(", ")
-
-const columns = messageFields.map(({ column }) => column).join(", ")
-const values = messageFields.map(({ absent, column }) => `coalesce(p.${column}, ${absent})`).join(", ")
 
 /** The folders that the pages of one folder tell of: itself, and those that follow it. */
 const streamOf = ({ sql, tables: t }: Database["Service"], { accountId, folderId }: Place): Statement.Fragment =>
@@ -102,7 +97,8 @@ export const mergePage = (
       left join ${t.folders} f on f.account_id = ${accountId} and f.remote_id = p.folder_remote_id
     ), ${twinsOf(database, accountId, round)}, matched as materialized (
       select p.ord, m.id, false as adopted from page p
-      join ${t.messages} m on m.account_id = ${accountId} and m.remote_id = p.remote_id
+      cross join lateral (
+        select m.id from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id limit 1) m
       where m.id not in (select id from twins)
       union all
       select ord, id, true from twins
@@ -112,7 +108,8 @@ export const mergePage = (
         (select key from jsonb_each_text(m.also_in)
           where p.word = 'removed' and not p.whole and m.folder_id = p.page_folder
           order by value::integer desc, key limit 1) as heir
-      from matched x join page p on p.ord = x.ord join ${t.messages} m on m.account_id = ${accountId} and m.id = x.id
+      from matched x join page p on p.ord = x.ord
+      cross join lateral (select * from ${t.messages} m where m.account_id = ${accountId} and m.id = x.id limit 1) m
     ), following as materialized (
       select o.*,
         case when word = 'shown' then page_folder when heir is not null then heir::uuid else was_folder end as folder,
@@ -136,12 +133,14 @@ export const mergePage = (
         updated_at = case when n.fields <> '{}' or n.folder <> n.was_folder then now() else m.updated_at end,
         ${sql.literal(assignments)}
       from following n
-      where m.account_id = ${accountId} and m.id = n.id and (n.fields <> '{}' or n.folder <> n.was_folder or n.adopted
+      where m.account_id = ${accountId} and m.id = any (array(select id from following)) and m.id = n.id and (n.fields <> '{}' or n.folder <> n.was_folder or n.adopted
         or n.seen_round <> n.was_round or n.removed_at is distinct from n.was_removed
         or n.also_in is distinct from n.was_in)
     ), inserted as (
-      insert into ${t.messages} (account_id, id, remote_id, folder_id, seen_round, ${sql.literal(columns)})
-      select ${accountId}::uuid, p.new_id, p.remote_id, p.page_folder, ${round}, ${sql.literal(values)} from page p
+      insert into ${t.messages} (account_id, id, remote_id, folder_id, seen_round, ${sql.literal(columnsOfMessages)})
+      select ${accountId}::uuid, p.new_id, p.remote_id, p.page_folder, ${round}, ${
+    sql.literal(valuesOfMessages)
+  } from page p
       where p.word = 'shown' and not p.if_known and not exists (select 1 from stored o where o.ord = p.ord)
         and ${isKept(database, settings, accountId)}
       order by p.ord

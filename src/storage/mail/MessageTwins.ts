@@ -21,13 +21,18 @@ export const twinsOf = (
 ): Statement.Fragment =>
   sql`lone as materialized (
       select p.ord, p.twin_key, p.size, row_number() over (partition by p.twin_key, p.size order by p.ord) as n
-      from page p where p.word = 'shown' and not p.if_known and p.twin_key is not null and not exists (
-        select 1 from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id)
+      from page p
+      left join lateral (
+        select m.id from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id limit 1
+      ) known on true
+      where p.word = 'shown' and not p.if_known and p.twin_key is not null and known.id is null
     ), adoptable as materialized (
       select i.twin_key, m.id, m.size, row_number() over (partition by i.twin_key, m.size order by m.id) as n
       from (select distinct twin_key from lone) k
-      join ${t.message_index} i on i.account_id = ${accountId} and i.twin_key = k.twin_key
-      join ${t.messages} m on m.account_id = ${accountId} and m.id = i.message_id
+      cross join lateral (
+        select * from ${t.message_index} i where i.account_id = ${accountId} and i.twin_key = k.twin_key offset 0) i
+      cross join lateral (
+        select * from ${t.messages} m where m.account_id = ${accountId} and m.id = i.message_id limit 1) m
       left join page p on p.remote_id = m.remote_id
       where p.word is distinct from 'shown' and (m.removed_at is not null or p.word = 'removed'
         or (m.folder_id in (select id from stream) and m.seen_round < ${round}))

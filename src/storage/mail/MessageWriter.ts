@@ -10,6 +10,7 @@ import { appendChanges, type NewChange } from "./ChangeLog.ts"
 import { column, Database } from "../Database.ts"
 import type { FolderState } from "./Folders.ts"
 import { indexedFields, type IndexEntry, reindex, wordsOf, writeIndex } from "./MessageIndex.ts"
+import { insertNew, knownOf } from "./MessageInsert.ts"
 import { handUp, type Merged, mergePage, type Place, sweepElsewhere, sweepFolder } from "./MessageMerge.ts"
 import { type Told, toldBy, toldOfBodies } from "./MessageRows.ts"
 import { channelFields } from "./MessageTwins.ts"
@@ -118,13 +119,14 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       const count = Effect.fnUntraced(function* (key: LeaseKey, byFolder: ReadonlyMap<FolderId, number>) {
         const moved = [...byFolder].filter(([, difference]) => difference !== 0)
         if (moved.length === 0) return
-        yield* sql`update ${t.folders} f set messages = f.messages + d.difference
-          from unnest(${column("uuid", moved.map(([id]) => id))}, ${column("int4", moved.map(([, value]) => value))})
-            as d (id, difference)
-          where f.account_id = ${key.accountId} and f.id = d.id`
         const total = moved.reduce((sum, [, difference]) => sum + difference, 0)
-        if (total === 0) return
-        yield* sql`update ${t.accounts} set messages = messages + ${total} where id = ${key.accountId}`
+        yield* sql`with counted as (
+            update ${t.folders} f set messages = f.messages + d.difference
+            from unnest(${column("uuid", moved.map(([id]) => id))}, ${column("int4", moved.map(([, value]) => value))})
+              as d (id, difference)
+            where f.account_id = ${key.accountId} and f.id = d.id
+          )
+          update ${t.accounts} set messages = messages + ${total} where id = ${key.accountId} and ${total} <> 0`
       })
 
       /** Counts and logs what merging found; the last act of a transaction. */
@@ -155,7 +157,12 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         told: ReadonlyArray<Told>,
         words: ReadonlyMap<string, string>,
       ) {
-        const merged = yield* mergePage(database, settings, place, told)
+        const mayBeNew = told.filter(({ ifKnown, word }) => word === "shown" && !ifKnown)
+        const known = yield* knownOf(database, place.accountId, mayBeNew)
+        const isNew = (one: Told) => one.word === "shown" && !one.ifKnown && !known.has(one.remoteId)
+        const inserted = yield* insertNew(database, settings, place, told.filter(isNew))
+        const found = yield* mergePage(database, settings, place, told.filter((one) => !isNew(one)))
+        const merged = inPageOrder(told, [...inserted, ...found])
         const twinKeys = new Map(told.map(({ remoteId, twinKey }) => [remoteId, twinKey]))
         const fresh: Array<IndexEntry> = []
         const changed: Array<string> = []
@@ -383,6 +390,11 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       })
     }),
   )
+}
+
+const inPageOrder = (told: ReadonlyArray<Told>, merged: ReadonlyArray<Merged>): ReadonlyArray<Merged> => {
+  const places = new Map(told.map(({ remoteId }, place) => [remoteId, place]))
+  return merged.toSorted((a, b) => places.get(a.remote_id)! - places.get(b.remote_id)!)
 }
 
 /** The entry of the change log for what became of a message, if anything did. */

@@ -27,7 +27,7 @@ const plain: Readonly<Record<string, string>> = {
   "ς": "σ",
 }
 
-const isAscii = (text: string): boolean => /^\p{ASCII}*$/u.test(text)
+const isAscii = (text: string): boolean => !/[^\0-\x7f]/.test(text)
 
 /** As words are compared: compatible forms are one, and neither case nor marks nor invisible characters matter. */
 export const fold = (text: string): string => isAscii(text) ? text.toLowerCase() : foldAny(text)
@@ -38,10 +38,8 @@ const foldAny = (text: string): string =>
 
 const unspaced = String
   .raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}ー\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}\p{sc=Tibetan}]`
-const pieces = new RegExp(
-  String.raw`(?<run>[${unspaced}&&[\p{L}\p{M}\p{N}]]+)|(?<word>[[\p{L}\p{M}\p{N}]--${unspaced}]+)`,
-  "gv",
-)
+const pieces = new RegExp(String.raw`[${unspaced}&&[\p{L}\p{M}\p{N}]]+|[[\p{L}\p{M}\p{N}]--${unspaced}]+`, "gv")
+const isRun = new RegExp(`^${unspaced}`, "v")
 
 /** A piece of folded text: a word, or a run of characters without blanks. */
 export interface Piece {
@@ -49,18 +47,14 @@ export interface Piece {
   readonly text: string
 }
 
-export function* piecesOf(folded: string): Generator<Piece> {
-  // Most mail is, and costs a fraction so.
-  if (isAscii(folded)) {
-    for (const [word] of folded.matchAll(/[a-z0-9]+/g)) yield { run: false, text: word.slice(0, longestWord) }
-    return
-  }
-  for (const { groups } of folded.matchAll(pieces)) {
-    yield groups!["run"] === undefined
-      ? { run: false, text: groups!["word"]!.slice(0, longestWord).toWellFormed() }
-      : { run: true, text: groups!["run"] }
-  }
-}
+const toPiece = (text: string): Piece =>
+  isRun.test(text) ? { run: true, text } : { run: false, text: text.slice(0, longestWord).toWellFormed() }
+
+const toWord = (text: string): Piece => ({ run: false, text: text.slice(0, longestWord) })
+
+export const piecesOf = (folded: string): ReadonlyArray<Piece> =>
+  // Most mail is ASCII, and costs a fraction so.
+  isAscii(folded) ? (folded.match(/[a-z0-9]+/g) ?? []).map(toWord) : (folded.match(pieces) ?? []).map(toPiece)
 
 /** Each character with its successor; the last by itself, so that every character begins a lexeme. */
 export const pairsOf = (run: string): ReadonlyArray<string> => {
@@ -143,16 +137,20 @@ export const vectorOf = (
       }
       if (bytes > mostBytes) break
     }
-    for (const [address] of folded.matchAll(addressIn)) add(wholeAddress(address))
+    // Asked first: to look for addresses is dear, and most texts have none.
+    if (folded.includes("@")) { for (const address of folded.match(addressIn) ?? []) add(wholeAddress(address)) }
     position += gap
   }
   if (sender !== "") { for (const lexeme of senderLexemes(sender)) add(lexeme) }
   addText(subject, true)
   for (const person of people) addText(person, false)
   for (const text of texts) addText(text, false)
-  return [...lexemes].map(([lexeme, positions]) =>
-    positions.length === 0 ? quote(lexeme) : `${quote(lexeme)}:${positions.join(",")}`
-  ).join(" ")
+  let vector = ""
+  for (const [lexeme, positions] of lexemes) {
+    const at = positions.length === 0 ? " " : positions.length === 1 ? `:${positions[0]} ` : `:${positions.join(",")} `
+    vector += quote(lexeme) + at
+  }
+  return vector
 }
 
 /** What a message is found by that is from an address: the address, and its domain. */
@@ -166,15 +164,16 @@ export const wholeAddress = (address: string): string => bounded(address.replace
 
 /** Postgres takes lexemes of at most 2 KB. */
 const bounded = (lexeme: string): string =>
-  utf8.encode(lexeme).length <= 1_000 ? lexeme : lexeme.slice(0, 250).toWellFormed()
+  lexeme.length <= 250 || utf8.encode(lexeme).length <= 1_000 ? lexeme : lexeme.slice(0, 250).toWellFormed()
 
 const partsOf = (word: string): ReadonlyArray<string> => {
-  const characters = [...word]
+  const characters = isAscii(word) ? word : [...word]
   return Array.from(
     { length: Math.max(0, characters.length - shortestPart) },
-    (_, index) => characters.slice(index + 1).join(""),
+    (_, index) => typeof characters === "string" ? characters.slice(index + 1) : characters.slice(index + 1).join(""),
   )
 }
 
 /** A lexeme in the text of a `tsvector` or `tsquery`. */
-export const quote = (lexeme: string): string => `'${lexeme.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`
+export const quote = (lexeme: string): string =>
+  /['\\]/.test(lexeme) ? `'${lexeme.replaceAll("\\", "\\\\").replaceAll("'", "''")}'` : `'${lexeme}'`

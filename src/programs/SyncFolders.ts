@@ -11,7 +11,7 @@ import type { FolderState } from "../storage/mail/Folders.ts"
 import type { SyncLease } from "../storage/mail/SyncLeases.ts"
 import type { TurnStart } from "../storage/mail/SyncTurns.ts"
 import { chosenIn, leadersOf } from "./FolderChoice.ts"
-import { applyNext, type PageServices, storeNewest } from "./SyncPage.ts"
+import { openFolder, type PageServices, storeNewest } from "./SyncPage.ts"
 import { beginTurn, type Turn, type TurnLimits, turnLimits } from "./SyncTurn.ts"
 
 /** A removal that comes up during the third pass waits for the next round. */
@@ -82,8 +82,12 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
     let began = ++tick
     // The end of a round that an earlier turn began shows a state of back then: one more round follows.
     let behind = first.inRound
+    const applyNext = yield* openFolder(services, lease, listing.chosen, left, (page) => {
+      turn.took(page)
+      return Effect.map(turn.isOver, (isOver) => !isOver)
+    })
     while (true) {
-      const page = yield* applyNext(services, lease, { folder, chosen: listing.chosen }, left)
+      const page = yield* applyNext(folder)
       if (page._tag === "FolderGone") {
         // Gone since it was listed, perhaps to elsewhere: the next listing tells. Gone from both: deleted.
         if (!listing.present.has(folder.remoteId)) left(yield* writer.abandon(lease, folder))
@@ -96,7 +100,6 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
       } else {
         if (!page.roundComplete && page.changes.length === 0 && page.cursor === folder.cursor) return yield* unstable
         folder = page.folder
-        turn.took(page)
         if (page.roundComplete) {
           if (!behind) break
           behind = false
@@ -107,7 +110,7 @@ export const syncFolders = Effect.fn("SyncAccount.syncFolders")(function* (
     }
     asked.set(folder.id, began)
     return true
-  })
+  }, Effect.scoped)
 
   /**
    * Fresh mail comes before a backlog: first the folders that are listed, those that this round has not asked yet before those

@@ -1,5 +1,5 @@
 /** One page of a folder: what it says of moves is made sure of, bodies are fetched, and all of it is written at once. */
-import { Clock, Effect, Result } from "effect"
+import { Clock, Effect, Fiber, Result } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import type {
   CursorLost,
@@ -13,19 +13,13 @@ import type {
 } from "../mail/Mailbox.ts"
 import { withinChoice } from "./FolderChoice.ts"
 import type { Folders, FolderState } from "../storage/mail/Folders.ts"
-import type { Applied, MessageWriter } from "../storage/mail/MessageWriter.ts"
+import type { Applied, MessageWriter, Prepared } from "../storage/mail/MessageWriter.ts"
 import type { LeaseLost, SyncLease } from "../storage/mail/SyncLeases.ts"
 
 export interface PageServices {
   readonly mailbox: Mailbox
   readonly folders: Folders["Service"]
   readonly writer: MessageWriter["Service"]
-}
-
-/** A page that is stored, and the folder after it. */
-export interface AppliedPage extends Page {
-  readonly _tag: "Applied"
-  readonly folder: FolderState
 }
 
 /** A folder whose pages are read, and the remote ids of all that the account chose; null = all. */
@@ -40,32 +34,76 @@ const nothing = { changes: 0, left: 0 }
 
 type Left = (outcome: Pick<Applied, "changes" | "left">) => void
 
+/** A page with its bodies, as it is to be written. */
+interface ReadyPage extends Page {
+  readonly prepared: Prepared
+  readonly bodiesFailed?: ProviderError
+}
+
+type ReadError = ProviderError | LeaseLost | CursorLost | FolderGone
+
 /**
- * Reads the page at the folder's cursor and stores it. A page whose bodies cannot be had is stored without them before their
- * error is passed on: they come with the backlog, and no body holds up a folder.
- *
- * @param left told of everything that was written
+ * Reads the page at the folder's cursor, up to all that can be done before the one before it is written. Where its bodies cannot
+ * be had it goes without them, and says so.
  */
-export const applyNext = (
+const readPage = Effect.fnUntraced(function* (
   services: PageServices,
   lease: SyncLease,
   { chosen, folder }: Followed,
   left: Left,
-): Effect.Effect<AppliedPage | CursorLost | FolderGone, ProviderError | LeaseLost> =>
-  Effect.gen(function* () {
-    const read = yield* services.mailbox.page(folder.remoteId, folder.cursor)
-    const page = { ...read, changes: withinChoice(folder, read.changes, chosen) }
-    yield* markMoved(services, lease, folder, page.changes, left)
-    const bodies = yield* Effect.result(bodiesOf(services, lease, folder, page.changes))
-    const changes = Result.isSuccess(bodies) ? withBodies(page.changes, bodies.success) : page.changes
-    const applied = yield* services.writer.applyPage(lease, folder, { ...page, changes })
-    left(applied)
-    if (Result.isFailure(bodies)) return yield* Effect.fail(bodies.failure)
-    return { _tag: "Applied" as const, ...page, folder: applied.folder }
-  }).pipe(Effect.catchTags({
-    CursorLost: (lost) => Effect.succeed(lost),
-    FolderGone: (gone) => Effect.succeed(gone),
-  }))
+): Effect.fn.Return<ReadyPage, ReadError> {
+  const page = yield* services.mailbox.page(folder.remoteId, folder.cursor)
+  const wanted = withinChoice(folder, page.changes, chosen)
+  yield* markMoved(services, lease, folder, wanted, left)
+  const bodies = yield* Effect.result(bodiesOf(services, lease, folder, wanted))
+  if (Result.isFailure(bodies) && bodies.failure._tag === "FolderGone") return yield* Effect.fail(bodies.failure)
+  const changes = Result.isSuccess(bodies) ? withBodies(wanted, bodies.success) : wanted
+  return {
+    ...page,
+    changes,
+    prepared: yield* services.writer.prepare(lease, changes),
+    ...(Result.isFailure(bodies) && bodies.failure._tag !== "FolderGone" ? { bodiesFailed: bodies.failure } : {}),
+  }
+})
+
+/**
+ * Stores the pages of a folder, one with each call of what it answers, and reads the next one meanwhile: as long as `goesOn`
+ * says so of what has come. What is under way when the scope ends is given up. A page whose bodies cannot be had is stored
+ * without them before their error is passed on: they come with the backlog, and no body holds up a folder.
+ *
+ * @param left told of everything that was written
+ */
+export const openFolder = Effect.fnUntraced(function* (
+  services: PageServices,
+  lease: SyncLease,
+  chosen: Followed["chosen"],
+  left: Left,
+  goesOn: (page: Page) => Effect.Effect<boolean>,
+) {
+  const scope = yield* Effect.scope
+  let ahead: { readonly cursor: string; readonly page: Fiber.Fiber<ReadyPage, ReadError> } | undefined
+
+  return Effect.fnUntraced(
+    function* (folder: FolderState) {
+      const page = yield* ahead !== undefined && ahead.cursor === folder.cursor
+        ? Fiber.join(ahead.page)
+        : readPage(services, lease, { folder, chosen }, left)
+      ahead = undefined
+      if ((yield* goesOn(page)) && !page.roundComplete && page.cursor !== folder.cursor) {
+        const next = readPage(services, lease, { folder: { ...folder, cursor: page.cursor }, chosen }, left)
+        ahead = { cursor: page.cursor, page: yield* Effect.forkIn(next, scope, { startImmediately: true }) }
+      }
+      const applied = yield* services.writer.applyPage(lease, folder, page, page.prepared)
+      left(applied)
+      if (page.bodiesFailed !== undefined) return yield* page.bodiesFailed
+      return { _tag: "Applied", ...page, folder: applied.folder } as const
+    },
+    Effect.catchTags({
+      CursorLost: (lost) => Effect.succeed(lost),
+      FolderGone: (gone) => Effect.succeed(gone),
+    }),
+  )
+})
 
 /** The newest mail of a folder whose first listing an earlier turn has begun, so that it need not wait for the end of that. */
 export const storeNewest = Effect.fn("SyncAccount.newest")(

@@ -7,7 +7,7 @@ export interface TurnLimits {
 }
 
 /**
- * Thirty pages are some 3,000 messages: hours of mail for a busy mailbox, so that only a backlog takes more than a turn.
+ * Thirty pages are some 6,000 messages: hours of mail for a busy mailbox, so that only a backlog takes more than a turn.
  * Twenty seconds are ten times the usual spacing of a lane, and less than the life of a sync lease: a mailbox that answers
  * slowly costs the others that much and no more.
  */

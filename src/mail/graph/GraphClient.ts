@@ -18,7 +18,7 @@ import {
 } from "../MailRequests.ts"
 
 /** Messages in a page. Larger pages cost fewer requests; with bodies, this many come to a few megabytes. */
-const pageSize = 100
+const pageSize = 200
 
 /**
  * Wanted on every call whose answer holds ids, those inside of a batch included. It is not baked into delta links

@@ -34,6 +34,12 @@ export interface Applied {
   readonly left: number
 }
 
+/** What a page says of each message, with the words of those that may be new: made before a transaction begins. */
+export interface Prepared {
+  readonly told: ReadonlyArray<Told>
+  readonly words: ReadonlyMap<string, string>
+}
+
 export class MessageWriter extends Context.Service<MessageWriter, {
   /**
    * Writes a page that was read from `folder.cursor`: messages, cursor, counts and change log in one transaction.
@@ -41,8 +47,17 @@ export class MessageWriter extends Context.Service<MessageWriter, {
    *
    * Nothing is written either of the empty round of a folder that is in step, unless its cursor has changed and the stored
    * one is 12 hours old. The state that comes back is the stored one.
+   *
+   * @param prepared what `prepare` made of the page; unless given it is made now
    */
-  readonly applyPage: (key: LeaseKey, folder: FolderState, page: Page) => Effect.Effect<Applied, LeaseLost>
+  readonly applyPage: (
+    key: LeaseKey,
+    folder: FolderState,
+    page: Page,
+    prepared?: Prepared,
+  ) => Effect.Effect<Applied, LeaseLost>
+  /** All that can be done for a page before it is its turn to be written. */
+  readonly prepare: (key: LeaseKey, changes: Page["changes"]) => Effect.Effect<Prepared>
   /**
    * Writes fresh mail of a folder whose first listing is still under way, as live and without a cursor: the listing finds it
    * stored.
@@ -139,23 +154,23 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         },
       )
 
-      /** The words of messages that may be new, made before a transaction begins: other fibers have their turn in between. */
-      const wordsOfNew = Effect.fnUntraced(function* ({ accountId }: LeaseKey, told: ReadonlyArray<Told>) {
+      const prepare = Effect.fnUntraced(function* ({ accountId }: LeaseKey, changes: Page["changes"]) {
+        const told = toldBy(changes)
         const words = new Map<string, string>()
         const now = yield* Clock.currentTimeMillis
         for (const { fields, ifKnown, remoteId, word } of told) {
           if (word !== "shown" || ifKnown) continue
           words.set(remoteId, wordsOf(accountId, fields, now))
-          yield* Effect.yieldNow
+          // Other fibers have their turn in between; a message without a text takes microseconds.
+          if (words.size % 16 === 0 || (fields.text?.length ?? 0) > 10_000) yield* Effect.yieldNow
         }
-        return words
+        return { told, words }
       })
 
       /** Merges, and keeps what messages are found by in step. */
       const merge = Effect.fnUntraced(function* (
         place: Place,
-        told: ReadonlyArray<Told>,
-        words: ReadonlyMap<string, string>,
+        { told, words }: Prepared,
       ) {
         const mayBeNew = told.filter(({ ifKnown, word }) => word === "shown" && !ifKnown)
         const known = yield* knownOf(database, place.accountId, mayBeNew)
@@ -193,7 +208,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       })
 
       const applyPage = Effect.fn("MessageWriter.applyPage")(
-        function* (key: LeaseKey, folder: FolderState, page: Page) {
+        function* (key: LeaseKey, folder: FolderState, page: Page, made?: Prepared) {
           const isQuiet = page.changes.length === 0 && page.roundComplete && folder.listed && !folder.inRound
           if (isQuiet) {
             const age = (yield* Clock.currentTimeMillis) - (folder.cursorAt?.getTime() ?? 0)
@@ -224,14 +239,13 @@ export class MessageWriter extends Context.Service<MessageWriter, {
               returning cursor_at`)
             return rows.length === 0 ? yield* new LeaseLost() : { folder: moved(rows), changes: 0, left: 0 }
           }
-          const told = toldBy(page.changes)
-          const words = yield* wordsOfNew(key, told)
+          const prepared = made ?? (yield* prepare(key, page.changes))
           return yield* underLease(
             key,
             Effect.gen(function* () {
               const rows = yield* sql<{ cursor_at: Date }>`${advance} returning cursor_at`
               if (rows.length === 0) return yield* new LeaseLost()
-              const merged = [...yield* merge(place, told, words)]
+              const merged = [...yield* merge(place, prepared)]
               if (sweeps) {
                 yield* sweepElsewhere(database, place)
                 merged.push(...yield* sweepFolder(database, place, everyRound))
@@ -245,12 +259,11 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       const applyNewest = Effect.fn("MessageWriter.applyNewest")(
         function* (key: LeaseKey, folder: FolderState, upserts: ReadonlyArray<Upsert>) {
           if (upserts.length === 0) return { changes: 0, left: 0 }
-          const told = toldBy(upserts)
-          const words = yield* wordsOfNew(key, told)
+          const prepared = yield* prepare(key, upserts)
           const place: Place = { ...placeOf(key, folder), origin: "live" }
           return yield* underLease(
             key,
-            Effect.flatMap(merge(place, told, words), (merged) => record(key, place.origin, merged)),
+            Effect.flatMap(merge(place, prepared), (merged) => record(key, place.origin, merged)),
           )
         },
       )
@@ -264,7 +277,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
             Effect.gen(function* () {
               const place = yield* placeNamed(key, folderRemoteId)
               if (place === undefined) return { changes: 0, left: 0 }
-              return yield* record(key, place.origin, yield* merge(place, told, new Map()))
+              return yield* record(key, place.origin, yield* merge(place, { told, words: new Map() }))
             }),
           )
         },
@@ -284,7 +297,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
               const found = yield* placeNamed(key, folderRemoteId)
               if (found === undefined) return { changes: 0 }
               const place: Place = { ...found, origin: "backfill" }
-              const { changes } = yield* record(key, place.origin, yield* merge(place, told, new Map()))
+              const { changes } = yield* record(key, place.origin, yield* merge(place, { told, words: new Map() }))
               return { changes }
             }),
           )
@@ -366,6 +379,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
 
       return MessageWriter.of({
         applyPage,
+        prepare,
         applyNewest,
         wanting: Effect.fn("MessageWriter.wanting")(
           (key: LeaseKey, folder: FolderState, changes: Page["changes"]) =>

@@ -5,7 +5,7 @@ import type { Installation } from "../../support/processes.ts"
 import type { BareGraphOrder } from "./bareGraph.ts"
 
 /** As `GraphClient` asks for: the barest loop is to ask for no fewer. */
-export const pageSize = 100
+export const pageSize = 200
 
 /** Accounts of the provider, from its import file. */
 export const accountsOf = Effect.fnUntraced(function* (

@@ -23,7 +23,7 @@ describe("Graph", () => {
       assert.include(box.asked[0]!.url, "/v1.0/me/mailFolders/A%2FB%3D%3D/messages/delta?$select=subject,")
       assert.include(box.asked[0]!.url, "&$orderby=receivedDateTime%20desc")
       assert.strictEqual(box.asked[1]!.url, box.origin + odd)
-      for (const { prefer } of box.asked) assert.strictEqual(prefer, 'IdType="ImmutableId", odata.maxpagesize=100')
+      for (const { prefer } of box.asked) assert.strictEqual(prefer, 'IdType="ImmutableId", odata.maxpagesize=200')
     }))
 
   it.live("sends its token nowhere else, be it by a link or by a redirect", () =>

@@ -291,7 +291,7 @@ describe("over the simulator", () => {
     Effect.gen(function* () {
       const { email, folder, mailbox, simulator } = yield* simulated({ messages: 2_500 })
       const { changes } = yield* mailbox.page(folder, null)
-      assert.strictEqual(changes.length, 100)
+      assert.strictEqual(changes.length, 200)
       for (const change of changes) if (change._tag === "Upsert") assert.notProperty(change.fields, "html")
       const there = simulator.mailbox(email).messages.filter(({ folderId }) => folderId === folder).map(({ id }) => id)
       const fresh = simulator.deliver(email, { count: 3 }).map(({ id }) => id)

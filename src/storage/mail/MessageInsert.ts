@@ -1,0 +1,61 @@
+/** The statements for messages that are new, which most pages of a first listing are full of: nothing is to be compared. */
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql"
+import type { AccountId, FolderId } from "../../domain/Ids.ts"
+import type { SettingsValues } from "../../domain/Settings.ts"
+import { column, type Database } from "../Database.ts"
+import { postgresJson, postgresText } from "../PostgresText.ts"
+import { horizon } from "./MailChoices.ts"
+import { columnsOfMessages, recordset, valuesOfMessages } from "./MessageFields.ts"
+import type { Merged, Place } from "./MessageMerge.ts"
+import { type Told, toRows } from "./MessageRows.ts"
+
+/**
+ * The remote ids of a page that are stored, or whose twin keys are: what is to be made of those, `mergePage` knows. Indexes:
+ * messages_account_id_remote_id_key, message_index_twins.
+ */
+export const knownOf = (
+  { sql, tables: t }: Database["Service"],
+  accountId: AccountId,
+  told: ReadonlyArray<Told>,
+): Effect.Effect<ReadonlySet<string>, SqlError.SqlError> =>
+  told.length === 0 ? Effect.succeed(new Set()) : Effect.map(
+    // Lateral, so that no plan reads all messages of the account.
+    sql<{ place: number }>`select p.place::integer
+      from unnest(${column("text", told.map(({ remoteId }) => postgresText(remoteId)))},
+        ${column("text", told.map(({ twinKey }) => twinKey === null ? null : postgresText(twinKey)))})
+        with ordinality as p (remote_id, twin_key, place)
+      cross join lateral (
+        (select from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id)
+        union all
+        (select from ${t.message_index} i where i.account_id = ${accountId} and i.twin_key = p.twin_key)
+        limit 1
+      ) stored`,
+    (rows) => new Set(rows.map(({ place }) => told[place - 1]!.remoteId)),
+  )
+
+/** Stores what a page shows and {@link knownOf} does not know, as far as the account's choice keeps it. */
+export const insertNew = (
+  database: Database["Service"],
+  settings: Pick<SettingsValues, "mail">,
+  { accountId, folderId, round }: Place,
+  told: ReadonlyArray<Told>,
+): Effect.Effect<ReadonlyArray<Merged>, SqlError.SqlError> => {
+  if (told.length === 0) return Effect.succeed([])
+  const { sql, tables: t } = database
+  return Effect.map(
+    // Without its time nobody can tell whether a message is to be kept, where there is an end.
+    sql<{ id: string; remote_id: string; folder: FolderId }>`insert into ${t.messages} (account_id, id, remote_id,
+        folder_id, seen_round, ${sql.literal(columnsOfMessages)})
+      select ${accountId}::uuid, p.new_id, p.remote_id, coalesce(f.id, ${folderId}::uuid), ${round},
+        ${sql.literal(valuesOfMessages)}
+      from json_to_recordset(${postgresJson(toRows(told))}::json) as p (new_id uuid, remote_id text,
+        folder_remote_id text, has text[], ${sql.literal(recordset)})
+      cross join (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h
+      left join ${t.folders} f on f.account_id = ${accountId} and f.remote_id = p.folder_remote_id
+      where h.days is null or ('receivedAt' = any(p.has)
+        and coalesce(p.received_at, 'infinity') >= now() - make_interval(days => h.days))
+      returning id, remote_id, folder_id as folder`,
+    (rows) => rows.map((row) => ({ ...row, was_folder: null, fields: [], adopted: false, left: false })),
+  )
+}

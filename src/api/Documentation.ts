@@ -36,6 +36,7 @@ const parameters: Readonly<
   status: { description: "Accounts of this status." },
   search: { description: "Case-insensitive substring of the address." },
   endsBefore: { description: "Accounts whose refresh token ends before this time, unless it is used." },
+  since: { description: "Samples after this time." },
   subject: { description: "Events about this account, grant or client: what `subject` of an event says." },
   appId: { description: "Grants of this app." },
   kind: { description: "Runs, grants, or events, of this kind." },

@@ -61,6 +61,12 @@ export class Forbidden
     scope: Scope,
   }) {}
 
+/** A browser bears the cookie of the dashboard, but the page that sends it is not ours. */
+export class ForeignOrigin
+  extends HttpApiError.Problem<ForeignOrigin>()("ForeignOrigin", problem("foreign_origin", 403, "Foreign origin"), {
+    code: Schema.tag("foreign_origin"),
+  }) {}
+
 /** No such route, or nothing has this id. */
 export class NotFound extends HttpApiError.Problem<NotFound>()("NotFound", problem("not_found", 404, "Not found"), {
   code: Schema.tag("not_found"),
@@ -204,6 +210,12 @@ export class GrantRefused
     code: GrantRefusedError.fields.code,
     /** The value that cannot be taken; absent = it is the grant itself. */
     issues: Schema.optionalKey(Schema.Array(Issue)),
+  }) {}
+
+/** Nobody may try keys at the login faster than this. Comes with `Retry-After`. */
+export class TooManyLogins
+  extends HttpApiError.Problem<TooManyLogins>()("TooManyLogins", problem("too_many_logins", 429, "Too many logins"), {
+    code: Schema.tag("too_many_logins"),
   }) {}
 
 export class InternalError

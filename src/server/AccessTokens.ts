@@ -1,17 +1,12 @@
 /** Access tokens over HTTP: why none is to be had, as problems. */
 import { type Duration, Effect } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
 import { Caller } from "../api/Authorization.ts"
 import { AccountUnusable, InvalidRequest, NotFound, ProviderUnavailable } from "../api/Problems.ts"
 import type { Resource } from "../domain/Account.ts"
 import type { AccountId } from "../domain/Ids.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
-
-const retryAfter = (seconds: number) =>
-  HttpEffect.appendPreResponseHandler((_request, response) =>
-    Effect.succeed(HttpServerResponse.setHeader(response, "retry-after", String(seconds)))
-  )
+import { retryAfter } from "./Answers.ts"
 
 const toProblem = (error: ProviderError) => {
   const about = {

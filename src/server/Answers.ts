@@ -1,5 +1,6 @@
 /** How the errors of the programs and of storage become problems, and the answers that several calls share. */
 import { Effect, Option } from "effect"
+import { HttpEffect, HttpServerResponse } from "effect/http"
 import { HttpApiSchema } from "effect/http-api"
 import { defaultLimit } from "../api/Parameters.ts"
 import {
@@ -28,6 +29,12 @@ export const orNotFound = (what: string) => <A, E, R>(effect: Effect.Effect<Opti
       onNone: () => Effect.fail(new NotFound({ detail: `there is no ${what} with this id` })),
       onSome: Effect.succeed,
     }),
+  )
+
+/** Says in whole seconds when to come again. */
+export const retryAfter = (seconds: number) =>
+  HttpEffect.appendPreResponseHandler((_request, response) =>
+    Effect.succeed(HttpServerResponse.setHeader(response, "retry-after", String(seconds)))
   )
 
 /** `202` with the run and where to watch it. */

@@ -2,12 +2,14 @@
 import { Context, Effect, Layer, type Scope } from "effect"
 import { HttpEffect, HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, UrlParams } from "effect/http"
 import { HttpApi, HttpApiBuilder } from "effect/http-api"
+import { RateLimiter } from "effect/persistence"
 import { Api } from "../api/Api.ts"
 import { layerAccounts } from "./Accounts.ts"
 import { layerApps } from "./Apps.ts"
 import { layerAudit } from "./Audit.ts"
 import { layerAuthorization } from "./Authorization.ts"
 import { layerBoundary } from "./Boundary.ts"
+import { Callers } from "./Callers.ts"
 import { connectRoutes, layerConnectPages } from "./connect/Routes.ts"
 import { layerConnectSessions } from "./ConnectSessions.ts"
 import { layerGrants } from "./Grants.ts"
@@ -21,7 +23,11 @@ import { layerHealth, layerOperations } from "./Operations.ts"
 import { layerPages } from "./Pages.ts"
 import { layerPolicies } from "./Policies.ts"
 import { layerRuns } from "./Runs.ts"
+import { layerSession } from "./Session.ts"
 import { layerWork } from "./Work.ts"
+
+/** In memory: each process counts for itself. */
+const layerLoginLimit = RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreMemory))
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide([
@@ -37,7 +43,9 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerMail,
   ]),
   Layer.provide([layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
+  Layer.provide(layerSession.pipe(Layer.provide(layerLoginLimit))),
   Layer.provide([layerAuthorization, layerBoundary]),
+  Layer.provide(Callers.layer),
 )
 
 const layerRoutes = Layer.mergeAll(layerApi, layerPages, layerConnectPages).pipe(

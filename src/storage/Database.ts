@@ -30,6 +30,7 @@ const tables = [
   "audit",
   "connect_sessions",
   "api_keys",
+  "dashboard_sessions",
   "subscriptions",
   "notifications",
   "meta",

@@ -43,6 +43,8 @@ import { AppOnlyGrants } from "../../src/storage/grants/AppOnlyGrants.ts"
 import { Apps } from "../../src/storage/grants/Apps.ts"
 import { ApiKeys } from "../../src/storage/ApiKeys.ts"
 import { Audit } from "../../src/storage/Audit.ts"
+import { DashboardSessions } from "../../src/storage/DashboardSessions.ts"
+import { DueStats } from "../../src/storage/grants/DueStats.ts"
 import { ConnectSessions } from "../../src/storage/grants/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/grants/Grants.ts"
@@ -154,6 +156,8 @@ const storage = Layer.mergeAll(
   Apps.layer.pipe(Layer.provide(Vault.layer)),
   ApiKeys.layer,
   Audit.layer,
+  DashboardSessions.layer.pipe(Layer.provide(Vault.layer)),
+  DueStats.layer,
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,

@@ -13,6 +13,7 @@ import { Callers } from "./Callers.ts"
 import { connectRoutes, layerConnectPages } from "./connect/Routes.ts"
 import { layerConnectSessions } from "./ConnectSessions.ts"
 import { layerGrants } from "./Grants.ts"
+import { dashboardRoutes } from "./Dashboard.ts"
 import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
@@ -45,10 +46,10 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
   Layer.provide([layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
   Layer.provide(layerSession.pipe(Layer.provide(layerLoginLimit))),
   Layer.provide([layerAuthorization, layerBoundary]),
-  Layer.provide(Callers.layer),
 )
 
 const layerRoutes = Layer.mergeAll(layerApi, layerPages, layerConnectPages).pipe(
+  Layer.provide(Callers.layer),
   Layer.provide(HttpServer.layerServices),
 )
 
@@ -56,7 +57,7 @@ const layerRoutes = Layer.mergeAll(layerApi, layerPages, layerConnectPages).pipe
 const routerConfig = { maxParamLength: 16_384 }
 
 const pages: ReadonlyArray<KnownRoute> = [
-  { method: "GET", path: "/" },
+  ...dashboardRoutes,
   { method: "GET", path: "/docs" },
   { method: "GET", path: "/openapi.json" },
   ...connectRoutes,

@@ -95,7 +95,7 @@ await onDatabases("Sessions of the dashboard", server, (it) => {
   it.effect("pages of other sites can do nothing with it", () =>
     Effect.gen(function* () {
       const { cookie } = yield* signIn(adminKey)
-      const foreign = [
+      const foreign: ReadonlyArray<Record<string, string>> = [
         { "sec-fetch-site": "cross-site" },
         { "sec-fetch-site": "same-site" },
         { origin: "https://evil.example" },

@@ -1,0 +1,131 @@
+/** Plots by uPlot, in the colours of the page. */
+import { useEffect, useRef, useState } from "preact/hooks"
+import uPlot from "uplot"
+
+export interface Series {
+  readonly name: string
+  /** A custom property of the style sheet: `--s1`. */
+  readonly color: string
+  readonly values: ReadonlyArray<number | null>
+}
+
+export interface PlotProps {
+  readonly title: string
+  /** What those who do not see the plot are told. */
+  readonly summary: string
+  /** Seconds since 1970. */
+  readonly times: ReadonlyArray<number>
+  readonly series: ReadonlyArray<Series>
+  readonly kind: "lines" | "bars"
+  readonly formatTime: (seconds: number) => string
+  readonly formatValue: (value: number) => string
+  /** Where few and many stand side by side, and the few are what matters. */
+  readonly isLogarithmic?: boolean
+}
+
+const height = 180
+
+const colorOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+
+const optionsOf = (props: PlotProps, width: number, point: (index: number | null) => void): uPlot.Options => {
+  const text = colorOf("--quiet")
+  const grid = { stroke: colorOf("--line"), width: 1 }
+  const axis = { stroke: text, font: "12px system-ui, sans-serif", grid, ticks: { ...grid, size: 4 } }
+  const bars = uPlot.paths.bars!({ size: [0.8, 40], align: 1 })
+  return {
+    width,
+    height,
+    legend: { show: false },
+    cursor: { y: false, points: { show: props.kind === "lines" } },
+    scales: {
+      x: {
+        time: true,
+        ...(props.kind === "bars" ? { range: (_, min, max) => [min, max + barSpan(props.times)] } : {}),
+      },
+      y: props.isLogarithmic ? { distr: 4, asinh: 1, range: (_, _min, max) => [0, Math.max(1, max * 1.2)] } : {
+        range: (_, _min, max) => [0, max > 0 ? max * 1.1 : 1],
+      },
+    },
+    axes: [
+      { ...axis, values: (_, splits) => splits.map(props.formatTime), space: 70 },
+      {
+        ...axis,
+        values: (_, splits) => splits.map((value) => value === null ? "" : props.formatValue(value)),
+        size: 62,
+      },
+    ],
+    series: [
+      {},
+      ...props.series.map(({ color, name }): uPlot.Series => ({
+        label: name,
+        stroke: colorOf(color),
+        width: 1.5,
+        points: { show: false },
+        ...(props.kind === "bars" ? { fill: colorOf(color), paths: bars } : {}),
+      })),
+    ],
+    hooks: { setCursor: [({ cursor }) => point(cursor.idx ?? null)] },
+  }
+}
+
+const barSpan = (times: ReadonlyArray<number>): number => times.length < 2 ? 3_600 : times[1]! - times[0]!
+
+/** Counts up when the browser turns dark or light, as a canvas does not follow by itself. */
+const useScheme = (): number => {
+  const [turns, turn] = useState(0)
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)")
+    const follow = () => turn((count) => count + 1)
+    dark.addEventListener("change", follow)
+    return () => dark.removeEventListener("change", follow)
+  }, [])
+  return turns
+}
+
+export const Plot = (props: PlotProps) => {
+  const { formatTime, formatValue, series, summary, times, title } = props
+  const box = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot | undefined>(undefined)
+  const [index, point] = useState<number | null>(null)
+  const scheme = useScheme()
+  const names = series.map(({ color, name }) => name + color).join()
+
+  useEffect(() => {
+    const element = box.current!
+    const made = new uPlot(optionsOf(props, element.clientWidth, point), [[...times]], element)
+    plot.current = made
+    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height }))
+    observer.observe(element)
+    return () => {
+      observer.disconnect()
+      made.destroy()
+    }
+  }, [names, scheme])
+
+  useEffect(() => {
+    plot.current?.setData([[...times], ...series.map(({ values }) => [...values])] as uPlot.AlignedData)
+  }, [times, series, scheme])
+
+  const at = index ?? (props.kind === "lines" ? times.length - 1 : undefined)
+  const time = at === undefined ? undefined : times[at]
+  return (
+    <figure class="plot">
+      <figcaption>
+        <span class="title">{title}</span>
+        <span class="legend" aria-hidden="true">
+          {time !== undefined && <span class="quiet">{formatTime(time)}</span>}
+          {series.map(({ color, name, values }) => {
+            const value = at === undefined ? null : values[at]
+            return (
+              <span key={name}>
+                <i class={`swatch ${color.slice(2)}`} />
+                {name} {value !== null && value !== undefined && <b>{formatValue(value)}</b>}
+              </span>
+            )
+          })}
+        </span>
+      </figcaption>
+      <div ref={box} class="canvas" role="img" aria-label={`${title}. ${summary}`} />
+    </figure>
+  )
+}

@@ -35,8 +35,8 @@ export class Session extends HttpApiGroup.make("session")
         "key. Programs use the key.",
       ].join(" "),
     })),
-    HttpApiEndpoint.get("get", "/v1/session", { success: SignedIn, error: Unauthorized }).annotateMerge(
-      OpenApi.annotations({ summary: "Who is signed in", description: "By the cookie that the request bears." }),
+    HttpApiEndpoint.get("get", "/v1/session", { success: Schema.NullOr(SignedIn) }).annotateMerge(
+      OpenApi.annotations({ summary: "Who is signed in", description: "By the cookie that the request bears; null = nobody." }),
     ),
     HttpApiEndpoint.delete("remove", "/v1/session", { error: ForeignOrigin }).annotateMerge(
       OpenApi.annotations({

@@ -17,6 +17,7 @@ const Failure = ({ failure, what }: {
       <b>{what}</b> <Ago at={failure.at} />: <code>{failure.code}</code> {failure.message}
       {failure.traceId !== undefined && (
         <span class="quiet">
+          {" "}
           For the provider's support: trace {failure.traceId}, correlation {failure.correlationId}
         </span>
       )}

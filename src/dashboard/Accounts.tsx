@@ -107,7 +107,10 @@ const Row = ({ account }: { account: Account }) => (
       <a href={href(["accounts", account.id])}>{account.email}</a>
     </th>
     <td data-label="Status">
-      <StatusBadge status={account.status} />
+      <span>
+        <StatusBadge status={account.status} />
+        {account.statusReason !== undefined && <span class="reason">{account.statusReason}</span>}
+      </span>
     </td>
     <td data-label="Channel">{account.channel}</td>
     <td data-label="Refreshed">

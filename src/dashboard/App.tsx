@@ -91,8 +91,8 @@ export const App = () => {
       })
     }
     sessionEnded.addEventListener("ended", ended)
-    call<Session>("v1/session").then(setSession, (error) => {
-      if (error instanceof Problem && error.status !== 401) say(error.message)
+    call<Session | null>("v1/session").then((found) => setSession(found ?? undefined), (error) => {
+      if (error instanceof Problem) say(error.message)
       setSession(undefined)
     })
     return () => sessionEnded.removeEventListener("ended", ended)

@@ -1,16 +1,19 @@
 /** Numbers and times as people read them. */
 
-const number = new Intl.NumberFormat("en")
+/** The page is in English; days come before months, and there are 24 hours. */
+const locale = "en-GB"
+
+const number = new Intl.NumberFormat(locale)
 
 export const count = (value: number): string => number.format(value)
 
 /** `1 account`, `2 accounts`. */
 export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`
 
-const dateTime = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" })
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false })
-const weekday = new Intl.DateTimeFormat("en", { weekday: "short", hour: "2-digit", minute: "2-digit", hour12: false })
-const day = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" })
+const dateTime = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" })
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" })
+const weekday = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "2-digit", minute: "2-digit" })
+const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" })
 
 export const absolute = (iso: string): string => dateTime.format(new Date(iso))
 export const timeOfDay = (seconds: number): string => clock.format(seconds * 1_000)
@@ -24,7 +27,7 @@ const units: ReadonlyArray<readonly [size: number, name: Intl.RelativeTimeFormat
   [1, "second"],
 ]
 
-const relativeTime = new Intl.RelativeTimeFormat("en", { numeric: "auto" })
+const relativeTime = new Intl.RelativeTimeFormat(locale, { numeric: "auto" })
 
 /** `in 3 hours`, `2 days ago`. */
 export const relative = (iso: string, now: number = Date.now()): string => {

@@ -27,41 +27,51 @@ const height = 180
 
 const colorOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
+/** On a logarithmic scale that has a nought. */
+const scaled = (value: number): number => Math.log10(1 + value)
+const unscaled = (value: number): number => Math.round(10 ** value - 1)
+
+/** 0, 1, 10, 100, … as far as the plot goes. */
+const powers = (highest: number): Array<number> => {
+  const splits = [0]
+  for (let value = 1; scaled(value) <= highest; value *= 10) splits.push(scaled(value))
+  return splits
+}
+
 const optionsOf = (props: PlotProps, width: number, point: (index: number | null) => void): uPlot.Options => {
-  const text = colorOf("--quiet")
   const grid = { stroke: colorOf("--line"), width: 1 }
-  const axis = { stroke: text, font: "12px system-ui, sans-serif", grid, ticks: { ...grid, size: 4 } }
+  const axis = { stroke: colorOf("--quiet"), font: "12px system-ui, sans-serif", grid, ticks: { ...grid, size: 4 } }
+  const isBars = props.kind === "bars"
   const bars = uPlot.paths.bars!({ size: [0.8, 40], align: 1 })
   return {
     width,
     height,
+    padding: [8, 8, 0, 0],
     legend: { show: false },
-    cursor: { y: false, points: { show: props.kind === "lines" } },
+    cursor: { y: false, points: { show: !isBars } },
     scales: {
-      x: {
-        time: true,
-        ...(props.kind === "bars" ? { range: (_, min, max) => [min, max + barSpan(props.times)] } : {}),
-      },
-      y: props.isLogarithmic ? { distr: 4, asinh: 1, range: (_, _min, max) => [0, Math.max(1, max * 1.2)] } : {
-        range: (_, _min, max) => [0, max > 0 ? max * 1.1 : 1],
-      },
+      x: { time: true, ...(isBars ? { range: (_, min, max) => [min, max + barSpan(props.times)] } : {}) },
+      y: { range: (_, _min, max) => [0, max > 0 ? max * 1.1 : 1] },
     },
     axes: [
-      { ...axis, values: (_, splits) => splits.map(props.formatTime), space: 70 },
-      {
-        ...axis,
-        values: (_, splits) => splits.map((value) => value === null ? "" : props.formatValue(value)),
-        size: 62,
-      },
+      { ...axis, values: (_, splits) => splits.map(props.formatTime), space: isBars ? 84 : 60, size: 28 },
+      props.isLogarithmic
+        ? {
+          ...axis,
+          splits: (_, _axis, _min, max) => powers(max),
+          values: (_, splits) => splits.map((value) => props.formatValue(unscaled(value))),
+          size: 56,
+        }
+        : { ...axis, values: (_, splits) => splits.map((value) => props.formatValue(value)), size: 56 },
     ],
     series: [
       {},
       ...props.series.map(({ color, name }): uPlot.Series => ({
         label: name,
         stroke: colorOf(color),
-        width: 1.5,
+        width: isBars ? 0 : 1.5,
         points: { show: false },
-        ...(props.kind === "bars" ? { fill: colorOf(color), paths: bars } : {}),
+        ...(isBars ? { fill: colorOf(color), paths: bars } : {}),
       })),
     ],
     hooks: { setCursor: [({ cursor }) => point(cursor.idx ?? null)] },
@@ -83,7 +93,7 @@ const useScheme = (): number => {
 }
 
 export const Plot = (props: PlotProps) => {
-  const { formatTime, formatValue, series, summary, times, title } = props
+  const { formatTime, formatValue, isLogarithmic, series, summary, times, title } = props
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | undefined>(undefined)
   const [index, point] = useState<number | null>(null)
@@ -103,7 +113,8 @@ export const Plot = (props: PlotProps) => {
   }, [names, scheme])
 
   useEffect(() => {
-    plot.current?.setData([[...times], ...series.map(({ values }) => [...values])] as uPlot.AlignedData)
+    const shown = (value: number | null) => value === null || !isLogarithmic ? value : scaled(value)
+    plot.current?.setData([[...times], ...series.map(({ values }) => values.map(shown))])
   }, [times, series, scheme])
 
   const at = index ?? (props.kind === "lines" ? times.length - 1 : undefined)

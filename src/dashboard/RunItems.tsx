@@ -22,7 +22,7 @@ const Row = ({ item, hasLines }: { item: RunItem; hasLines: boolean }) => (
       {item.error === undefined ? <span class="quiet">—</span> : (
         <>
           <b>{words(item.error.code)}</b>: {item.error.message}
-          {item.error.retryable && <span class="quiet">(may work when tried again)</span>}
+          {item.error.retryable && <span class="quiet">{" (may work when tried again)"}</span>}
         </>
       )}
     </td>

@@ -1,6 +1,6 @@
 /** What happened to an account: what operators were told, who was given its tokens, and how it stands. */
 import { type Account, type AuditEntry, call, type Event, type Page } from "./Api.ts"
-import { words } from "./Format.ts"
+import { counted, words } from "./Format.ts"
 import { useMay } from "./Session.ts"
 import { Ago, Shown } from "./Ui.tsx"
 import { useLoad } from "./useLoad.ts"
@@ -27,7 +27,7 @@ const factsOf = ({ createdAt, status, statusReason, statusSince, sync, token }: 
   ...(token.lastError === undefined ? [] : [{
     at: token.lastError.since,
     title: `refreshing fails: ${words(token.lastError.class)}`,
-    text: `${token.lastError.count} times by now. ${token.lastError.code}: ${token.lastError.message}`,
+    text: `${counted(token.lastError.count, "time")} by now. ${token.lastError.code}: ${token.lastError.message}`,
     tone: "bad" as const,
   }]),
   ...(sync.syncedAt === null ? [] : [{ at: sync.syncedAt, title: "last synced", tone: "good" as const }]),

@@ -46,7 +46,7 @@ const optionsOf = (props: PlotProps, width: number, point: (index: number | null
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: !isBars } },
     scales: {

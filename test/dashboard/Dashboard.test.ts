@@ -4,14 +4,10 @@ import { Effect, Option } from "effect"
 import { Buffer } from "node:buffer"
 import type { Page } from "playwright-core"
 import { newId } from "../../src/domain/Ids.ts"
-import { Database } from "../../src/storage/Database.ts"
 import { address, api, service } from "../server/connect/stack.ts"
 import { onDatabases } from "../support/databases.ts"
-import { eventually } from "../support/processes.ts"
 import { Provider } from "../support/simulator.ts"
-import { isSound, listening, logIn, open, step } from "./browsing.ts"
-
-const adminKey = "an-admin-key"
+import { adminKey, isSound, listening, logIn, open, step } from "./browsing.ts"
 
 const accounts = 400
 
@@ -27,7 +23,7 @@ const fileOf = (from: number, to: number, ...others: ReadonlyArray<string>) =>
   })
 
 const toImport = async (page: Page, file: { name: string; mimeType: string; buffer: Buffer }) => {
-  await page.getByRole("link", { name: "Import" }).click()
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Import" }).click()
   await page.getByLabel("File of accounts").setInputFiles(file)
   await page.getByRole("button", { name: "Check the file" }).click()
 }
@@ -36,7 +32,7 @@ const json = (path: string, body?: unknown) => Effect.map(api(path, body), ({ te
 
 await onDatabases(
   "Dashboard",
-  service({ settings: { publicUrl: Option.none() }, simulator: { accounts, latency: "100 millis" } }),
+  service({ settings: { publicUrl: Option.none() }, simulator: { accounts } }),
   (it) => {
     it.effect(
       "a file comes in: checked, mended, imported, watched; a failed account is found; log out",
@@ -88,7 +84,7 @@ await onDatabases(
             await page.getByRole("link", { name: "Accounts" }).first().click()
             await page.getByLabel("Address").fill("SIM00007")
             await page.waitForURL(/search=SIM00007/)
-            await page.waitForFunction("document.querySelectorAll('tbody tr').length === 1")
+            await page.getByRole("link", { name: address(8) }).waitFor({ state: "detached" })
             assert.strictEqual(await page.locator("tbody a").innerText(), address(7))
           })
 
@@ -110,6 +106,15 @@ await onDatabases(
     it.effect("a run is watched as it goes, and cancelled", () =>
       Effect.scoped(Effect.gen(function* () {
         const origin = yield* listening
+        const provider = yield* Provider
+        // A minute for the whole file: it still goes on when somebody gets to cancelling it.
+        yield* step(() =>
+          fetch(`${provider.origin}/_simulator/options`, {
+            method: "PATCH",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify({ latency: "1 second" }),
+          })
+        )
         const { complaints, page } = yield* open(origin, { colorScheme: "dark", viewport: { width: 360, height: 740 } })
         yield* step(() => logIn(page, adminKey))
         const file = yield* fileOf(101, accounts)
@@ -117,60 +122,14 @@ await onDatabases(
           await toImport(page, file)
           await page.getByRole("button", { name: "Import 300 accounts" }).click()
           const bar = page.getByRole("progressbar")
-          await page.waitForFunction(
-            "Number(document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow')) >= 2",
-          )
+          await page.locator(`[role=progressbar]:not([aria-valuenow="0"]):not([aria-valuenow="1"])`).waitFor()
           await isSound(page)
           await page.getByRole("button", { name: "Cancel this run" }).click()
           await page.getByRole("heading", { name: "Import cancelled" }).waitFor()
           assert.isBelow(Number(await bar.getAttribute("aria-valuenow")), 100)
           await page.getByRole("link", { name: "Runs" }).click()
-          await page.getByText("cancelled").first().waitFor()
+          await page.locator("tbody").getByText("cancelled").waitFor()
           await isSound(page)
-        })
-        assert.deepStrictEqual(complaints, [])
-      })), 120_000)
-
-    it.effect("a message is read, and can do nothing", () =>
-      Effect.scoped(Effect.gen(function* () {
-        const origin = yield* listening
-        const { sql, tables: t } = yield* Database
-        const { items: [account] } = yield* json(`/v1/accounts?search=${address(1)}`)
-        yield* json("/v1/syncs", { accountIds: [account.id] })
-        const { items: [message] } = yield* eventually(
-          "mail is stored",
-          json(`/v1/accounts/${account.id}/messages?limit=1`),
-          ({ items }) => items.length > 0,
-        )
-        const evil =
-          `<html><head><link rel="preconnect" href="https://evil.example"><style>@import url(https://evil.example/s)
-          </style></head><body><h1 style="color:#0a7d55" onclick="top.hacked=1">Hello</h1>
-          <p style="background:url(https://evil.example/b)">Text <a href="https://evil.example/l">link</a></p>
-          <img src="https://evil.example/p.gif" onerror="top.hacked=1"><script>top.hacked=1</script>
-          <form action="https://evil.example"><button>go</button></form><iframe src="https://evil.example"></iframe>
-          <meta http-equiv="refresh" content="0;url=https://evil.example"><svg onload="top.hacked=1"></svg></body></html>`
-        yield* sql`update ${t.messages} set subject = 'Evil', body_html = ${evil}, body_state = 'complete'
-          where id = ${message.id}`
-
-        const { complaints, page } = yield* open(origin)
-        yield* step(() => logIn(page, adminKey))
-        yield* step(async () => {
-          await page.getByRole("heading", { name: "Overview" }).waitFor()
-          await page.goto(`${origin}/#/accounts/${account.id}/mail`)
-          await page.getByRole("link", { name: "Evil" }).click()
-          const frame = page.frameLocator("iframe")
-          await frame.getByRole("heading", { name: "Hello" }).waitFor()
-          assert.strictEqual(
-            await frame.getByRole("heading").evaluate((h) => getComputedStyle(h).color),
-            "rgb(10, 125, 85)",
-          )
-          assert.strictEqual(await frame.getByText("link").getAttribute("title"), "https://evil.example/l")
-          assert.strictEqual(await frame.locator("script, link, form, iframe, svg, img, [href], [onclick]").count(), 0)
-          await isSound(page)
-          // Opened by itself it is no page of ours either.
-          const answer = await page.goto(`${origin}/dashboard/messages/${message.id}`)
-          assert.match(answer?.headers()["content-security-policy"] ?? "", /default-src 'none'.*sandbox/)
-          assert.strictEqual(await page.evaluate("origin"), "null")
         })
         assert.deepStrictEqual(complaints, [])
       })), 120_000)
@@ -195,7 +154,8 @@ await onDatabases(
             await isSound(page)
             for (const place of ["accounts", "runs", "events"]) {
               await page.goto(`${origin}/#/${place}`)
-              await page.locator("table, .timeline").waitFor()
+              await page.getByRole("heading", { level: 1, name: place }).waitFor()
+              await page.locator("table, .timeline, main p.quiet").first().waitFor()
               await isSound(page)
             }
             assert.strictEqual(await page.getByRole("button", { name: /Refresh|Sync/ }).count(), 0)

@@ -1,19 +1,15 @@
 /** The HTML of a hostile message in a real Chromium: it is shown, and neither runs nor loads anything. */
 import { assert } from "@effect/vitest"
-import { DateTime, Effect, Option, type Scope } from "effect"
-import type { Page } from "playwright-core"
+import { DateTime, Effect, Layer, Option } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
-import { PublicUrl } from "../../src/programs/PublicUrl.ts"
 import { Folders } from "../../src/storage/mail/Folders.ts"
 import { Messages } from "../../src/storage/mail/Messages.ts"
 import { MessageWriter } from "../../src/storage/mail/MessageWriter.ts"
-import { browser } from "../support/browser.ts"
 import { onDatabases } from "../support/databases.ts"
-import { acquireLease, makeAccount, page as pageOf, remoteFolder, upsert } from "../support/mail.ts"
+import { acquireLease, mailStorage, makeAccount, page as pageOf, remoteFolder, upsert } from "../support/mail.ts"
 import { serve } from "../support/simulator.ts"
-import { Service, service } from "../server/connect/stack.ts"
-
-const step = <A>(run: () => Promise<A>) => Effect.promise(run)
+import { service } from "../server/connect/stack.ts"
+import { adminKey, isSound, listening, logIn, open, step } from "./browsing.ts"
 
 /** Every way that is known by which HTML has a browser load something, or run it. `there` notes what it is asked. */
 const hostile = (there: string): string => {
@@ -43,14 +39,9 @@ const hostile = (there: string): string => {
 </body></html>`
 }
 
-const signIn = async (page: Page, origin: string) => {
-  await page.goto(origin)
-  await page.getByLabel("API key").fill("an-admin-key")
-  await page.getByRole("button", { name: "Log in" }).click()
-  await page.getByRole("heading", { name: "Overview" }).waitFor()
-}
+const layer = Layer.merge(service({ settings: { publicUrl: Option.none() } }), mailStorage)
 
-await onDatabases("Hostile mail in Chromium", service({ settings: { publicUrl: Option.none() } }), (it) => {
+await onDatabases("Hostile mail in Chromium", layer, (it) => {
   it.effect(
     "is shown, runs nothing, loads nothing and leads nowhere",
     () =>
@@ -60,10 +51,7 @@ await onDatabases("Hostile mail in Chromium", service({ settings: { publicUrl: O
           asked.push(new URL(request.url).pathname)
           return new Response("")
         })
-        const { handler } = yield* Service
-        const origin = yield* serve(handler)
-        yield* (yield* PublicUrl).listening(origin)
-
+        const origin = yield* listening
         const account = yield* makeAccount({})
         const lease = yield* acquireLease(account.id)
         const [inbox] = yield* (yield* Folders).store(lease, [], [remoteFolder("i", { displayName: "Inbox" })])
@@ -80,20 +68,18 @@ await onDatabases("Hostile mail in Chromium", service({ settings: { publicUrl: O
         )
         const { items: [message] } = yield* (yield* Messages).list({ accountId: account.id, limit: 1 })
 
-        const page = yield* Effect.flatMap(browser, (chromium) => step(() => chromium.newPage()))
-        const complaints: Array<string> = []
-        const called: Array<string> = []
-        page.on("pageerror", (error) => complaints.push(error.message))
+        const { complaints, page } = yield* open(origin)
         page.on("dialog", (dialog) => {
           complaints.push(dialog.message())
           void dialog.dismiss()
         })
-        page.on("request", (request) => called.push(request.url()))
-        yield* step(() => signIn(page, origin))
+        yield* step(() => logIn(page, adminKey))
+        yield* step(() => page.getByRole("heading", { name: "Overview" }).waitFor())
         yield* step(() => page.goto(`${origin}/#/accounts/${account.id}/mail`))
         yield* step(() => page.getByRole("link", { name: markup }).click())
         yield* step(() => page.getByRole("heading", { name: markup }).waitFor())
 
+        yield* step(() => isSound(page))
         const frame = page.frameLocator("iframe")
         const paragraph = frame.locator("#styled")
         yield* step(() => paragraph.waitFor())
@@ -112,10 +98,11 @@ await onDatabases("Hostile mail in Chromium", service({ settings: { publicUrl: O
         yield* step(() => page.locator("#link").click())
         assert.strictEqual(page.url(), own)
 
-        assert.deepStrictEqual(called.filter((url) => !url.startsWith(origin) && !url.startsWith("data:")), [])
+        assert.strictEqual(yield* step(() => page.evaluate("origin")), "null")
         assert.deepStrictEqual(asked, [])
-        assert.deepStrictEqual(complaints, [])
-      })) as Effect.Effect<void, never, Scope.Scope | Service | PublicUrl | Folders | MessageWriter | Messages>,
+        // What Playwright itself runs to click within the frame is kept back as well.
+        assert.deepStrictEqual(complaints.filter((one) => !one.startsWith("Blocked script execution")), [])
+      })),
     60_000,
   )
 })

@@ -8,6 +8,8 @@ import { Service } from "../server/connect/stack.ts"
 import { browser } from "../support/browser.ts"
 import { serve } from "../support/simulator.ts"
 
+export const adminKey = "an-admin-key"
+
 export const step = <A>(run: () => Promise<A>) => Effect.promise(run)
 
 /** Serves on a port; answers the origin. */
@@ -27,7 +29,6 @@ export interface Browsing {
 export const open = Effect.fnUntraced(function* (origin: string, options: BrowserContextOptions = {}) {
   const chromium = yield* browser
   const context = yield* step(() => chromium.newContext({ viewport: { width: 1_280, height: 900 }, ...options }))
-  yield* step(() => context.addInitScript(axe.source))
   const page = yield* step(() => context.newPage())
   const complaints: Array<string> = []
   page.on("console", (message) => {
@@ -50,6 +51,7 @@ export const logIn = async (page: Page, key: string) => {
 export const isSound = async (page: Page) => {
   const [wide, seen] = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]") as [number, number]
   assert.isAtMost(wide, seen, page.url())
+  await page.evaluate(axe.source)
   const found = await page.evaluate(`axe.run(document, { iframes: false })`) as axe.AxeResults
   const serious = found.violations.filter(({ impact }) => impact === "serious" || impact === "critical")
   assert.deepStrictEqual(

@@ -17,9 +17,8 @@ const Row = ({ link, message, isOpen }: { message: Message; link: string; isOpen
       <span class="from">{who(message)}</span>
       <span class="when">{message.receivedAt === null ? "" : absolute(message.receivedAt)}</span>
       <span class="subject">
-        {!message.isRead && <span class="unseen">unread:{" "}</span>}
-        {message.subject || "(no subject)"}
-        {message.hasAttachments && <span class="quiet">{" · with attachments"}</span>}
+        {!message.isRead && <span class="unseen">unread:</span>} {message.subject || "(no subject)"}{" "}
+        {message.hasAttachments && <span class="quiet">· with attachments</span>}
       </span>
       <span class="preview">{message.preview}</span>
     </a>

@@ -1,7 +1,7 @@
 /** Who may call: the bearer of a key. */
 import { Context } from "effect"
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
-import { Forbidden, Unauthorized } from "./Problems.ts"
+import { Forbidden, TooManyRequests, Unauthorized } from "./Problems.ts"
 
 /** Whose key came with the request. Named in the audit log. */
 export class Caller extends Context.Service<Caller, { readonly name: string }>()("mailfleet/api/Caller") {}
@@ -19,6 +19,6 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
         ),
       ),
     },
-    error: [Unauthorized, Forbidden],
+    error: [Unauthorized, Forbidden, TooManyRequests],
   },
 ) {}

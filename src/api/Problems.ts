@@ -163,6 +163,13 @@ export class UnsupportedMediaType extends HttpApiError.Problem<UnsupportedMediaT
   { code: Schema.tag("unsupported_media_type"), accepted: Schema.Array(Schema.String) },
 ) {}
 
+/** The key came too often, or too many wrong keys came from one address. `Retry-After` says when to come back. */
+export class TooManyRequests extends HttpApiError.Problem<TooManyRequests>()(
+  "TooManyRequests",
+  problem("too_many_requests", 429, "Too many requests"),
+  { code: Schema.tag("too_many_requests") },
+) {}
+
 /** Well-formed JSON that is not what the call takes. */
 export class InvalidBody
   extends HttpApiError.Problem<InvalidBody>()("InvalidBody", problem("invalid_body", 422, "Invalid body"), {

@@ -1,12 +1,13 @@
 /** Checks the key that a request bears. */
 import { Effect, Layer, Option, Redacted } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
 import { Authorization, Caller } from "../api/Authorization.ts"
 import { Forbidden, Unauthorized } from "../api/Problems.ts"
 import { scopeOf } from "../api/Scopes.ts"
 import { allows } from "../domain/ApiKey.ts"
 import { Settings, SettingsError } from "../domain/Settings.ts"
 import { ApiKeys } from "../storage/ApiKeys.ts"
+import { withHeaders } from "./Answers.ts"
+import { makeRateLimits } from "./RateLimits.ts"
 
 const digest = (text: string): Effect.Effect<Uint8Array> =>
   Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
@@ -17,9 +18,7 @@ const digest = (text: string): Effect.Effect<Uint8Array> =>
 const same = (one: Uint8Array, other: Uint8Array): boolean =>
   one.length === other.length && one.reduce((difference, byte, index) => difference | (byte ^ other[index]!), 0) === 0
 
-const challenge = HttpEffect.appendPreResponseHandler((_request, response) =>
-  Effect.succeed(HttpServerResponse.setHeader(response, "www-authenticate", 'Bearer realm="mailfleet"'))
-)
+const challenge = withHeaders({ "www-authenticate": 'Bearer realm="mailfleet"' })
 
 export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Settings | ApiKeys> = Layer.effect(
   Authorization,
@@ -33,20 +32,25 @@ export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Setti
       })
     }
     const expected = yield* digest(Redacted.value(settings.adminKey.value))
+    const limits = yield* makeRateLimits
     const callerOf = Effect.fnUntraced(function* (credential: Redacted.Redacted) {
       if (same(yield* digest(Redacted.value(credential)), expected)) {
-        return Option.some({ name: "admin", scopes: ["admin"] as const })
+        return Option.some({ id: "admin", name: "admin", scopes: ["admin"] as const })
       }
+      yield* limits.beforeLookup
       return yield* keys.find(credential)
     })
     return Authorization.of({
       apiKey: Effect.fnUntraced(function* (httpEffect, { credential, endpoint, group }) {
         const caller = yield* callerOf(credential)
         if (Option.isNone(caller)) {
+          yield* limits.wrongKey
           yield* challenge
           // The same answer for a missing, a wrong and an expired key.
           return yield* new Unauthorized({ detail: "a valid key is needed: Authorization: Bearer <key>" })
         }
+        // A scrape is never what overloads a process, and is wanted most when something else does.
+        if (endpoint.identifier !== "metrics") yield* limits.count(caller.value.id)
         const scope = scopeOf(group.identifier, endpoint.identifier)
         if (!allows(caller.value.scopes, scope)) {
           return yield* new Forbidden({ detail: `the key has not the scope that this call needs: ${scope}`, scope })

@@ -48,7 +48,7 @@ export class ApiKeys extends Context.Service<ApiKeys, {
   }) => Effect.Effect<{ readonly key: ApiKey; readonly secret: Redacted.Redacted }>
   /** None = no such key, or one that has expired. */
   readonly find: (secret: Redacted.Redacted) => Effect.Effect<
-    Option.Option<{ readonly name: string; readonly scopes: ReadonlyArray<Scope> }>
+    Option.Option<{ readonly id: string; readonly name: string; readonly scopes: ReadonlyArray<Scope> }>
   >
   /** Oldest first, expired ones included. */
   readonly list: (options: { readonly limit: number; readonly cursor?: string | undefined }) => Effect.Effect<

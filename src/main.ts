@@ -10,6 +10,7 @@ import { apps } from "./commands/Apps.ts"
 import { changes } from "./commands/Changes.ts"
 import { connect } from "./commands/Connect.ts"
 import { demo } from "./commands/Demo.ts"
+import { doctor } from "./commands/Doctor.ts"
 import { events } from "./commands/Events.ts"
 import { layerPresenter, teardown } from "./commands/ExitCode.ts"
 import { grants } from "./commands/Grants.ts"
@@ -49,7 +50,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         runs,
       ],
     },
-    { group: "Set up", commands: [migrate, keys] },
+    { group: "Set up", commands: [doctor, migrate, keys] },
   ]),
 )
 

@@ -1,7 +1,7 @@
 /** Who may call: the bearer of a key. */
 import { Context } from "effect"
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
-import { Forbidden, ForeignOrigin, Unauthorized } from "./Problems.ts"
+import { Forbidden, ForeignOrigin, TooManyRequests, Unauthorized } from "./Problems.ts"
 
 /** Whose key came with the request. Named in the audit log. */
 export class Caller extends Context.Service<Caller, { readonly name: string }>()("mailfleet/api/Caller") {}
@@ -20,6 +20,6 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, { pr
         ),
       ),
     },
-    error: [Unauthorized, Forbidden, ForeignOrigin],
+    error: [Unauthorized, Forbidden, ForeignOrigin, TooManyRequests],
   },
 ) {}

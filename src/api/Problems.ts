@@ -169,6 +169,13 @@ export class UnsupportedMediaType extends HttpApiError.Problem<UnsupportedMediaT
   { code: Schema.tag("unsupported_media_type"), accepted: Schema.Array(Schema.String) },
 ) {}
 
+/** The key came too often, or too many wrong keys or logins came from one address. `Retry-After` says when to come back. */
+export class TooManyRequests extends HttpApiError.Problem<TooManyRequests>()(
+  "TooManyRequests",
+  problem("too_many_requests", 429, "Too many requests"),
+  { code: Schema.tag("too_many_requests") },
+) {}
+
 /** Well-formed JSON that is not what the call takes. */
 export class InvalidBody
   extends HttpApiError.Problem<InvalidBody>()("InvalidBody", problem("invalid_body", 422, "Invalid body"), {
@@ -210,12 +217,6 @@ export class GrantRefused
     code: GrantRefusedError.fields.code,
     /** The value that cannot be taken; absent = it is the grant itself. */
     issues: Schema.optionalKey(Schema.Array(Issue)),
-  }) {}
-
-/** Nobody may try keys at the login faster than this. Comes with `Retry-After`. */
-export class TooManyLogins
-  extends HttpApiError.Problem<TooManyLogins>()("TooManyLogins", problem("too_many_logins", 429, "Too many logins"), {
-    code: Schema.tag("too_many_logins"),
   }) {}
 
 export class InternalError

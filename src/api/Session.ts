@@ -3,7 +3,7 @@ import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { Scope } from "../domain/ApiKey.ts"
 import { Boundary } from "./Boundary.ts"
-import { ForeignOrigin, TooManyLogins, Unauthorized } from "./Problems.ts"
+import { ForeignOrigin, TooManyRequests, Unauthorized } from "./Problems.ts"
 
 /** The cookie that stands for a key. */
 export const sessionCookie = "mailfleet_session"
@@ -26,7 +26,7 @@ export class Session extends HttpApiGroup.make("session")
         ),
       }).annotate({ identifier: "NewSession" }),
       success: SignedIn.pipe(HttpApiSchema.status(201)),
-      error: [Unauthorized, ForeignOrigin, TooManyLogins],
+      error: [Unauthorized, ForeignOrigin, TooManyRequests],
     }).annotateMerge(OpenApi.annotations({
       summary: "Sign a browser in",
       description: [
@@ -36,7 +36,10 @@ export class Session extends HttpApiGroup.make("session")
       ].join(" "),
     })),
     HttpApiEndpoint.get("get", "/v1/session", { success: Schema.NullOr(SignedIn) }).annotateMerge(
-      OpenApi.annotations({ summary: "Who is signed in", description: "By the cookie that the request bears; null = nobody." }),
+      OpenApi.annotations({
+        summary: "Who is signed in",
+        description: "By the cookie that the request bears; null = nobody.",
+      }),
     ),
     HttpApiEndpoint.delete("remove", "/v1/session", { error: ForeignOrigin }).annotateMerge(
       OpenApi.annotations({

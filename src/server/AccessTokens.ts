@@ -6,7 +6,7 @@ import type { Resource } from "../domain/Account.ts"
 import type { AccountId } from "../domain/Ids.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
-import { retryAfter } from "./Answers.ts"
+import { withHeaders } from "./Answers.ts"
 
 const toProblem = (error: ProviderError) => {
   const about = {
@@ -39,7 +39,7 @@ const toProblem = (error: ProviderError) => {
 export const refuse = Effect.fnUntraced(function* (error: ProviderError) {
   const problem = toProblem(error)
   if (problem._tag === "ProviderUnavailable" && (error.retryable || error.retryAfterMillis !== undefined)) {
-    yield* retryAfter(Math.max(1, Math.ceil((error.retryAfterMillis ?? 5_000) / 1_000)))
+    yield* withHeaders({ "retry-after": String(Math.max(1, Math.ceil((error.retryAfterMillis ?? 5_000) / 1_000))) })
   }
   return yield* problem
 })

@@ -15,6 +15,12 @@ import type { ImportRefused } from "../programs/RunRequests.ts"
 import type { InvalidCursor } from "../storage/Cursor.ts"
 import type { IdempotencyConflict } from "../storage/runs/Runs.ts"
 
+/** Adds headers to the answer of the request under way, whatever becomes of it. */
+export const withHeaders = (headers: Readonly<Record<string, string>>) =>
+  HttpEffect.appendPreResponseHandler((_request, response) =>
+    Effect.succeed(HttpServerResponse.setHeaders(response, headers))
+  )
+
 /** The query of a list, with the limit that applies. */
 export const limited = <Q extends { readonly limit?: number }>(query: Q): Q & { readonly limit: number } => ({
   ...query,
@@ -29,12 +35,6 @@ export const orNotFound = (what: string) => <A, E, R>(effect: Effect.Effect<Opti
       onNone: () => Effect.fail(new NotFound({ detail: `there is no ${what} with this id` })),
       onSome: Effect.succeed,
     }),
-  )
-
-/** Says in whole seconds when to come again. */
-export const retryAfter = (seconds: number) =>
-  HttpEffect.appendPreResponseHandler((_request, response) =>
-    Effect.succeed(HttpServerResponse.setHeader(response, "retry-after", String(seconds)))
   )
 
 /** `202` with the run and where to watch it. */

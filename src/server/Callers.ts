@@ -9,6 +9,8 @@ import { ApiKeys } from "../storage/ApiKeys.ts"
 import { DashboardSessions } from "../storage/DashboardSessions.ts"
 
 export interface KnownCaller {
+  /** Of the key; `admin` for the admin key. */
+  readonly id: string
   /** The name of the key; `admin` for the admin key. */
   readonly name: string
   readonly scopes: ReadonlyArray<Scope>
@@ -48,8 +50,11 @@ export const sessionTokenOf = (request: HttpServerRequest.HttpServerRequest): Op
 }
 
 export class Callers extends Context.Service<Callers, {
-  /** None = a missing, a wrong, an expired or a revoked key. */
-  readonly ofKey: (key: Redacted.Redacted) => Effect.Effect<Option.Option<KnownCaller>>
+  /** None = a missing, a wrong, an expired or a revoked key. `beforeLookup` runs before any but the admin key is looked up. */
+  readonly ofKey: <E, R>(
+    key: Redacted.Redacted,
+    beforeLookup: Effect.Effect<void, E, R>,
+  ) => Effect.Effect<Option.Option<KnownCaller>, E, R>
   /** None = the request bears no cookie of a session that goes on. */
   readonly ofSession: (
     request: HttpServerRequest.HttpServerRequest,
@@ -73,12 +78,14 @@ export class Callers extends Context.Service<Callers, {
       }
       const adminKey = settings.adminKey.value
       const expected = yield* digest(Redacted.value(adminKey))
-      const admin: KnownCaller = { name: "admin", scopes: ["admin"] }
+      const admin: KnownCaller = { id: "admin", name: "admin", scopes: ["admin"] }
       const isAdmin = (key: Redacted.Redacted) => Effect.map(digest(Redacted.value(key)), (one) => same(one, expected))
 
       return Callers.of({
-        ofKey: Effect.fnUntraced(function* (key) {
-          return (yield* isAdmin(key)) ? Option.some(admin) : yield* keys.find(key)
+        ofKey: Effect.fnUntraced(function* (key, beforeLookup) {
+          if (yield* isAdmin(key)) return Option.some(admin)
+          yield* beforeLookup
+          return yield* keys.find(key)
         }),
         ofSession: Effect.fnUntraced(function* (request) {
           const token = sessionTokenOf(request)
@@ -94,8 +101,7 @@ export class Callers extends Context.Service<Callers, {
           }
           const found = yield* keys.find(key)
           if (Option.isNone(found)) return Option.none()
-          const { id, name, scopes } = found.value
-          return Option.some({ name, scopes, ...(yield* sessions.create({ id })) })
+          return Option.some({ ...found.value, ...(yield* sessions.create({ id: found.value.id })) })
         }),
       })
     }),

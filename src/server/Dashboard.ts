@@ -20,7 +20,8 @@ export const dashboardRoutes: ReadonlyArray<KnownRoute> = [
   { method: "GET", path: "/dashboard/messages/:id" },
 ]
 
-const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1f4fb4"/>
+const icon =
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1f4fb4"/>
 <path d="M6 10h20v13H6z M6 10l10 8 10-8" fill="none" stroke="#fff" stroke-width="2.4" stroke-linejoin="round"/></svg>
 `
 

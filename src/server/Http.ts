@@ -2,7 +2,6 @@
 import { Context, Effect, Layer, type Scope } from "effect"
 import { HttpEffect, HttpMiddleware, HttpRouter, HttpServer, type HttpServerRequest, UrlParams } from "effect/http"
 import { HttpApi, HttpApiBuilder } from "effect/http-api"
-import { RateLimiter } from "effect/persistence"
 import { Api } from "../api/Api.ts"
 import { layerAccounts } from "./Accounts.ts"
 import { layerApps } from "./Apps.ts"
@@ -27,9 +26,6 @@ import { layerRuns } from "./Runs.ts"
 import { layerSession } from "./Session.ts"
 import { layerWork } from "./Work.ts"
 
-/** In memory: each process counts for itself. */
-const layerLoginLimit = RateLimiter.layer.pipe(Layer.provide(RateLimiter.layerStoreMemory))
-
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
   Layer.provide([
     layerImports,
@@ -43,8 +39,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerPolicies,
     layerMail,
   ]),
-  Layer.provide([layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
-  Layer.provide(layerSession.pipe(Layer.provide(layerLoginLimit))),
+  Layer.provide([layerSession, layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 

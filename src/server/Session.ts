@@ -1,18 +1,19 @@
 /** Signs browsers in to the dashboard, and out of it. */
-import { DateTime, Duration, Effect, Option, Redacted } from "effect"
+import { Clock, DateTime, Duration, Effect, Option, Redacted } from "effect"
 import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { RateLimiter } from "effect/persistence"
 import { Api } from "../api/Api.ts"
-import { TooManyLogins, Unauthorized } from "../api/Problems.ts"
+import { TooManyRequests, Unauthorized } from "../api/Problems.ts"
 import { sessionCookie } from "../api/Session.ts"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { DashboardSessions } from "../storage/DashboardSessions.ts"
-import { retryAfter } from "./Answers.ts"
+import { withHeaders } from "./Answers.ts"
 import { Callers, refuseForeign, sessionTokenOf } from "./Callers.ts"
+import { RemoteAddress } from "./RateLimits.ts"
+import { makeTokenBuckets } from "./TokenBuckets.ts"
 
-/** Of this process, by whomever: a person needs few, and a guesser many. */
-const attempts = { algorithm: "token-bucket", key: "logins", limit: 20, window: Duration.minutes(1) } as const
+/** From one address, at this process: a person needs few, and a guesser many. */
+const attempts = { perSecond: 1 / 3, atOnce: 20 }
 
 export const layerSession = HttpApiBuilder.group(
   Api,
@@ -21,7 +22,7 @@ export const layerSession = HttpApiBuilder.group(
     const callers = yield* Callers
     const sessions = yield* DashboardSessions
     const publicUrl = yield* PublicUrl
-    const limiter = yield* RateLimiter.RateLimiter
+    const logins = makeTokenBuckets(attempts.perSecond, attempts.atOnce)
 
     /** Strict: not even a link on another site takes it along. Secure wherever browsers reach us by https. */
     const setCookie = Effect.fnUntraced(function* (token: Redacted.Redacted, maxAge: Duration.Duration) {
@@ -37,15 +38,14 @@ export const layerSession = HttpApiBuilder.group(
       )
     })
 
-    const limited = limiter.consume(attempts).pipe(
-      Effect.catch(({ reason }) => {
-        const seconds = "retryAfter" in reason ? Math.ceil(Duration.toSeconds(reason.retryAfter)) : 60
-        return Effect.andThen(
-          retryAfter(Math.max(1, seconds)),
-          Effect.fail(new TooManyLogins({ detail: "too many attempts to sign in: wait a minute" })),
-        )
-      }),
-    )
+    const limited = Effect.gen(function* () {
+      const { allowed, retryAfter } = logins.take((yield* RemoteAddress)(), yield* Clock.currentTimeMillis)
+      if (allowed) return
+      yield* withHeaders({ "retry-after": String(retryAfter) })
+      return yield* new TooManyRequests({
+        detail: "too many attempts to sign in from this address: wait a few seconds",
+      })
+    })
 
     return handlers.handleAll({
       create: Effect.fn("session.create")(function* ({ payload }) {

@@ -1,7 +1,7 @@
 /** Browsers that are signed in to the dashboard: each by a random token, of which only the hash is stored. */
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
 import { createHash, randomBytes } from "node:crypto"
-import type { Scope } from "../domain/ApiKey.ts"
+import type { ApiKey, Scope } from "../domain/ApiKey.ts"
 import { Vault } from "../oauth/Vault.ts"
 import { Database, orDie } from "./Database.ts"
 
@@ -21,11 +21,12 @@ export type SessionKey = { readonly id: string } | { readonly admin: Redacted.Re
 
 export interface DashboardSession {
   /** None = the admin key's. */
-  readonly key: Option.Option<{ readonly name: string; readonly scopes: ReadonlyArray<Scope> }>
+  readonly key: Option.Option<Pick<ApiKey, "id" | "name" | "scopes">>
   readonly expiresAt: DateTime.Utc
 }
 
 interface SessionRow {
+  readonly id: string | null
   readonly name: string | null
   readonly scopes: ReadonlyArray<Scope> | null
   readonly admin_mac: Uint8Array | null
@@ -67,7 +68,7 @@ export class DashboardSessions extends Context.Service<DashboardSessions, {
         }, orDie),
         // Served by the primary key.
         find: Effect.fn("DashboardSessions.find")(function* (token, admin) {
-          const rows = yield* sql<SessionRow>`select k.name, k.scopes, s.admin_mac, s.expires_at
+          const rows = yield* sql<SessionRow>`select k.id, k.name, k.scopes, s.admin_mac, s.expires_at
             from ${t.dashboard_sessions} s left join ${t.api_keys} k on k.id = s.key_id
             where s.hash = ${hashOf(token)} and s.expires_at > now() and (k.expires_at is null or k.expires_at > now())`
           const row = rows[0]
@@ -76,9 +77,9 @@ export class DashboardSessions extends Context.Service<DashboardSessions, {
             return Option.none()
           }
           return Option.some({
-            key: row.name === null || row.scopes === null
+            key: row.id === null || row.name === null || row.scopes === null
               ? Option.none()
-              : Option.some({ name: row.name, scopes: row.scopes }),
+              : Option.some({ id: row.id, name: row.name, scopes: row.scopes }),
             expiresAt: DateTime.fromDateUnsafe(row.expires_at),
           })
         }, orDie),

@@ -128,9 +128,12 @@ await onDatabases("Sessions of the dashboard", server, (it) => {
       let answer = first
       for (let tries = 0; tries < 25 && answer.status === 401; tries++) answer = yield* attempt("x")
       assert.strictEqual(answer.status, 429)
-      assert.strictEqual(JSON.parse(answer.text).code, "too_many_logins")
+      assert.strictEqual(JSON.parse(answer.text).code, "too_many_requests")
       assert.isAtLeast(Number(answer.headers.get("retry-after")), 1)
-      // Nobody else is in the way of the guesser, not even the right key.
       assert.strictEqual((yield* attempt(adminKey)).status, 429)
+      // A guesser shuts out nobody elsewhere, and no program.
+      const elsewhere = { key: null, headers: ours, json: { key: adminKey }, from: "192.0.2.7" }
+      assert.strictEqual((yield* send("/v1/session", elsewhere)).status, 201)
+      assert.strictEqual((yield* send("/v1/stats")).status, 200)
     }))
 })

@@ -37,6 +37,7 @@ import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { makeHandler } from "../../src/server/Http.ts"
+import { RemoteAddress } from "../../src/server/RateLimits.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { AppOnlyGrants } from "../../src/storage/grants/AppOnlyGrants.ts"
@@ -145,7 +146,7 @@ const capture = Logger.layer([Logger.map(Logger.formatLogFmt, (line) => {
 export const logged = Effect.sync((): ReadonlyArray<string> => lines)
 
 export class Server extends Context.Service<Server, {
-  readonly handler: (request: Request) => Promise<Response>
+  readonly handler: (request: Request, context?: Context.Context<never>) => Promise<Response>
 }>()("test/Server") {
   static readonly layer = Layer.effect(Server, Effect.map(makeHandler, (handler) => ({ handler })))
 }
@@ -235,6 +236,8 @@ export interface Call {
   readonly json?: unknown
   /** Set where the answer is meant to hold a secret. */
   readonly secret?: boolean
+  /** The address that it comes from. */
+  readonly from?: string
   readonly signal?: AbortSignal
 }
 
@@ -254,7 +257,11 @@ const request = (path: string, call: Call): Request => {
 }
 
 export const raw = (path: string, call: Call = {}) =>
-  Effect.flatMap(Server, ({ handler }) => Effect.promise(() => handler(request(path, call))))
+  Effect.flatMap(
+    Server,
+    ({ handler }) =>
+      Effect.promise(() => handler(request(path, call), Context.make(RemoteAddress, () => call.from ?? ""))),
+  )
 
 /** Calls the server. Every answer is searched for secrets, and every error is checked to be a problem. */
 export const send = Effect.fnUntraced(function* (path: string, call: Call = {}) {

@@ -103,7 +103,7 @@ const Filters = ({ filter }: { filter: Filter }) => {
 
 const Row = ({ account }: { account: Account }) => (
   <tr>
-    <th scope="row" data-label="Address" class="wide">
+    <th scope="row" class="wide">
       <a href={href(["accounts", account.id])}>{account.email}</a>
     </th>
     <td data-label="Status">

@@ -23,6 +23,14 @@ const places: ReadonlyArray<readonly [path: string, name: string, scope: Scope]>
   ["events", "Events", "accounts:read"],
 ]
 
+/** The page's title: what tells tabs and the steps of the history apart. */
+const titleOf = ({ path: [place = "", id, part] }: Route): string => {
+  if (id !== undefined && part === "mail") return "Mail of an account"
+  if (id !== undefined && place === "accounts") return "Account"
+  if (id !== undefined && place === "runs") return "Run"
+  return places.find(([path]) => path === place)?.[1] ?? "Nothing here"
+}
+
 const View = ({ route }: { route: Route }) => {
   const [place = "", id, part] = route.path
   if (place === "") return <Overview />
@@ -97,6 +105,12 @@ export const App = () => {
     })
     return () => sessionEnded.removeEventListener("ended", ended)
   }, [])
+
+  const isIn = session !== undefined && session !== "unknown"
+  const title = isIn ? titleOf(route) : "Log in"
+  useEffect(() => {
+    document.title = `${title} · Mailfleet`
+  }, [title])
 
   // Those who read by ear, or go by keyboard, begin at the new view.
   const where = route.path.join("/")

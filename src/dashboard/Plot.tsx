@@ -29,12 +29,14 @@ const colorOf = (name: string): string => getComputedStyle(document.documentElem
 
 /** On a logarithmic scale that has a nought. */
 const scaled = (value: number): number => Math.log10(1 + value)
+/** Orders of magnitude in a plot, up to which 0 and 1 have room for their labels. */
+const mostApart = 2.5
 const unscaled = (value: number): number => Math.round(10 ** value - 1)
 
-/** 0, 1, 10, 100, … as far as the plot goes. */
+/** 0, 1, 10, 100, … as far as the plot goes; without the 1 where it would stand upon the nought. */
 const powers = (highest: number): Array<number> => {
   const splits = [0]
-  for (let value = 1; scaled(value) <= highest; value *= 10) splits.push(scaled(value))
+  for (let value = highest > mostApart ? 10 : 1; scaled(value) <= highest; value *= 10) splits.push(scaled(value))
   return splits
 }
 

@@ -8,7 +8,7 @@ import { useLoad } from "./useLoad.ts"
 
 const Row = ({ run }: { run: Run }) => (
   <tr>
-    <th scope="row" data-label="Run">
+    <th scope="row">
       <a href={href(["runs", run.id])}>{runName(run)}</a>
     </th>
     <td data-label="State">

@@ -1,5 +1,5 @@
 /** A file of accounts comes in: chosen or dragged, checked without consequences, then imported. */
-import { useRef, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { type Query, type Run } from "./Api.ts"
 import { bytes, count, counted } from "./Format.ts"
 import { go, href } from "./Router.ts"
@@ -30,6 +30,14 @@ const DropZone = ({ file, onFile }: { file: File | undefined; onFile: (file: Fil
     setFault("")
     onFile(first!)
   }
+  // A file that misses the box is dropped nowhere, rather than opened by the browser in place of this page.
+  useEffect(() => {
+    const refuse = (event: DragEvent) => event.preventDefault()
+    for (const kind of ["dragover", "drop"] as const) addEventListener(kind, refuse)
+    return () => {
+      for (const kind of ["dragover", "drop"] as const) removeEventListener(kind, refuse)
+    }
+  }, [])
   return (
     <>
       <div

@@ -14,13 +14,13 @@ const who = ({ from }: Message): string => from === null ? "(no sender)" : from.
 const Row = ({ link, message, isOpen }: { message: Message; link: string; isOpen: boolean }) => (
   <li class={message.isRead ? undefined : "unread"}>
     <a href={link} aria-current={isOpen ? "true" : undefined}>
-      <span class="from">{who(message)}</span>
+      <span class="from" dir="auto">{who(message)}</span>
       <span class="when">{message.receivedAt === null ? "" : absolute(message.receivedAt)}</span>
-      <span class="subject">
+      <span class="subject" dir="auto">
         {!message.isRead && <span class="unseen">unread:</span>} {message.subject || "(no subject)"}{" "}
         {message.hasAttachments && <span class="quiet">· with attachments</span>}
       </span>
-      <span class="preview">{message.preview}</span>
+      <span class="preview" dir="auto">{message.preview}</span>
     </a>
   </li>
 )

@@ -41,7 +41,7 @@ const Body = ({ message: { bodyReason, bodyState, html, id, text } }: { message:
           <p class="quiet">Pictures from elsewhere, scripts, forms and links are blocked.</p>
         </>
       )
-      : text !== null && <pre class="text">{text}</pre>}
+      : text !== null && <pre class="text" dir="auto">{text}</pre>}
   </>
 )
 
@@ -82,7 +82,7 @@ export const MessageView = ({ close, id }: { id: string; close: string }) => {
       <Shown loaded={loaded} what="the message">
         {(message) => (
           <>
-            <h2>{message.subject || "(no subject)"}</h2>
+            <h2 dir="auto">{message.subject || "(no subject)"}</h2>
             <dl class="envelope">
               <Addresses what="From" of={message.from === null ? [] : [message.from]} />
               <Addresses what="To" of={message.to} />

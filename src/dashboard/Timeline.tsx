@@ -15,14 +15,21 @@ interface Entry {
 /** Entries of each kind at most. */
 const most = 50
 
-const factsOf = ({ createdAt, status, statusReason, statusSince, sync, token }: Account): ReadonlyArray<Entry> => [
+/** How an event of this status is titled. */
+const titleOf = (status: Account["status"]): string => `account: ${words(status)}`
+
+/** How it stands now; without what an event tells already. */
+const factsOf = (
+  { createdAt, status, statusReason, statusSince, sync, token }: Account,
+  told: ReadonlyArray<Entry>,
+): ReadonlyArray<Entry> => [
   { at: createdAt, title: "added", tone: "calm" },
-  {
+  ...(told.some(({ title }) => title === titleOf(status)) ? [] : [{
     at: statusSince,
     title: `became ${words(status)}`,
     text: statusReason,
-    tone: status === "active" ? "good" : "warn",
-  },
+    tone: status === "active" ? "good" as const : "warn" as const,
+  }]),
   ...(token.refreshedAt === null ? [] : [{ at: token.refreshedAt, title: "last refreshed", tone: "good" as const }]),
   ...(token.lastError === undefined ? [] : [{
     at: token.lastError.since,
@@ -75,7 +82,9 @@ export const Timeline = ({ account }: { account: Account }) => {
       <Shown loaded={loaded} what="the timeline">
         {(told) => (
           <ol class="timeline">
-            {[...factsOf(account), ...told].toSorted((one, other) => other.at.localeCompare(one.at)).map((entry) => (
+            {[...factsOf(account, told), ...told].toSorted((one, other) => other.at.localeCompare(one.at)).map((
+              entry,
+            ) => (
               <li key={`${entry.at} ${entry.title}`} class={entry.tone}>
                 <p class="head">
                   <b>{entry.title}</b> <Ago at={entry.at} />

@@ -69,7 +69,7 @@ img, table { max-width: 100% }
 a { color: #1f4fb4; text-decoration: underline }
 </style>
 </head>
-<body>
+<body dir="auto">
 ${sanitize(html, options)}
 </body>
 </html>

@@ -24,15 +24,19 @@ export const layerSession = HttpApiBuilder.group(
     const publicUrl = yield* PublicUrl
     const logins = makeTokenBuckets(attempts.perSecond, attempts.atOnce)
 
-    /** Strict: not even a link on another site takes it along. Secure wherever browsers reach us by https. */
+    /**
+     * Strict: not even a link on another site takes it along. Secure wherever browsers reach us by https: as the settings
+     * say, or the browser itself, where a proxy is not told of in them.
+     */
     const setCookie = Effect.fnUntraced(function* (token: Redacted.Redacted, maxAge: Duration.Duration) {
       const url = new URL(yield* publicUrl.get)
+      const { origin } = (yield* HttpServerRequest.HttpServerRequest).headers
       yield* HttpEffect.appendPreResponseHandler((_request, response) =>
         Effect.succeed(HttpServerResponse.setCookieUnsafe(response, sessionCookie, Redacted.value(token), {
           path: `${url.pathname.replace(/\/$/, "")}/`,
           httpOnly: true,
           sameSite: "strict",
-          secure: url.protocol === "https:",
+          secure: url.protocol === "https:" || origin?.startsWith("https:") === true,
           maxAge,
         }))
       )

@@ -12,8 +12,8 @@ import { adminKey, refused, send, server, taken } from "./stack.ts"
 const ours = { "sec-fetch-site": "same-origin" }
 
 /** What a browser holds after a login: the cookie, and what it was set with. */
-const signIn = Effect.fnUntraced(function* (key: string) {
-  const answer = yield* send("/v1/session", { method: "POST", key: null, headers: ours, json: { key } })
+const signIn = Effect.fnUntraced(function* (key: string, headers: Record<string, string> = ours) {
+  const answer = yield* send("/v1/session", { method: "POST", key: null, headers, json: { key } })
   assert.strictEqual(answer.status, 201, answer.text)
   const [pair, ...attributes] = (answer.headers.get("set-cookie") ?? "").split("; ")
   return {
@@ -39,6 +39,8 @@ await onDatabases("Sessions of the dashboard", server, (it) => {
       assert.includeMembers(attributes, ["HttpOnly", "SameSite=Strict", "Path=/"])
       // The server listens on http in this test: over https it is Secure.
       assert.notInclude(attributes, "Secure")
+      const proxied = yield* signIn(adminKey, { ...ours, origin: "https://mailfleet.example" })
+      assert.include(proxied.attributes, "Secure")
       const { sql, tables: t } = yield* Database
       const rows = yield* sql<{ row: string }>`select s::text as row from ${t.dashboard_sessions} s`
       assert.isNotEmpty(rows)

@@ -11,8 +11,8 @@ import { Overview } from "./Overview.tsx"
 import { href, type Route, useRoute } from "./Router.ts"
 import { Runs } from "./Runs.tsx"
 import { RunView } from "./RunView.tsx"
-import { SessionContext } from "./Session.ts"
-import { Loading } from "./Ui.tsx"
+import { SessionContext, useMay } from "./Session.ts"
+import { Loading, ScopeNote } from "./Ui.tsx"
 
 const places: ReadonlyArray<readonly [path: string, name: string, scope: Scope]> = [
   ["", "Overview", "accounts:read"],
@@ -32,7 +32,17 @@ const titleOf = ({ path: [place = "", id, part] }: Route): string => {
 }
 
 const View = ({ route }: { route: Route }) => {
+  const may = useMay()
   const [place = "", id, part] = route.path
+  const [, name = "", scope] = places.find(([path]) => path === place) ?? []
+  if (scope !== undefined && !may(scope)) {
+    return (
+      <>
+        <h1>{name}</h1>
+        <ScopeNote scope={scope} />
+      </>
+    )
+  }
   if (place === "") return <Overview />
   if (place === "accounts" && id !== undefined && part === "mail") return <Mailbox accountId={id} query={route.query} />
   if (place === "accounts" && id !== undefined) return <AccountView id={id} />

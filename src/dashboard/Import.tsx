@@ -5,7 +5,7 @@ import { bytes, count, counted } from "./Format.ts"
 import { go, href } from "./Router.ts"
 import { RunItems } from "./RunItems.tsx"
 import { RunProgress } from "./RunProgress.tsx"
-import { useMay } from "./Session.ts"
+import { ProblemNote } from "./Ui.tsx"
 import { formats, mediaTypeOf, upload } from "./upload.ts"
 import { hasEnded, useRun } from "./useRun.ts"
 
@@ -170,28 +170,21 @@ const Preview = ({ run, start }: { run: Run; start: () => void }) => {
 }
 
 const Checked = ({ id, start }: { id: string; start: () => void }) => {
-  const { run } = useRun(id)
-  return run === undefined ? null : <Preview run={run} start={start} />
+  const { problem, run } = useRun(id)
+  return (
+    <>
+      {problem !== undefined && <ProblemNote problem={problem} />}
+      {run !== undefined && <Preview run={run} start={start} />}
+    </>
+  )
 }
 
 export const Import = () => {
-  const may = useMay()
   const [file, setFile] = useState<File>()
   const [choices, setChoices] = useState<Choices>({ onDuplicate: "skip", tags: "", verify: true })
   const [sent, setSent] = useState<number>()
   const [fault, setFault] = useState("")
   const [checkedId, setChecked] = useState<string>()
-
-  if (!may("runs:write")) {
-    return (
-      <>
-        <h1>Import</h1>
-        <p class="note">
-          Your key may not import. It would need the scope <code>runs:write</code> for that.
-        </p>
-      </>
-    )
-  }
 
   const change = () => {
     setChecked(undefined)

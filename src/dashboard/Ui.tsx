@@ -14,16 +14,16 @@ const scopeWords: Readonly<Record<string, string>> = {
   admin: "do what administrators do",
 }
 
+export const ScopeNote = ({ scope }: { scope: string }) => (
+  <p class="note">
+    Your key may not {scopeWords[scope] ?? "do this"}. It would need the scope <code>{scope}</code> for that.
+  </p>
+)
+
 /** Polite where the key reaches not so far; plain where something is wrong. */
 export const ProblemNote = ({ problem, retry }: { problem: Problem; retry?: () => void }) =>
   problem.status === 403 && problem.scope !== undefined
-    ? (
-      <p class="note">
-        Your key may not {scopeWords[problem.scope] ?? "do this"}. It would need the scope <code>{problem.scope}</code>
-        {" "}
-        for that.
-      </p>
-    )
+    ? <ScopeNote scope={problem.scope} />
     : (
       <div class="note bad" role="alert">
         <p>

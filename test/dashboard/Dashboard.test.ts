@@ -160,11 +160,10 @@ await onDatabases(
             }
             assert.strictEqual(await page.getByRole("button", { name: /Refresh|Sync/ }).count(), 0)
             await page.goto(`${origin}/#/import`)
-            await page.getByText("Your key may not import.").waitFor()
-            assert.deepStrictEqual(complaints, [])
+            await page.getByText("Your key may not import").waitFor()
             await page.goto(`${origin}/#/mail`)
             await page.getByText("Your key may not read mail.").waitFor()
-            assert.match(complaints.splice(0).join(), /403/)
+            assert.deepStrictEqual(complaints, [])
           })
           yield* api(`/v1/keys/${id}`, undefined, "DELETE")
           yield* step(async () => {

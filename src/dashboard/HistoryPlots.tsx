@@ -125,6 +125,7 @@ const Plots = ({ samples }: { samples: ReadonlyArray<Sample> }) => {
         kind="lines"
         formatTime={timeOfDay}
         formatValue={duration}
+        isDuration
       />
     </div>
   )

@@ -19,6 +19,8 @@ export interface PlotProps {
   readonly kind: "lines" | "bars"
   readonly formatTime: (seconds: number) => string
   readonly formatValue: (value: number) => string
+  /** The values are seconds: the axis is parted as clocks are. */
+  readonly isDuration?: boolean
   /** Where few and many stand side by side, and the few are what matters. */
   readonly isLogarithmic?: boolean
 }
@@ -64,7 +66,12 @@ const optionsOf = (props: PlotProps, width: number, point: (index: number | null
           values: (_, splits) => splits.map((value) => props.formatValue(unscaled(value))),
           size: 56,
         }
-        : { ...axis, values: (_, splits) => splits.map((value) => props.formatValue(value)), size: 56 },
+        : {
+          ...axis,
+          values: (_, splits) => splits.map((value) => props.formatValue(value)),
+          size: 56,
+          ...(props.isDuration ? { incrs: clockSteps } : {}),
+        },
     ],
     series: [
       {},
@@ -79,6 +86,11 @@ const optionsOf = (props: PlotProps, width: number, point: (index: number | null
     hooks: { setCursor: [({ cursor }) => point(cursor.idx ?? null)] },
   }
 }
+
+/** Round steps of durations, in seconds. */
+const clockSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200].concat(
+  [1, 2, 5, 10, 20, 50, 100, 200, 500].map((days) => days * 86_400),
+)
 
 const barSpan = (times: ReadonlyArray<number>): number => times.length < 2 ? 3_600 : times[1]! - times[0]!
 

@@ -166,10 +166,7 @@ describe("The commands at a running server", () => {
 
         assert.match((yield* mailfleet(["stats"])).stdout, /^accounts +4\d: active 40/m)
         assert.isAtLeast(JSON.parse((yield* mailfleet(["stats", "--json"])).stdout).accounts.total, 40)
-        assert.match(
-          (yield* mailfleet(["events"])).stdout,
-          /^WHEN +KIND +SUBJECT +MESSAGE\n\d+ \w+ ago +account\.needs_reauth /,
-        )
+        assert.isArray(JSON.parse((yield* mailfleet(["events", "--json"])).stdout).items)
       }), 60_000)
 
     it.effect("follow the change log until Ctrl-C", () =>

@@ -1,5 +1,6 @@
 /** Checks the key that a request bears. */
 import { Effect, Layer, Option, Redacted } from "effect"
+import { createHash, timingSafeEqual } from "node:crypto"
 import { Authorization, Caller } from "../api/Authorization.ts"
 import { Forbidden, Unauthorized } from "../api/Problems.ts"
 import { scopeOf } from "../api/Scopes.ts"
@@ -9,14 +10,8 @@ import { ApiKeys } from "../storage/ApiKeys.ts"
 import { withHeaders } from "./Answers.ts"
 import { makeRateLimits } from "./RateLimits.ts"
 
-const digest = (text: string): Effect.Effect<Uint8Array> =>
-  Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
-    Effect.map((buffer) => new Uint8Array(buffer)),
-  )
-
-/** Takes the same time wherever the first difference is. Both are digests, so neither length nor prefix of a key shows. */
-const same = (one: Uint8Array, other: Uint8Array): boolean =>
-  one.length === other.length && one.reduce((difference, byte, index) => difference | (byte ^ other[index]!), 0) === 0
+/** Of digests neither length nor prefix of a key shows, and comparing them takes the same time wherever they differ. */
+const digest = (text: string): Uint8Array => createHash("sha256").update(text).digest()
 
 const challenge = withHeaders({ "www-authenticate": 'Bearer realm="mailfleet"' })
 
@@ -31,10 +26,10 @@ export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Setti
         message: "MAILFLEET_ADMIN_KEY must be set: a long random text, which every call bears",
       })
     }
-    const expected = yield* digest(Redacted.value(settings.adminKey.value))
+    const expected = digest(Redacted.value(settings.adminKey.value))
     const limits = yield* makeRateLimits
     const callerOf = Effect.fnUntraced(function* (credential: Redacted.Redacted) {
-      if (same(yield* digest(Redacted.value(credential)), expected)) {
+      if (timingSafeEqual(digest(Redacted.value(credential)), expected)) {
         return Option.some({ id: "admin", name: "admin", scopes: ["admin"] as const })
       }
       yield* limits.beforeLookup

@@ -1,6 +1,7 @@
 /** The commands against a real server and a real simulator, each a process of its own. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
+import { get } from "node:http"
 import { Account } from "../../src/domain/Account.ts"
 import { Run } from "../../src/domain/Run.ts"
 import { cli, type Ended, type Environment, folder, started } from "./cli.ts"
@@ -8,6 +9,8 @@ import { cli, type Ended, type Environment, folder, started } from "./cli.ts"
 class Fleet extends Context.Service<Fleet, {
   readonly cwd: string
   readonly simulator: string
+  /** Of the server. */
+  readonly url: string
   /** The import that filled the server. */
   readonly imported: Ended
   readonly mailfleet: (
@@ -41,6 +44,7 @@ class Fleet extends Context.Service<Fleet, {
       const fleet: Fleet["Service"] = {
         cwd,
         simulator,
+        url,
         imported: yield* cli(["import", "accounts.csv", "--tag", "eu", "--tag", "demo"], { cwd, env }),
         mailfleet: (args, options = {}) => cli(args, { cwd, ...options, env: { ...env, ...options.env } }),
         start: (args) => started(args, { cwd, env }),
@@ -168,6 +172,34 @@ describe("The commands at a running server", () => {
         assert.isAtLeast(JSON.parse((yield* mailfleet(["stats", "--json"])).stdout).accounts.total, 40)
         assert.isArray(JSON.parse((yield* mailfleet(["events", "--json"])).stdout).items)
       }), 60_000)
+
+    it.effect(
+      "are served by answers that are compressed for those who take it, and streams that are not",
+      () =>
+        Effect.gen(function* () {
+          const { cwd, url } = yield* Fleet
+          const key = (yield* Effect.promise(() => Deno.readTextFile(`${cwd}/.mailfleet/admin.key`))).trim()
+          // Not fetch, which asks for it by itself and hides what it got.
+          const encodingOf = (path: string, accepted: Record<string, string>) =>
+            Effect.callback<string | undefined>((resume) => {
+              const request = get(
+                `${url}${path}`,
+                { headers: { authorization: `Bearer ${key}`, ...accepted } },
+                (answer) => {
+                  answer.on("error", () => {})
+                  resume(Effect.succeed(answer.headers["content-encoding"]))
+                  request.destroy()
+                },
+              )
+            })
+          const gzip = { "accept-encoding": "gzip" }
+          assert.strictEqual(yield* encodingOf("/v1/accounts", gzip), "gzip")
+          assert.isUndefined(yield* encodingOf("/v1/accounts", {}))
+          assert.isUndefined(yield* encodingOf("/v1/accounts", { "accept-encoding": "gzip;q=0" }))
+          assert.isUndefined(yield* encodingOf("/v1/changes/stream", gzip))
+        }),
+      60_000,
+    )
 
     it.effect("follow the change log until Ctrl-C", () =>
       Effect.gen(function* () {

@@ -1,6 +1,7 @@
 /** Who calls: the bearer of a key, or a browser that gave one for a cookie. */
 import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
 import type { HttpServerRequest } from "effect/http"
+import { createHash, timingSafeEqual } from "node:crypto"
 import { ForeignOrigin } from "../api/Problems.ts"
 import { sessionCookie } from "../api/Session.ts"
 import type { Scope } from "../domain/ApiKey.ts"
@@ -20,14 +21,8 @@ export interface SignedInCaller extends KnownCaller {
   readonly expiresAt: DateTime.Utc
 }
 
-const digest = (text: string): Effect.Effect<Uint8Array> =>
-  Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
-    Effect.map((buffer) => new Uint8Array(buffer)),
-  )
-
-/** Takes the same time wherever the first difference is. Both are digests, so neither length nor prefix of a key shows. */
-const same = (one: Uint8Array, other: Uint8Array): boolean =>
-  one.length === other.length && one.reduce((difference, byte, index) => difference | (byte ^ other[index]!), 0) === 0
+/** Of digests neither length nor prefix of a key shows, and comparing them takes the same time wherever they differ. */
+const digest = (key: Redacted.Redacted): Uint8Array => createHash("sha256").update(Redacted.value(key)).digest()
 
 /**
  * Refuses what a page of another site has a browser send: by Fetch Metadata, and by `Origin` where a browser is too old for
@@ -77,13 +72,13 @@ export class Callers extends Context.Service<Callers, {
         })
       }
       const adminKey = settings.adminKey.value
-      const expected = yield* digest(Redacted.value(adminKey))
+      const expected = digest(adminKey)
       const admin: KnownCaller = { id: "admin", name: "admin", scopes: ["admin"] }
-      const isAdmin = (key: Redacted.Redacted) => Effect.map(digest(Redacted.value(key)), (one) => same(one, expected))
+      const isAdmin = (key: Redacted.Redacted): boolean => timingSafeEqual(digest(key), expected)
 
       return Callers.of({
         ofKey: Effect.fnUntraced(function* (key, beforeLookup) {
-          if (yield* isAdmin(key)) return Option.some(admin)
+          if (isAdmin(key)) return Option.some(admin)
           yield* beforeLookup
           return yield* keys.find(key)
         }),
@@ -96,7 +91,7 @@ export class Callers extends Context.Service<Callers, {
           )
         }),
         signIn: Effect.fnUntraced(function* (key) {
-          if (yield* isAdmin(key)) {
+          if (isAdmin(key)) {
             return Option.some({ ...admin, ...(yield* sessions.create({ admin: key })) })
           }
           const found = yield* keys.find(key)

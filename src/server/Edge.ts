@@ -1,5 +1,5 @@
 /** What holds for every answer, whoever gave it: problems for all errors, security headers, the access log. */
-import { Cause, Clock, Effect, Result } from "effect"
+import { Cause, Clock, Effect, LogLevel, Result } from "effect"
 import {
   FindMyWay,
   Headers,
@@ -55,20 +55,17 @@ const pathOf = (request: HttpServerRequest.HttpServerRequest): string => {
   return isForSignIn(request) ? `${path.slice(0, path.indexOf("/", 1))}/…` : path
 }
 
-const common = Headers.fromInput({
+/** Answers may hold mail and tokens: no cache keeps them, and no page may frame them. */
+const security = Headers.fromInput({
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
   "cross-origin-resource-policy": "same-origin",
-})
-
-/** Answers may hold mail and tokens: no cache keeps them, and no page may frame them. */
-const restrictive = Headers.fromInput({
   "cache-control": "no-store",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 })
 
 const secured = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeaders(response, Headers.merge(Headers.merge(common, restrictive), response.headers))
+  HttpServerResponse.setHeaders(response, Headers.merge(security, response.headers))
 
 /** Wraps the routed application. */
 export const edge = (routes: ReadonlyArray<KnownRoute>) => {
@@ -83,6 +80,7 @@ export const edge = (routes: ReadonlyArray<KnownRoute>) => {
         Effect.catchCause((cause) => respond(router, cause)),
         Effect.map((response) => secured(unlessKnown(request, response))),
       )
+      if (!(yield* LogLevel.isEnabled("Debug"))) return response
       yield* Effect.logDebug("answered").pipe(Effect.annotateLogs({
         method: request.method,
         path: pathOf(request),

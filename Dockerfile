@@ -6,6 +6,7 @@ USER deno
 
 # Dependencies first: they change less often than the code.
 COPY --chown=deno:deno deno.json deno.lock ./
+COPY --chown=deno:deno src/dashboard/deno.json src/dashboard/
 RUN deno install --frozen
 
 COPY --chown=deno:deno migrations migrations

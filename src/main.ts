@@ -8,18 +8,23 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
 import { apps } from "./commands/Apps.ts"
+import { changes } from "./commands/Changes.ts"
 import { connect } from "./commands/Connect.ts"
 import { demo } from "./commands/Demo.ts"
+import { doctor } from "./commands/Doctor.ts"
+import { events } from "./commands/Events.ts"
 import { layerPresenter, teardown } from "./commands/ExitCode.ts"
 import { grants } from "./commands/Grants.ts"
 import { importCommand } from "./commands/Import.ts"
 import { keys } from "./commands/Keys.ts"
+import { messages } from "./commands/Messages.ts"
 import { migrate } from "./commands/Migrate.ts"
 import { policies } from "./commands/Policies.ts"
 import { refresh } from "./commands/Refresh.ts"
 import { runs } from "./commands/Runs.ts"
 import { serve } from "./commands/Serve.ts"
 import { simulate } from "./commands/Simulate.ts"
+import { stats } from "./commands/Stats.ts"
 import { sync } from "./commands/Sync.ts"
 
 restoreBuiltinModules()
@@ -30,9 +35,23 @@ const mailfleet = Command.make("mailfleet").pipe(
     { group: "Run", commands: [serve, demo, simulate] },
     {
       group: "At a running server",
-      commands: [importCommand, connect, refresh, sync, accounts, apps, grants, policies, runs],
+      commands: [
+        importCommand,
+        connect,
+        refresh,
+        sync,
+        accounts,
+        messages,
+        changes,
+        stats,
+        events,
+        apps,
+        grants,
+        policies,
+        runs,
+      ],
     },
-    { group: "Set up", commands: [migrate, keys] },
+    { group: "Set up", commands: [doctor, migrate, keys] },
   ]),
 )
 

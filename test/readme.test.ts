@@ -92,7 +92,8 @@ describe("README", () => {
     for (const line of commandsIn(readme)) {
       const [, command] = /task mailfleet (\w+)/.exec(line) ?? []
       if (command === undefined) continue
-      const source = read(`src/commands/${command[0]?.toUpperCase()}${command.slice(1)}.ts`)
+      const source = ["Flags", `${command[0]?.toUpperCase()}${command.slice(1)}`]
+        .map((name) => read(`src/commands/${name}.ts`)).join()
       for (const [, flag] of line.matchAll(/ --([a-z-]+)/g)) assert.include(source, `"${flag}"`, line)
     }
   })

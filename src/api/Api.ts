@@ -14,6 +14,7 @@ import { Notifications } from "./Notifications.ts"
 import { Health, Operations } from "./Operations.ts"
 import { Policies } from "./Policies.ts"
 import { Runs } from "./Runs.ts"
+import { Session } from "./Session.ts"
 import { version } from "./Version.ts"
 import { Work } from "./Work.ts"
 
@@ -32,6 +33,7 @@ export class Api extends HttpApi.make("mailfleet")
     Events,
     Audit,
     Notifications,
+    Session,
     Operations,
     Health,
   )

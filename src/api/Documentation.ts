@@ -1,5 +1,6 @@
 /** What the OpenAPI document says beyond the schemas: parameters in words, and components under their plain names. */
 import type { OpenApi } from "effect/http-api"
+import { examples } from "./Examples.ts"
 import { defaultLimit, maxLimit } from "./Parameters.ts"
 import { scopeOf } from "./Scopes.ts"
 
@@ -36,6 +37,7 @@ const parameters: Readonly<
   status: { description: "Accounts of this status." },
   search: { description: "Case-insensitive substring of the address." },
   endsBefore: { description: "Accounts whose refresh token ends before this time, unless it is used." },
+  since: { description: "Samples after this time." },
   subject: { description: "Events about this account, grant or client: what `subject` of an event says." },
   appId: { description: "Grants of this app." },
   kind: { description: "Runs, grants, or events, of this kind." },
@@ -62,16 +64,23 @@ const parameters: Readonly<
 
 const prefix = "#/components/schemas/"
 
-/** The encoded side of a schema is all that the document shows, so its name needs no ending that says so. */
-const plainName = (name: string): string => name.replace(/Encoded$/, "")
+/**
+ * The encoded side of a schema is all that the document shows, so its name needs no ending that says so. Beside the plain name
+ * it is the text of its JSON, as event streams carry it.
+ */
+const plainNames = (names: ReadonlySet<string>) => (name: string): string =>
+  name.replace(/Encoded$/, names.has(name.replace(/Encoded$/, "")) ? "Json" : "")
 
 /** The generator's notes to itself on how a stream is encoded say nothing to others. */
 const notes = "x-effect-stream"
 
 const withPlainNames = (spec: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec => {
+  const plainName = plainNames(new Set(Object.keys(spec.components.schemas)))
   const renamed: OpenApi.OpenAPISpec = JSON.parse(JSON.stringify(spec), (key: string, value: unknown) => {
     if (key === notes) return undefined
-    return key === "$ref" && typeof value === "string" && value.startsWith(prefix) ? plainName(value) : value
+    return key === "$ref" && typeof value === "string" && value.startsWith(prefix)
+      ? prefix + plainName(value.slice(prefix.length))
+      : value
   })
   renamed.components.schemas = Object.fromEntries(
     Object.entries(renamed.components.schemas)
@@ -81,12 +90,39 @@ const withPlainNames = (spec: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec => {
   return renamed
 }
 
+const ifNoneMatch = {
+  name: "if-none-match",
+  in: "header" as const,
+  required: false,
+  description: "The `ETag` of the answer that the caller has: an unchanged one is answered with 304.",
+  schema: { type: "string" as const },
+}
+
+const retryAfter = {
+  description: "Seconds until the call may be repeated.",
+  schema: { type: "integer", minimum: 1 },
+}
+
 /** The transformation of the generated document. */
 export const documented = (generated: OpenApi.OpenAPISpec): OpenApi.OpenAPISpec => {
   const spec = withPlainNames(generated)
+  // Wherever the document came from.
+  spec.servers = [{ url: "/" }]
+  for (const [name, example] of Object.entries(examples)) {
+    const schema: { examples?: ReadonlyArray<unknown> } | undefined = spec.components.schemas[name]
+    if (schema !== undefined) schema.examples = [example]
+  }
   for (const item of Object.values(spec.paths)) {
-    for (const operation of Object.values(item)) {
+    for (const [method, operation] of Object.entries(item)) {
       if (!("parameters" in operation)) continue
+      if (method === "get" && operation.responses[200]?.content?.["application/json"] !== undefined) {
+        operation.parameters = [...operation.parameters, ifNoneMatch]
+        operation.responses[304] = { description: "Nothing has changed." }
+      }
+      for (const status of [429, 503]) {
+        const response: { headers?: Record<string, unknown> } | undefined = operation.responses[status]
+        if (response !== undefined) response.headers = { "retry-after": retryAfter }
+      }
       if (operation.security.some((requirement) => "apiKey" in requirement)) {
         const [group, endpoint] = operation.operationId.split(".")
         const scope = scopeOf(group!, endpoint!)

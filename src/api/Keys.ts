@@ -41,7 +41,10 @@ export class Keys extends HttpApiGroup.make("keys")
       description: "`key` is in this answer and nowhere else: only its hash is stored.",
     })),
     HttpApiEndpoint.delete("revoke", "/v1/keys/:id", { params: { id: Id }, error: NotFound }).annotateMerge(
-      OpenApi.annotations({ summary: "Revoke an API key", description: "It is refused at once, by every process." }),
+      OpenApi.annotations({
+        summary: "Revoke an API key",
+        description: "It is refused at once by the process that answers, and within a second by every other.",
+      }),
     ),
   )
   .middleware(Boundary)

@@ -20,9 +20,6 @@ export const PubSubMessage = Schema.Struct({
   message: Schema.Struct({ data: Schema.String }),
 }).annotate({ identifier: "PubSubMessage" })
 
-/** What is in `data`. The history id is a text or a number, and is not used: our own is. */
-export const GmailNotification = Schema.Struct({ emailAddress: Schema.String })
-
 export class Notifications extends HttpApiGroup.make("notifications")
   .add(
     HttpApiEndpoint.post("graph", "/v1/notifications/graph", {

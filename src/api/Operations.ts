@@ -6,6 +6,7 @@ import { FailureClass } from "../domain/FailureClass.ts"
 import { RunState } from "../domain/Run.ts"
 import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
+import { Time } from "./Parameters.ts"
 import { NotReady } from "./Problems.ts"
 
 /** Work that is due: how much, and for how many seconds the oldest of it has waited. */
@@ -71,6 +72,48 @@ export const Stats = Schema.Struct({
 }).annotate({ identifier: "Stats" })
 export type Stats = typeof Stats.Type
 
+/** What happened in ten seconds or so, and how things stood at their end. */
+const Sample = Schema.Struct({
+  at: Schema.DateTimeUtcFromString,
+  /** Since the sample before, or since the start of the process. */
+  seconds: Schema.Finite,
+  refresh: Lag,
+  sync: Lag,
+  /** Redemptions that this process made meanwhile, by what came of them: `ok`, or a class of failure. */
+  redemptions: Schema.Record(Schema.String, Schema.Int),
+  /** Turns of syncs, by what came of them: `complete`, `unfinished`, or a class of failure. */
+  turns: Schema.Record(Schema.String, Schema.Int),
+})
+
+export const History = Schema.Struct({
+  /** How often a sample is taken. */
+  everySeconds: Schema.Finite,
+  /** Oldest first. */
+  samples: Schema.Array(Sample),
+}).annotate({ identifier: "StatsHistory" })
+export type History = typeof History.Type
+
+/** From `from` to the next bar's. */
+const Bar = Schema.Struct({ from: Schema.DateTimeUtcFromString, grants: Schema.Int })
+
+export const Due = Schema.Struct({
+  refresh: Schema.Struct({
+    /** Those whose time has passed. */
+    overdue: Schema.Int,
+    /** The 48 hours from now on. */
+    byHour: Schema.Array(Bar),
+    /** After these. */
+    later: Schema.Int,
+    /** Not by themselves: all of their accounts are disabled, or a token is got only when one is needed. */
+    resting: Schema.Int,
+  }),
+  endings: Schema.Struct({
+    /** The 90 days from now on: when refresh tokens end unless they are used, or somebody signs in again, before. */
+    byDay: Schema.Array(Bar),
+  }),
+}).annotate({ identifier: "StatsDue" })
+export type Due = typeof Due.Type
+
 /** Behind the key. */
 export class Operations extends HttpApiGroup.make("operations")
   .add(
@@ -83,6 +126,22 @@ export class Operations extends HttpApiGroup.make("operations")
         "accounts. `sync.reach` says how many accounts one process can sync within the interval, and what to set where " +
         "there are more. In a fleet so large that " +
         "counting takes more than 0.2 s, each process keeps what it counted for ten times as long as that took, at most 30 s.",
+    })),
+    HttpApiEndpoint.get("history", "/v1/stats/history", {
+      query: { since: Schema.optionalKey(Time) },
+      success: History,
+    }).annotateMerge(OpenApi.annotations({
+      summary: "The last hours",
+      description:
+        "A sample every ten seconds of the last four hours: how far refreshing and syncing lagged behind, and what the " +
+        "process that answers did meanwhile. Kept in its memory, so it begins anew when it is started anew. `since` " +
+        "leaves out samples up to that time.",
+    })),
+    HttpApiEndpoint.get("due", "/v1/stats/due", { success: Due }).annotateMerge(OpenApi.annotations({
+      summary: "What is to come",
+      description:
+        "When grants are redeemed next, by hour, and when refresh tokens end unless they are used before, by day. " +
+        "Of grants whose accounts all wait for a sign-in no end is told. Kept as the stats are where counting takes long.",
     })),
     HttpApiEndpoint.get("metrics", "/metrics", {
       success: Schema.String.pipe(HttpApiSchema.asText({ contentType: "text/plain; version=0.0.4; charset=utf-8" })),

@@ -61,6 +61,12 @@ export class Forbidden
     scope: Scope,
   }) {}
 
+/** A browser bears the cookie of the dashboard, but the page that sends it is not ours. */
+export class ForeignOrigin
+  extends HttpApiError.Problem<ForeignOrigin>()("ForeignOrigin", problem("foreign_origin", 403, "Foreign origin"), {
+    code: Schema.tag("foreign_origin"),
+  }) {}
+
 /** No such route, or nothing has this id. */
 export class NotFound extends HttpApiError.Problem<NotFound>()("NotFound", problem("not_found", 404, "Not found"), {
   code: Schema.tag("not_found"),
@@ -161,6 +167,13 @@ export class UnsupportedMediaType extends HttpApiError.Problem<UnsupportedMediaT
   "UnsupportedMediaType",
   problem("unsupported_media_type", 415, "Unsupported media type"),
   { code: Schema.tag("unsupported_media_type"), accepted: Schema.Array(Schema.String) },
+) {}
+
+/** The key came too often, or too many wrong keys or logins came from one address. `Retry-After` says when to come back. */
+export class TooManyRequests extends HttpApiError.Problem<TooManyRequests>()(
+  "TooManyRequests",
+  problem("too_many_requests", 429, "Too many requests"),
+  { code: Schema.tag("too_many_requests") },
 ) {}
 
 /** Well-formed JSON that is not what the call takes. */

@@ -1,6 +1,6 @@
 /**
  * The scope that each call needs, by the names of its group and endpoint. A call that is not named here
- * needs `admin`; the probes and what providers call need no key.
+ * needs `admin`; the probes, what providers call, and signing in to the dashboard need no key.
  */
 import type { Scope } from "../domain/ApiKey.ts"
 
@@ -51,6 +51,8 @@ const scopes: Readonly<Record<string, Scope>> = {
   "events.list": "accounts:read",
   "audit.list": "admin",
   "operations.stats": "accounts:read",
+  "operations.history": "accounts:read",
+  "operations.due": "accounts:read",
   "operations.metrics": "accounts:read",
 }
 

@@ -37,10 +37,18 @@ class Stopped extends Schema.TaggedError<Stopped>()("Stopped", {}) {
 export const untilSignal = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.onInterrupt(effect, () => Effect.die(new Stopped()))
 
+/** The runtime takes signals after the first for the same one: whoever presses Ctrl-C again does not want to wait. */
+const leaveAtNextSignal = Effect.sync(() => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => Deno.exit(interrupted))
+})
+
 /** For commands that are interrupted before their work is done: `said` tells what that means, and the exit is 1. */
 export const whenInterrupted =
   <E, R>(said: Effect.Effect<unknown, E, R>) => <A, E2, R2>(effect: Effect.Effect<A, E2, R2>) =>
-    Effect.onInterrupt(effect, () => Effect.andThen(said, Effect.die(new SomeFailed())))
+    Effect.onInterrupt(
+      effect,
+      () => leaveAtNextSignal.pipe(Effect.andThen(said), Effect.andThen(Effect.die(new SomeFailed()))),
+    )
 
 const exitCodeOf = (error: unknown): number => {
   // Help that was asked for, or that stands in for a missing command, carries no errors.

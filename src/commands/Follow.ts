@@ -16,6 +16,7 @@ const cancelPatience = Duration.seconds(5)
 /** Ctrl-C: the run is cancelled, since whoever started it here wants it gone. */
 const cancel = Effect.fnUntraced(function* (run: Run) {
   const { client: { api } } = yield* Connection
+  yield* Console.error("cancelling; Ctrl-C again leaves at once")
   const isCancelled = yield* api.runs.cancel({ params: { id: run.id } }).pipe(
     Effect.as(true),
     Effect.timeout(cancelPatience),

@@ -126,7 +126,9 @@ const revoke = Command.make(
     yield* Console.log("revoked: the key is refused from now on")
   }),
 ).pipe(
-  Command.withDescription("Revoke an API key. It is refused at once, by every process."),
+  Command.withDescription(
+    "Revoke an API key. It is refused at once, by other processes of the server within a second.",
+  ),
   Command.withShortDescription("Revoke an API key"),
   Command.provide(Connection.layer),
 )

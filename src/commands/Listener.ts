@@ -1,7 +1,8 @@
 /** The HTTP port of a process: opened with a scope, closed with it in the order that clients need. */
-import { Deferred, Effect, type Scope } from "effect"
+import { Context, Deferred, Effect, type Scope } from "effect"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { makeHandler } from "../server/Http.ts"
+import { RemoteAddress } from "../server/RateLimits.ts"
 import { Shutdown } from "../server/Shutdown.ts"
 import { CommandError } from "./ExitCode.ts"
 
@@ -14,7 +15,11 @@ export const listen = Effect.fn("Listener.listen")(
     const shutdown = yield* Shutdown
     const publicUrl = yield* PublicUrl
     const handler = yield* makeHandler
-    const server = yield* serve(options, (request) => handler(request))
+    const server = yield* serve(
+      options,
+      (request, { remoteAddr }) => handler(request, Context.make(RemoteAddress, () => remoteAddr.hostname)),
+      { automaticCompression: true },
+    )
     yield* publicUrl.listening(server.url)
     yield* Effect.addFinalizer(() => shutdown.begin)
     return server
@@ -25,6 +30,7 @@ export const listen = Effect.fn("Listener.listen")(
 export const serve = (
   { host, port }: { readonly host: string; readonly port: number },
   handler: (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Promise<Response> | Response,
+  options: Pick<Deno.ServeOptions, "automaticCompression"> = {},
 ): Effect.Effect<{ readonly url: string; readonly port: number }, CommandError, Scope.Scope> =>
   Effect.gen(function* () {
     const listening = yield* Deferred.make<number>()
@@ -32,6 +38,7 @@ export const serve = (
       Effect.try({
         try: () =>
           Deno.serve({
+            ...options,
             hostname: host,
             port,
             onListen: (address) => {

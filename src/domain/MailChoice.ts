@@ -6,7 +6,7 @@ export const longestChoice = 36_500
 
 const days = (minimum: number) =>
   Schema.NullOr(
-    Schema.Number.check(
+    Schema.Finite.check(
       Schema.makeFilter((value) => Number.isInteger(value) && value >= minimum && value <= longestChoice, {
         expected: `null or a whole number of days from ${minimum} to ${longestChoice}`,
       }),

@@ -66,6 +66,8 @@ export interface SettingsValues {
   /** Most IMAP connections that this process keeps open to hear of new mail at once; 0 = none. */
   readonly imapIdle: number
   readonly schedules: boolean
+  /** Requests per second that each API key may make at this process; none = any number. */
+  readonly apiRate: Option.Option<number>
   /** What is kept of the mail of accounts that do not choose for themselves. */
   readonly mail: MailChoice
   /** Bytes of the largest attachment that is handed out. */
@@ -269,6 +271,12 @@ const fromEnvironment = Effect.gen(function* () {
     reconcileEvery: yield* duration("MAILFLEET_RECONCILE_EVERY", "1 day", Duration.seconds(1)),
     imapIdle: yield* integer("MAILFLEET_IMAP_IDLE", 0, 0, 10_000),
     schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
+    apiRate: yield* text(
+      "MAILFLEET_API_RATE",
+      "5000",
+      (value) => value === "off" || (/^\d{1,6}$/.test(value) && Number(value) >= 1),
+      "off or a whole number of requests per second from 1 to 999999",
+    ).pipe(Effect.map((value) => value === "off" ? Option.none() : Option.some(Number(value)))),
     mail: {
       windowDays: yield* days("MAILFLEET_MAIL_WINDOW_DAYS", "all", 1),
       bodyDays: yield* days("MAILFLEET_MAIL_BODY_DAYS", "90", 0),

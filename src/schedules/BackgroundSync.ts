@@ -8,8 +8,13 @@ import { Accounts } from "../storage/Accounts.ts"
 import { always } from "./always.ts"
 import { everyDue } from "./everyDue.ts"
 
-/** Seconds for which a claimed account is hidden from other processes, beside its sync lease. */
-const claimSeconds = 120
+/**
+ * Seconds for which a claimed account is hidden from other processes. A lane that is free begins with it within a turn of
+ * another (20 s and the spacing), and its own turn takes as long. One that takes longer is safe all the same: whoever claims the
+ * account then finds its lease held. So this only says how soon the accounts of a killed process come up again: with the
+ * lease's 60 s, within a minute.
+ */
+const claimSeconds = 45
 
 export const layer: Layer.Layer<never, never, Accounts | Concurrency | Settings | SyncAccount> = Layer.effectDiscard(
   Effect.gen(function* () {

@@ -47,8 +47,10 @@ import { ApiKeys } from "../storage/ApiKeys.ts"
 import { Audit } from "../storage/Audit.ts"
 import { ConnectSessions } from "../storage/grants/ConnectSessions.ts"
 import { Changes } from "../storage/mail/Changes.ts"
+import { DashboardSessions } from "../storage/DashboardSessions.ts"
 import type { Database } from "../storage/Database.ts"
 import { DueGrants } from "../storage/grants/DueGrants.ts"
+import { DueStats } from "../storage/grants/DueStats.ts"
 import { Endings } from "../storage/grants/Endings.ts"
 import { Events } from "../storage/Events.ts"
 import { GrantAccounts } from "../storage/grants/GrantAccounts.ts"
@@ -95,7 +97,9 @@ export type Engine =
   | Concurrency
   | Connect
   | ConnectDevice
+  | DashboardSessions
   | DueGrants
+  | DueStats
   | Endings
   | Events
   | Folders
@@ -131,7 +135,9 @@ const storage = Layer.mergeAll(
   Audit.layer,
   Changes.layer,
   ConnectSessions.layer,
+  DashboardSessions.layer,
   DueGrants.layer,
+  DueStats.layer,
   Endings.layer,
   Events.layer,
   Folders.layer,

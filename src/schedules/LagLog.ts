@@ -1,9 +1,10 @@
 /** Says once a minute how far refreshing lags behind, and what this process has redeemed meanwhile. */
-import { Duration, Effect, Layer, Metric } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { RefreshPolicy } from "../domain/Account.ts"
 import { Settings, type SettingsValues } from "../domain/Settings.ts"
 import { lagUnder } from "../storage/grants/RefreshLag.ts"
 import { Stats } from "../storage/Stats.ts"
+import { countsOf, since } from "./ProcessCounts.ts"
 
 const every = Duration.minutes(1)
 
@@ -18,17 +19,7 @@ export const worrying = (
 })
 
 /** Redemptions of this process since its start, by what came of them. */
-const redemptions = Effect.map(
-  Metric.snapshot,
-  (series) =>
-    new Map(
-      series.flatMap((one) =>
-        one.id === "mailfleet_redemptions_total" && one.type === "Counter"
-          ? [[one.attributes?.["outcome"] ?? "", Number(one.state.count)] as const]
-          : []
-      ),
-    ),
-)
+const redemptions = countsOf("mailfleet_redemptions_total", "outcome")
 
 export const layer: Layer.Layer<never, never, Settings | Stats> = Layer.effectDiscard(Effect.gen(function* () {
   const stats = yield* Stats
@@ -38,7 +29,7 @@ export const layer: Layer.Layer<never, never, Settings | Stats> = Layer.effectDi
   const line = Effect.gen(function* () {
     const lag = yield* stats.refreshLag
     const now = yield* redemptions
-    const since = [...now].map(([outcome, count]) => [outcome, count - (before.get(outcome) ?? 0)] as const)
+    const redeemed = since(before, now)
     before = now
     const late = RefreshPolicy.literals.filter((policy) => lagUnder(policy, lag).lagSeconds > limits[policy])
     const log = late.length === 0 ? Effect.logInfo("refreshing keeps up") : Effect.logWarning("refreshing lags behind")
@@ -46,10 +37,8 @@ export const layer: Layer.Layer<never, never, Settings | Stats> = Layer.effectDi
       due: lag.due,
       lagSeconds: lag.lagSeconds,
       ...(late.length === 0 ? {} : { policies: late.join(",") }),
-      redemptions: since.reduce((sum, [, count]) => sum + count, 0),
-      ...Object.fromEntries(
-        since.filter(([, count]) => count > 0).map(([name, count]) => [`redemptions.${name}`, count]),
-      ),
+      redemptions: Object.values(redeemed).reduce((sum, count) => sum + count, 0),
+      ...Object.fromEntries(Object.entries(redeemed).map(([name, count]) => [`redemptions.${name}`, count])),
     }))
   })
 

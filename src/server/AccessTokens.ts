@@ -1,17 +1,12 @@
 /** Access tokens over HTTP: why none is to be had, as problems. */
 import { type Duration, Effect } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
 import { Caller } from "../api/Authorization.ts"
 import { AccountUnusable, InvalidRequest, NotFound, ProviderUnavailable } from "../api/Problems.ts"
 import type { Resource } from "../domain/Account.ts"
 import type { AccountId } from "../domain/Ids.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { AccessTokens } from "../programs/AccessTokens.ts"
-
-const retryAfter = (seconds: number) =>
-  HttpEffect.appendPreResponseHandler((_request, response) =>
-    Effect.succeed(HttpServerResponse.setHeader(response, "retry-after", String(seconds)))
-  )
+import { withHeaders } from "./Answers.ts"
 
 const toProblem = (error: ProviderError) => {
   const about = {
@@ -44,7 +39,7 @@ const toProblem = (error: ProviderError) => {
 export const refuse = Effect.fnUntraced(function* (error: ProviderError) {
   const problem = toProblem(error)
   if (problem._tag === "ProviderUnavailable" && (error.retryable || error.retryAfterMillis !== undefined)) {
-    yield* retryAfter(Math.max(1, Math.ceil((error.retryAfterMillis ?? 5_000) / 1_000)))
+    yield* withHeaders({ "retry-after": String(Math.max(1, Math.ceil((error.retryAfterMillis ?? 5_000) / 1_000))) })
   }
   return yield* problem
 })

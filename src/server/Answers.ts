@@ -1,5 +1,6 @@
 /** How the errors of the programs and of storage become problems, and the answers that several calls share. */
 import { Effect, Option } from "effect"
+import { HttpEffect, HttpServerResponse } from "effect/http"
 import { HttpApiSchema } from "effect/http-api"
 import { defaultLimit } from "../api/Parameters.ts"
 import {
@@ -13,6 +14,12 @@ import type { Run } from "../domain/Run.ts"
 import type { ImportRefused } from "../programs/RunRequests.ts"
 import type { InvalidCursor } from "../storage/Cursor.ts"
 import type { IdempotencyConflict } from "../storage/runs/Runs.ts"
+
+/** Adds headers to the answer of the request under way, whatever becomes of it. */
+export const withHeaders = (headers: Readonly<Record<string, string>>) =>
+  HttpEffect.appendPreResponseHandler((_request, response) =>
+    Effect.succeed(HttpServerResponse.setHeaders(response, headers))
+  )
 
 /** The query of a list, with the limit that applies. */
 export const limited = <Q extends { readonly limit?: number }>(query: Q): Q & { readonly limit: number } => ({

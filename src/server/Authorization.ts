@@ -1,52 +1,37 @@
-/** Checks the key that a request bears. */
-import { Effect, Layer, Option, Redacted } from "effect"
-import { HttpEffect, HttpServerResponse } from "effect/http"
+/** Checks the key, or the cookie of the dashboard, that a request bears. */
+import { Effect, Layer, Option } from "effect"
+import { HttpServerRequest } from "effect/http"
 import { Authorization, Caller } from "../api/Authorization.ts"
 import { Forbidden, Unauthorized } from "../api/Problems.ts"
 import { scopeOf } from "../api/Scopes.ts"
 import { allows } from "../domain/ApiKey.ts"
-import { Settings, SettingsError } from "../domain/Settings.ts"
-import { ApiKeys } from "../storage/ApiKeys.ts"
+import type { Settings } from "../domain/Settings.ts"
+import { withHeaders } from "./Answers.ts"
+import { Callers, refuseForeign } from "./Callers.ts"
+import { makeRateLimits } from "./RateLimits.ts"
 
-const digest = (text: string): Effect.Effect<Uint8Array> =>
-  Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).pipe(
-    Effect.map((buffer) => new Uint8Array(buffer)),
-  )
+const challenge = withHeaders({ "www-authenticate": 'Bearer realm="mailfleet"' })
 
-/** Takes the same time wherever the first difference is. Both are digests, so neither length nor prefix of a key shows. */
-const same = (one: Uint8Array, other: Uint8Array): boolean =>
-  one.length === other.length && one.reduce((difference, byte, index) => difference | (byte ^ other[index]!), 0) === 0
-
-const challenge = HttpEffect.appendPreResponseHandler((_request, response) =>
-  Effect.succeed(HttpServerResponse.setHeader(response, "www-authenticate", 'Bearer realm="mailfleet"'))
-)
-
-export const layerAuthorization: Layer.Layer<Authorization, SettingsError, Settings | ApiKeys> = Layer.effect(
+export const layerAuthorization: Layer.Layer<Authorization, never, Callers | Settings> = Layer.effect(
   Authorization,
   Effect.gen(function* () {
-    const settings = yield* Settings
-    const keys = yield* ApiKeys
-    if (Option.isNone(settings.adminKey)) {
-      return yield* new SettingsError({
-        variable: "MAILFLEET_ADMIN_KEY",
-        message: "MAILFLEET_ADMIN_KEY must be set: a long random text, which every call bears",
-      })
-    }
-    const expected = yield* digest(Redacted.value(settings.adminKey.value))
-    const callerOf = Effect.fnUntraced(function* (credential: Redacted.Redacted) {
-      if (same(yield* digest(Redacted.value(credential)), expected)) {
-        return Option.some({ name: "admin", scopes: ["admin"] as const })
-      }
-      return yield* keys.find(credential)
-    })
+    const callers = yield* Callers
+    const limits = yield* makeRateLimits
     return Authorization.of({
       apiKey: Effect.fnUntraced(function* (httpEffect, { credential, endpoint, group }) {
-        const caller = yield* callerOf(credential)
+        const request = yield* HttpServerRequest.HttpServerRequest
+        // A key goes before a cookie: who bears both is a program.
+        const bySession = request.headers.authorization === undefined
+        const caller = yield* bySession ? callers.ofSession(request) : callers.ofKey(credential, limits.beforeLookup)
         if (Option.isNone(caller)) {
+          yield* limits.wrongKey
           yield* challenge
           // The same answer for a missing, a wrong and an expired key.
           return yield* new Unauthorized({ detail: "a valid key is needed: Authorization: Bearer <key>" })
         }
+        // A scrape is never what overloads a process, and is wanted most when something else does.
+        if (endpoint.identifier !== "metrics") yield* limits.count(caller.value.id)
+        if (bySession) yield* refuseForeign(request)
         const scope = scopeOf(group.identifier, endpoint.identifier)
         if (!allows(caller.value.scopes, scope)) {
           return yield* new Forbidden({ detail: `the key has not the scope that this call needs: ${scope}`, scope })

@@ -1,5 +1,5 @@
 /** What holds for every answer, whoever gave it: problems for all errors, security headers, the access log. */
-import { Cause, Clock, Effect, Result } from "effect"
+import { Cause, Clock, Effect, LogLevel, Result } from "effect"
 import {
   FindMyWay,
   Headers,
@@ -9,6 +9,7 @@ import {
   HttpServerResponse,
 } from "effect/http"
 import { InternalError, MethodNotAllowed, NotFound } from "../api/Problems.ts"
+import { unlessKnown } from "./Revalidation.ts"
 
 /** A route, to tell a wrong method from a wrong path. */
 export interface KnownRoute {
@@ -21,7 +22,10 @@ const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 const noRoute = (router: FindMyWay.Router<true>, request: HttpServerRequest.HttpServerRequest) => {
   const known = methods.filter((method) => router.find(method, request.url) !== undefined)
   if (known.length === 0) return HttpServerRespondable.toResponse(new NotFound({ detail: "there is no such route" }))
-  const allowed = known.includes("GET") ? [...known, "HEAD"] : known
+  const allowed = [...known, ...(known.includes("GET") ? ["HEAD"] : []), "OPTIONS"]
+  if (request.method === "OPTIONS") {
+    return Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { allow: allowed.join(", ") } }))
+  }
   return HttpServerRespondable.toResponse(
     new MethodNotAllowed({ detail: `this route takes ${allowed.join(", ")}`, allowed }),
   ).pipe(Effect.map(HttpServerResponse.setHeader("allow", allowed.join(", "))))
@@ -51,20 +55,17 @@ const pathOf = (request: HttpServerRequest.HttpServerRequest): string => {
   return isForSignIn(request) ? `${path.slice(0, path.indexOf("/", 1))}/…` : path
 }
 
-const common = Headers.fromInput({
+/** Answers may hold mail and tokens: no cache keeps them, and no page may frame them. */
+const security = Headers.fromInput({
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
   "cross-origin-resource-policy": "same-origin",
-})
-
-/** Answers may hold mail and tokens: no cache keeps them, and no page may frame them. */
-const restrictive = Headers.fromInput({
   "cache-control": "no-store",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 })
 
 const secured = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeaders(response, Headers.merge(Headers.merge(common, restrictive), response.headers))
+  HttpServerResponse.setHeaders(response, Headers.merge(security, response.headers))
 
 /** Wraps the routed application. */
 export const edge = (routes: ReadonlyArray<KnownRoute>) => {
@@ -73,12 +74,13 @@ export const edge = (routes: ReadonlyArray<KnownRoute>) => {
 
   return <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
     Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
       const started = yield* Clock.currentTimeMillis
       const response = yield* app.pipe(
         Effect.catchCause((cause) => respond(router, cause)),
-        Effect.map(secured),
+        Effect.map((response) => secured(unlessKnown(request, response))),
       )
-      const request = yield* HttpServerRequest.HttpServerRequest
+      if (!(yield* LogLevel.isEnabled("Debug"))) return response
       yield* Effect.logDebug("answered").pipe(Effect.annotateLogs({
         method: request.method,
         path: pathOf(request),

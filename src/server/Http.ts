@@ -8,9 +8,11 @@ import { layerApps } from "./Apps.ts"
 import { layerAudit } from "./Audit.ts"
 import { layerAuthorization } from "./Authorization.ts"
 import { layerBoundary } from "./Boundary.ts"
+import { Callers } from "./Callers.ts"
 import { connectRoutes, layerConnectPages } from "./connect/Routes.ts"
 import { layerConnectSessions } from "./ConnectSessions.ts"
 import { layerGrants } from "./Grants.ts"
+import { dashboardRoutes } from "./Dashboard.ts"
 import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
@@ -21,6 +23,7 @@ import { layerHealth, layerOperations } from "./Operations.ts"
 import { layerPages } from "./Pages.ts"
 import { layerPolicies } from "./Policies.ts"
 import { layerRuns } from "./Runs.ts"
+import { layerSession } from "./Session.ts"
 import { layerWork } from "./Work.ts"
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
@@ -36,11 +39,12 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerPolicies,
     layerMail,
   ]),
-  Layer.provide([layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
+  Layer.provide([layerSession, layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 
 const layerRoutes = Layer.mergeAll(layerApi, layerPages, layerConnectPages).pipe(
+  Layer.provide(Callers.layer),
   Layer.provide(HttpServer.layerServices),
 )
 
@@ -48,7 +52,7 @@ const layerRoutes = Layer.mergeAll(layerApi, layerPages, layerConnectPages).pipe
 const routerConfig = { maxParamLength: 16_384 }
 
 const pages: ReadonlyArray<KnownRoute> = [
-  { method: "GET", path: "/" },
+  ...dashboardRoutes,
   { method: "GET", path: "/docs" },
   { method: "GET", path: "/openapi.json" },
   ...connectRoutes,

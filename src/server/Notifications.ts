@@ -2,12 +2,12 @@
 import { Effect, Metric, Option, Redacted, Schema } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { Buffer } from "node:buffer"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { Api } from "../api/Api.ts"
-import { GmailNotification, GraphNotifications, PubSubMessage } from "../api/Notifications.ts"
+import { GraphNotifications, PubSubMessage } from "../api/Notifications.ts"
 import { InvalidRequest, NotFound, NotReady, Unauthorized } from "../api/Problems.ts"
 import { Settings } from "../domain/Settings.ts"
+import { readPush } from "../mail/gmail/GmailWatch.ts"
 import { type NotificationKind, Notifications, type Taken } from "../storage/mail/Notifications.ts"
 
 /** Microsoft Graph counts an answer after 3 seconds as late, and holds that against us (change notifications, webhooks). */
@@ -63,12 +63,6 @@ const digest = (text: string): Uint8Array => createHash("sha256").update(text).d
 /** In a time that does not tell how much of it is right. */
 const isSame = (one: string, other: string): boolean => timingSafeEqual(digest(one), digest(other))
 
-const decodeGmail = Schema.decodeUnknownOption(Schema.fromJsonString(GmailNotification))
-
-/** base64url as documented; Node takes the other alphabet as well. */
-const emailIn = (data: string): Option.Option<string> =>
-  Option.map(decodeGmail(Buffer.from(data, "base64url").toString()), ({ emailAddress }) => emailAddress)
-
 const accepted = HttpServerResponse.empty({ status: 202 })
 
 export const layerNotifications = HttpApiBuilder.group(
@@ -110,9 +104,9 @@ export const layerNotifications = HttpApiBuilder.group(
             return yield* new Unauthorized({ detail: "token must be that of MAILFLEET_GMAIL_PUSH_TOKEN" })
           }
           const body = yield* bodyOf(PubSubMessage, request)
-          const email = Option.flatMap(body, ({ message }) => emailIn(message.data))
-          if (Option.isNone(email)) return yield* broken("google")
-          yield* countAll("google", yield* inTime(notifications.takeGmail(email.value)))
+          const notice = Option.flatMap(body, readPush)
+          if (Option.isNone(notice)) return yield* broken("google")
+          yield* countAll("google", yield* inTime(notifications.takeGmail(notice.value.email)))
           return accepted
         }),
       )

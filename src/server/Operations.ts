@@ -1,10 +1,12 @@
-/** Health, metrics and the fleet at a glance. */
+/** Health, metrics, and the fleet at a glance, of late and to come. */
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { NotReady } from "../api/Problems.ts"
+import { DueStats } from "../storage/grants/DueStats.ts"
 import { Stats } from "../storage/Stats.ts"
 import { makeScrape } from "./Metrics.ts"
+import { makeHistory } from "./History.ts"
 import { Shutdown } from "./Shutdown.ts"
 
 export const layerOperations = HttpApiBuilder.group(
@@ -12,9 +14,13 @@ export const layerOperations = HttpApiBuilder.group(
   "operations",
   Effect.fnUntraced(function* (handlers) {
     const { fleet } = yield* Stats
+    const due = yield* DueStats
+    const history = yield* makeHistory
     const scrape = yield* makeScrape
     return handlers.handleAll({
       stats: () => fleet,
+      history: ({ query }) => history(query.since),
+      due: () => due.due,
       metrics: () => scrape,
     })
   }),

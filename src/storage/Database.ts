@@ -9,6 +9,8 @@ import { Settings } from "../domain/Settings.ts"
 /** The database cannot be used: not reachable, no right, or its folder is in use. `message` is one line for the operator. */
 export class DatabaseError extends Schema.TaggedError<DatabaseError>()("DatabaseError", {
   message: Schema.String,
+  /** The embedded database works, for another process. */
+  inUse: Schema.optionalKey(Schema.Boolean),
   cause: Schema.optionalKey(Schema.Defect()),
 }) {}
 
@@ -30,6 +32,7 @@ const tables = [
   "audit",
   "connect_sessions",
   "api_keys",
+  "dashboard_sessions",
   "subscriptions",
   "notifications",
   "meta",
@@ -73,29 +76,34 @@ export class Database extends Context.Service<Database, {
   )
 
   /** Postgres by `DATABASE_URL`. */
-  static readonly layerPostgres: Layer.Layer<Database, DatabaseError, Settings> = Layer.unwrap(
-    Effect.gen(function* () {
-      const settings = yield* Settings
-      const unreachable = new DatabaseError({
-        message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login`,
-      })
-      const client = PgClient.layer({
-        url: Option.getOrUndefined(settings.databaseUrl),
-        applicationName: "mailfleet",
-        maxConnections: settings.databaseMaxConnections,
-        prepare: settings.databasePrepare,
-        // Not multiplexed: with pipelining, statements of this client version (4.0.5) sometimes never complete.
-        multiplex: false,
-        connectTimeout: "10 seconds",
-      }).pipe(Layer.catchCause(() => Layer.effectContext(Effect.fail(unreachable))))
-      // The client connects at its first statement only.
-      const answers = Layer.effectDiscard(
-        Effect.flatMap(PgClient.PgClient, (sql) => Effect.mapError(sql`select 1`, () => unreachable)),
-      )
-      return Database.layerClient.pipe(Layer.provide(answers), Layer.provide(client))
-    }),
+  static readonly layerPostgres: Layer.Layer<Database, DatabaseError, Settings> = Layer.suspend(() =>
+    Database.layerClient.pipe(Layer.provide(postgresClient))
   )
 }
+
+/** A client of the Postgres of `DATABASE_URL` that answers. */
+export const postgresClient: Layer.Layer<PgClient.PgClient, DatabaseError, Settings> = Layer.unwrap(
+  Effect.gen(function* () {
+    const settings = yield* Settings
+    const unreachable = new DatabaseError({
+      message: `DATABASE_URL: no Postgres answers at ${hostOf(settings.databaseUrl)}, or it refused the login`,
+    })
+    const client = PgClient.layer({
+      url: Option.getOrUndefined(settings.databaseUrl),
+      applicationName: "mailfleet",
+      maxConnections: settings.databaseMaxConnections,
+      prepare: settings.databasePrepare,
+      // Not multiplexed: with pipelining, statements of this client version (4.0.5) sometimes never complete.
+      multiplex: false,
+      connectTimeout: "10 seconds",
+    }).pipe(Layer.catchCause(() => Layer.effectContext(Effect.fail(unreachable))))
+    // The client connects at its first statement only.
+    const answers = Layer.effectDiscard(
+      Effect.flatMap(PgClient.PgClient, (sql) => Effect.mapError(sql`select 1`, () => unreachable)),
+    )
+    return Layer.provideMerge(answers, client)
+  }),
+)
 
 const hostOf = (databaseUrl: Option.Option<Redacted.Redacted>): string =>
   Option.match(databaseUrl, { onNone: () => "?", onSome: (redacted) => new URL(Redacted.value(redacted)).host })

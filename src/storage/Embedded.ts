@@ -3,7 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer, type Scope } from "effect"
 import { Duplex } from "node:stream"
 import { Settings } from "../domain/Settings.ts"
-import { Database, DatabaseError } from "./Database.ts"
+import { Database, DatabaseError, postgresClient } from "./Database.ts"
 
 /**
  * Takes the data folder for this process. The lock is the kernel's: it ends with the process, however that ends, so no
@@ -24,6 +24,7 @@ const lockFolder = (folder: string): Effect.Effect<void, DatabaseError, Scope.Sc
     Effect.flatMap(({ locked }) =>
       locked ? Effect.void : Effect.fail(
         new DatabaseError({
+          inUse: true,
           message:
             `the data folder ${folder} is in use by another process: stop it, choose another MAILFLEET_DATA_DIR, or set DATABASE_URL to share a Postgres`,
         }),
@@ -140,6 +141,17 @@ export const layerEmbedded: Layer.Layer<Database, DatabaseError, Settings> = Lay
     Layer.provide(embeddedClient(`${settings.dataDir}/database`)),
   )
 }))
+
+/** A client of the database that the settings name, as it is: nothing is migrated, and no lease ended. */
+export const clientOfSettings: Layer.Layer<PgClient.PgClient, DatabaseError, Settings> = Layer.unwrap(
+  Effect.map(
+    Settings,
+    ({ dataDir, databaseUrl }) =>
+      databaseUrl._tag === "Some"
+        ? postgresClient
+        : embeddedClient(`${dataDir}/database`).pipe(Layer.provide(Layer.effectDiscard(lockFolder(dataDir)))),
+  ),
+)
 
 /** Postgres where `DATABASE_URL` is set, else embedded. */
 export const layerDatabase: Layer.Layer<Database, DatabaseError, Settings> = Layer.unwrap(

@@ -8,9 +8,12 @@
  *
  * `deno task bench sync [a|b|c|d|e …] [--quick]`: mail in step: (a) first sync over IMAP beside mbsync (wants Dovecot and isync),
  * (b) a quiet round, (c) first sync from Graph, (d) search, (e) readers of the change log.
+ *
+ * `deno task bench api [--quick]`: the HTTP API under load, beside the barest handler over the same SQL.
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Exit } from "effect"
+import { benchApi } from "./api/api.ts"
 import { benchImport } from "./imports.ts"
 import { benchRefresh } from "./refreshes.ts"
 import { benchFleet, isPart } from "./refresh/parts.ts"
@@ -38,6 +41,8 @@ const bench = what === "refresh"
   ? benchFleet(chosen(["a", "b", "c", "d"], isPart), quick)
   : what === "sync"
   ? benchSync(chosen(Object.keys(syncParts).filter(isSyncPart), isSyncPart), quick)
+  : what === "api"
+  ? benchApi(quick)
   : benchAll
 
 // Connections that are kept alive must not keep the process.

@@ -1,6 +1,7 @@
 /** The commands against a real server and a real simulator, each a process of its own. */
 import { assert, describe, layer } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
+import { get } from "node:http"
 import { Account } from "../../src/domain/Account.ts"
 import { Run } from "../../src/domain/Run.ts"
 import { cli, type Ended, type Environment, folder, started } from "./cli.ts"
@@ -8,6 +9,8 @@ import { cli, type Ended, type Environment, folder, started } from "./cli.ts"
 class Fleet extends Context.Service<Fleet, {
   readonly cwd: string
   readonly simulator: string
+  /** Of the server. */
+  readonly url: string
   /** The import that filled the server. */
   readonly imported: Ended
   readonly mailfleet: (
@@ -41,6 +44,7 @@ class Fleet extends Context.Service<Fleet, {
       const fleet: Fleet["Service"] = {
         cwd,
         simulator,
+        url,
         imported: yield* cli(["import", "accounts.csv", "--tag", "eu", "--tag", "demo"], { cwd, env }),
         mailfleet: (args, options = {}) => cli(args, { cwd, ...options, env: { ...env, ...options.env } }),
         start: (args) => started(args, { cwd, env }),
@@ -140,6 +144,70 @@ describe("The commands at a running server", () => {
         const one = yield* mailfleet(["accounts", "show", "sim00001@sim.example"])
         assert.match(one.stdout, /^messages +3$/m)
         assert.match(one.stdout, /^synced +20\d\d-.* ago\)$/m)
+      }), 60_000)
+
+    it.effect("show stored mail, what changed, the fleet and its events", () =>
+      Effect.gen(function* () {
+        const { mailfleet } = yield* Fleet
+        const list = yield* mailfleet(["messages", "--account", "sim00001@sim.example", "--limit", "2"])
+        assert.strictEqual(list.code, 0, list.stderr)
+        const [header, first] = list.stdout.split("\n")
+        assert.match(header!, /^RECEIVED +FROM +ID +SUBJECT$/)
+        const [id] = /[\da-f]{8}-[\da-f-]{27}/.exec(first!)!
+        assert.match(list.stderr, /the first 2 messages/)
+        const found = yield* mailfleet(["messages", "--account", "sim00001@sim.example", "--folder", "inbox", "--json"])
+        assert.isNotEmpty(JSON.parse(found.stdout).items)
+        const shown = yield* mailfleet(["messages", "show", id])
+        assert.match(shown.stdout, /^subject .+\nfrom .+\nto /)
+        assert.strictEqual(JSON.parse((yield* mailfleet(["messages", "show", id, "--json"])).stdout).id, id)
+
+        const changes = yield* mailfleet(["changes", "--limit", "1000"])
+        assert.include(changes.stdout, `message=${id}`)
+        const [, last] = /--after (\S+)/.exec(changes.stderr)!
+        assert.strictEqual((yield* mailfleet(["changes", "--after", last!])).stdout, "")
+        const [line] = (yield* mailfleet(["changes", "--json", "--limit", "1"])).stdout.split("\n")
+        assert.property(JSON.parse(line!), "position")
+
+        assert.match((yield* mailfleet(["stats"])).stdout, /^accounts +4\d: active 40/m)
+        assert.isAtLeast(JSON.parse((yield* mailfleet(["stats", "--json"])).stdout).accounts.total, 40)
+        assert.isArray(JSON.parse((yield* mailfleet(["events", "--json"])).stdout).items)
+      }), 60_000)
+
+    it.effect(
+      "are served by answers that are compressed for those who take it, and streams that are not",
+      () =>
+        Effect.gen(function* () {
+          const { cwd, url } = yield* Fleet
+          const key = (yield* Effect.promise(() => Deno.readTextFile(`${cwd}/.mailfleet/admin.key`))).trim()
+          // Not fetch, which asks for it by itself and hides what it got.
+          const encodingOf = (path: string, accepted: Record<string, string>) =>
+            Effect.callback<string | undefined>((resume) => {
+              const request = get(
+                `${url}${path}`,
+                { headers: { authorization: `Bearer ${key}`, ...accepted } },
+                (answer) => {
+                  answer.on("error", () => {})
+                  resume(Effect.succeed(answer.headers["content-encoding"]))
+                  request.destroy()
+                },
+              )
+            })
+          const gzip = { "accept-encoding": "gzip" }
+          assert.strictEqual(yield* encodingOf("/v1/accounts", gzip), "gzip")
+          assert.isUndefined(yield* encodingOf("/v1/accounts", {}))
+          assert.isUndefined(yield* encodingOf("/v1/accounts", { "accept-encoding": "gzip;q=0" }))
+          assert.isUndefined(yield* encodingOf("/v1/changes/stream", gzip))
+        }),
+      60_000,
+    )
+
+    it.effect("follow the change log until Ctrl-C", () =>
+      Effect.gen(function* () {
+        const { start } = yield* Fleet
+        const follow = yield* start(["changes", "--follow"])
+        yield* follow.line(/ message\.created /)
+        yield* follow.signal("SIGINT")
+        assert.deepInclude(yield* follow.ended, { code: 0, stderr: "" })
       }), 60_000)
 
     it.effect("tell of an account that died what it needs, why, and since when", () =>
@@ -247,6 +315,47 @@ describe("The commands at a running server", () => {
         }),
       60_000,
     )
+
+    it.effect("leave at a second Ctrl-C where the server does not answer the first", () =>
+      Effect.gen(function* () {
+        const { cwd } = yield* Fleet
+        const run = {
+          id: "0199c1f2-0b7d-7a10-8a5e-6d5c4b3a2910",
+          kind: "refresh",
+          state: "running",
+          trigger: "api",
+          ...{ total: 1, processed: 0, succeeded: 0, failed: 0, skipped: 0 },
+          ...{ createdAt: "2026-03-01T09:30:00Z", startedAt: null, finishedAt: null },
+        }
+        const watched = Promise.withResolvers<void>()
+        const server = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, ({ url }) => {
+              if (url.endsWith("/v1/refreshes")) {
+                return Response.json(run, { status: 202, headers: { location: `/v1/runs/${run.id}` } })
+              }
+              watched.resolve()
+              return new Promise<Response>(() => {})
+            })
+          ),
+          (server) =>
+            Effect.timeoutOption(
+              Effect.promise(() => server.shutdown()),
+              "1 second",
+            ),
+        )
+        const refresh = yield* started(["refresh", "--all"], {
+          cwd,
+          env: { MAILFLEET_URL: `http://127.0.0.1:${server.addr.port}`, MAILFLEET_API_KEY: "x" },
+        })
+        yield* Effect.promise(() => watched.promise)
+        yield* refresh.signal("SIGINT")
+        yield* refresh.errorLine(/Ctrl-C again/)
+        yield* refresh.signal("SIGINT")
+        const { code, stderr } = yield* refresh.ended
+        assert.strictEqual(code, 130)
+        assert.notMatch(stderr, /could not be cancelled/)
+      }).pipe(Effect.scoped), 60_000)
 
     it.effect("simulate overwrites its own files only, and ends well at a signal", () =>
       Effect.gen(function* () {

@@ -18,7 +18,8 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
   schedules: ["domain", "pacing", "oauth", "mail", "storage", "programs"],
   server: ["api", "dashboard", "domain", "pacing", "oauth", "mail", "storage", "programs", "schedules"],
   simulator: [],
-  dashboard: [],
+  // Types only: the bundle holds no schema.
+  dashboard: ["api", "domain"],
   commands: [
     "api",
     "client",

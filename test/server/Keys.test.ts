@@ -117,7 +117,7 @@ await onDatabases("API keys", server, (it) => {
       HttpApi.reflect(Api, {
         onGroup: () => {},
         onEndpoint: ({ endpoint, group }) => {
-          if (!["health", "notifications"].includes(group.identifier)) {
+          if (!["health", "notifications", "session"].includes(group.identifier)) {
             endpoints.push(`${group.identifier}.${endpoint.identifier}`)
           }
         },
@@ -127,7 +127,7 @@ await onDatabases("API keys", server, (it) => {
       for (
         const [path, operations] of Object.entries<Record<string, { security: ReadonlyArray<unknown> }>>(document.paths)
       ) {
-        if (/^\/(?:health|v1\/notifications)\//.test(path)) continue
+        if (/^\/(?:health|v1\/notifications|v1\/session)\b/.test(path)) continue
         for (const { security } of Object.values(operations)) {
           const [requirement] = security as ReadonlyArray<{ apiKey: ReadonlyArray<Scope> }>
           assert.lengthOf(requirement!.apiKey, 1, path)

@@ -1,7 +1,7 @@
 /** Stats, metrics, the OpenAPI document, and faults of our own. */
 import { assert } from "@effect/vitest"
-import { Effect, Schema } from "effect"
-import { Stats } from "../../src/api/Operations.ts"
+import { DateTime, Effect, Schema } from "effect"
+import { Due, History, Stats } from "../../src/api/Operations.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addAccount, clientId, logged, refused, send, server, taken } from "./stack.ts"
@@ -94,6 +94,36 @@ await onDatabases("Operations", server, (it) => {
         assert.include(metrics.text.split("\n"), line)
       }
       assert.match(metrics.text, /^mailfleet_sync_lag_seconds\{channel="graph"\} 9\d/m)
+    }))
+
+  it.effect("the last hours, and what is to come", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      assert.strictEqual((yield* taken(History, 200, "/v1/stats/history")).everySeconds, 10)
+      yield* refused(400, "invalid_request", "/v1/stats/history?since=today")
+
+      const grantOf = (id: string) => sql`(select grant_id from ${t.accounts} where id = ${id})`
+      const before = yield* taken(Due, 200, "/v1/stats/due")
+      const [overdue, tomorrow, dying, dead] = yield* Effect.forEach(
+        ["overdue", "tomorrow", "dying", "dead"],
+        (name) => addAccount(`${name}@due.example`, name === "dead" ? "needs_user" : "ok"),
+      )
+      yield* sql`update ${t.grants} set attempt_at = now() - interval '1 minute' where id = ${grantOf(overdue!.id)}`
+      yield* sql`update ${t.grants} set attempt_at = now() + interval '90 minutes' where id = ${grantOf(tomorrow!.id)}`
+      yield* sql`update ${t.grants} set attempt_at = null, lives_until = now() + interval '36 hours'
+        where id in (${grantOf(dying!.id)}, ${grantOf(dead!.id)})`
+      const { endings, refresh } = yield* taken(Due, 200, "/v1/stats/due")
+      assert.lengthOf(refresh.byHour, 48)
+      assert.lengthOf(endings.byDay, 90)
+      assert.strictEqual(refresh.overdue, before.refresh.overdue + 1)
+      assert.strictEqual(refresh.byHour[1]?.grants, (before.refresh.byHour[1]?.grants ?? 0) + 1)
+      assert.strictEqual(refresh.resting, before.refresh.resting + 2)
+      assert.strictEqual(endings.byDay[1]?.grants, 1)
+      assert.closeTo(
+        DateTime.toEpochMillis(endings.byDay[1]!.from) - DateTime.toEpochMillis(refresh.byHour[0]!.from),
+        86_400_000,
+        1,
+      )
     }))
 
   it.effect("a fault of ours says nothing of itself, and is logged", () =>
@@ -192,7 +222,12 @@ await onDatabases("Operations", server, (it) => {
         "GET /v1/changes/stream",
         "POST /v1/notifications/graph",
         "POST /v1/notifications/gmail",
+        "POST /v1/session",
+        "GET /v1/session",
+        "DELETE /v1/session",
         "GET /v1/stats",
+        "GET /v1/stats/history",
+        "GET /v1/stats/due",
         "GET /metrics",
         "GET /health/live",
         "GET /health/ready",
@@ -206,7 +241,7 @@ await onDatabases("Operations", server, (it) => {
           for (const { name, description } of operation.parameters) assert.isNotEmpty(description, `${path} ${name}`)
           assert.deepStrictEqual(
             operation.security.flatMap((requirement) => Object.keys(requirement)),
-            /^\/(?:health|v1\/notifications)\//.test(path) ? [] : ["apiKey"],
+            /^\/(?:health|v1\/notifications|v1\/session)\b/.test(path) ? [] : ["apiKey"],
           )
           for (const tag of operation.tags) assert.isTrue(document.tags.some(({ name }) => name === tag))
           for (const [status, { content }] of Object.entries(operation.responses)) {

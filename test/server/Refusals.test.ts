@@ -67,11 +67,11 @@ await onDatabases("Refusals", server, (it) => {
         yield* refused(404, "not_found", path, { key: null, method: "POST" })
       }
       const { answer } = yield* refused(405, "method_not_allowed", "/v1/accounts", { method: "PUT" })
-      assert.strictEqual(answer.headers.get("allow"), "GET, POST, HEAD")
+      assert.strictEqual(answer.headers.get("allow"), "GET, POST, HEAD, OPTIONS")
       yield* refused(405, "method_not_allowed", "/v1/imports")
       yield* refused(405, "method_not_allowed", "/health/live", { method: "POST", key: null })
       yield* refused(405, "method_not_allowed", `/v1/runs/${id}`, { method: "DELETE" })
-      yield* refused(405, "method_not_allowed", "/", { method: "OPTIONS", key: null })
+      yield* refused(405, "method_not_allowed", "/", { method: "DELETE", key: null })
     }))
 
   it.effect("an unknown id of whatever form is 404", () =>

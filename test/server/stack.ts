@@ -37,12 +37,15 @@ import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import { makeHandler } from "../../src/server/Http.ts"
+import { RemoteAddress } from "../../src/server/RateLimits.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { AppOnlyGrants } from "../../src/storage/grants/AppOnlyGrants.ts"
 import { Apps } from "../../src/storage/grants/Apps.ts"
 import { ApiKeys } from "../../src/storage/ApiKeys.ts"
 import { Audit } from "../../src/storage/Audit.ts"
+import { DashboardSessions } from "../../src/storage/DashboardSessions.ts"
+import { DueStats } from "../../src/storage/grants/DueStats.ts"
 import { ConnectSessions } from "../../src/storage/grants/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/grants/Grants.ts"
@@ -143,7 +146,7 @@ const capture = Logger.layer([Logger.map(Logger.formatLogFmt, (line) => {
 export const logged = Effect.sync((): ReadonlyArray<string> => lines)
 
 export class Server extends Context.Service<Server, {
-  readonly handler: (request: Request) => Promise<Response>
+  readonly handler: (request: Request, context?: Context.Context<never>) => Promise<Response>
 }>()("test/Server") {
   static readonly layer = Layer.effect(Server, Effect.map(makeHandler, (handler) => ({ handler })))
 }
@@ -154,6 +157,8 @@ const storage = Layer.mergeAll(
   Apps.layer.pipe(Layer.provide(Vault.layer)),
   ApiKeys.layer,
   Audit.layer,
+  DashboardSessions.layer.pipe(Layer.provide(Vault.layer)),
+  DueStats.layer,
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,
@@ -231,6 +236,8 @@ export interface Call {
   readonly json?: unknown
   /** Set where the answer is meant to hold a secret. */
   readonly secret?: boolean
+  /** The address that it comes from. */
+  readonly from?: string
   readonly signal?: AbortSignal
 }
 
@@ -250,7 +257,11 @@ const request = (path: string, call: Call): Request => {
 }
 
 export const raw = (path: string, call: Call = {}) =>
-  Effect.flatMap(Server, ({ handler }) => Effect.promise(() => handler(request(path, call))))
+  Effect.flatMap(
+    Server,
+    ({ handler }) =>
+      Effect.promise(() => handler(request(path, call), Context.make(RemoteAddress, () => call.from ?? ""))),
+  )
 
 /** Calls the server. Every answer is searched for secrets, and every error is checked to be a problem. */
 export const send = Effect.fnUntraced(function* (path: string, call: Call = {}) {

@@ -77,7 +77,7 @@ export const endsBefore = (
 }
 
 /** Grants that end, while an account that reads by them still works, or may be switched on again. */
-const alive = ({ sql, tables: t }: Database["Service"]) =>
+export const alive = ({ sql, tables: t }: Database["Service"]) =>
   sql`exists (select from ${t.accounts} a where a.grant_id = g.id and a.status <> 'needs_reauth'
     -- A token that was brought in and not tried yet: when it was used last is not known.
     and (a.status <> 'pending' or g.refreshed_at is null))`

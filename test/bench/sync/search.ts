@@ -29,7 +29,8 @@ const nobody = "00000000-0000-0000-0000-000000000000"
 const now = Date.UTC(2026, 9, 1)
 const day = 86_400_000
 
-const fill = async (installation: Installation, messages: number) => {
+/** Messages of many accounts, the newest first; they are the same each time. */
+export const fill = async (installation: Installation, messages: number, accounts: number) => {
   const client = new pg.Client({ connectionString: postgresUrl })
   await client.connect()
   const t = (name: string) => `${installation.schema}.${name}`
@@ -187,7 +188,7 @@ export const benchSearch = (quick: boolean) =>
     const service = yield* installation.start()
     const begun = performance.now()
     const { account, client, sizes } = yield* Effect.acquireRelease(
-      Effect.promise(() => fill(installation, messages)),
+      Effect.promise(() => fill(installation, messages, accounts)),
       ({ client }) => Effect.promise(() => client.end()),
     )
     const filled = (performance.now() - begun) / 1_000

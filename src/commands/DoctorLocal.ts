@@ -1,0 +1,142 @@
+/** What `doctor` looks at on this machine: keys, files, rights, the database and the clock. */
+import { Clock, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
+import { Settings, type SettingsValues } from "../domain/Settings.ts"
+import { Vault } from "../oauth/Vault.ts"
+import { DatabaseError } from "../storage/Database.ts"
+import { diagnose, type Diagnosis } from "../storage/Diagnosis.ts"
+import { clientOfSettings } from "../storage/Embedded.ts"
+import { fail, type Finding, ok, warn } from "./Finding.ts"
+import { short } from "./Text.ts"
+
+/** How far two clocks may be apart: leases and due times are the database's, and certificates and assertions of tokens ours. */
+const clockToleranceMillis = 5_000
+
+export const clockFinding = (name: string, theirs: Date, ours: number, whose: string): Finding => {
+  const apart = Math.abs(theirs.getTime() - ours)
+  return apart <= clockToleranceMillis
+    ? ok(name, `this clock and that of ${whose} agree within ${clockToleranceMillis / 1_000} s`)
+    : fail(
+      name,
+      `this clock is ${short(Duration.millis(apart))} off that of ${whose}`,
+      "set both by NTP (timedatectl set-ntp true)",
+    )
+}
+
+const exists = (path: string): boolean => modeOf(path) !== undefined
+
+const modeOf = (path: string): number | undefined => {
+  try {
+    return (Deno.statSync(path).mode ?? 0) & 0o777
+  } catch {
+    return undefined
+  }
+}
+
+/** The rights that the runtime gave this program, and the files that nobody else may read. */
+export const rights = ({ dataDir, databaseUrl }: SettingsValues): ReadonlyArray<Finding> => {
+  const lacking = (["net", "read", "write", "env"] as const)
+    .filter((name) => Deno.permissions.querySync({ name }).state !== "granted")
+  const runtime = lacking.length === 0
+    ? ok("permissions", "the runtime lets this program use network, files and environment")
+    : warn(
+      "permissions",
+      `the runtime holds back: ${lacking.join(", ")}`,
+      "start with deno run -A, as deno task start does",
+    )
+  if (Option.isSome(databaseUrl)) return [runtime]
+  if (!exists(dataDir)) return [runtime, ok("data folder", `${dataDir} is made at the first start`)]
+  const open = [dataDir, `${dataDir}/admin.key`, `${dataDir}/encryption.keys`]
+    .filter((path) => ((modeOf(path) ?? 0) & 0o077) !== 0)
+  return [
+    runtime,
+    open.length === 0
+      ? ok("data folder", `${dataDir} is its owner's alone`)
+      : fail("data folder", `others may read ${open.join(", ")}`, `chmod -R go-rwx ${dataDir}`),
+  ]
+}
+
+/** Whether secrets can be sealed and, where a database was seen, opened again. */
+export const encryption = Effect.fnUntraced(function* (settings: SettingsValues, seen: Diagnosis | undefined) {
+  const kept = `${settings.dataDir}/encryption.keys`
+  if (Option.isNone(settings.encryptionKeys) && Option.isNone(settings.databaseUrl)) {
+    return ok("encryption keys", exists(kept) ? `kept in ${kept}; back it up with the data` : "made at the first start")
+  }
+  const vault = yield* Layer.build(Vault.layer).pipe(
+    Effect.provideService(Settings, Settings.of(settings)),
+    Effect.scoped,
+    Effect.result,
+  )
+  if (Result.isFailure(vault)) return fail("encryption keys", vault.failure.message)
+  const held = Redacted.value(Option.getOrThrow(settings.encryptionKeys)).split(",").map((key) =>
+    key.split(":")[0]!.trim()
+  )
+  const missing = (seen?.keyIds ?? []).filter((id) => !held.includes(id))
+  return missing.length === 0 ? ok("encryption keys", `${held.join(", ")}; ${held[0]} encrypts`) : fail(
+    "encryption keys",
+    `stored secrets need the keys ${missing.join(", ")}, which MAILFLEET_ENCRYPTION_KEYS does not hold`,
+    "put them back behind the current key: without them these accounts must sign in again",
+  )
+})
+
+export const adminKey = ({ adminKey, databaseUrl }: SettingsValues): Finding =>
+  Option.isSome(adminKey) || Option.isNone(databaseUrl)
+    ? ok("admin key", Option.isSome(adminKey) ? "set" : "kept in the data folder")
+    : fail(
+      "admin key",
+      "MAILFLEET_ADMIN_KEY must be set together with DATABASE_URL",
+      "mailfleet keys new-admin-key prints one",
+    )
+
+const ofDatabase = (seen: Diagnosis, ours: number, where: string): ReadonlyArray<Finding> => {
+  const version = Math.floor(seen.version / 10_000)
+  return [
+    version >= 15
+      ? ok("database", `Postgres ${version} answers (${where})`)
+      : fail("database", `Postgres ${version} answers (${where}): 15 or newer is needed`, "upgrade Postgres"),
+    seen.unknown > 0
+      ? fail("migrations", "a newer Mailfleet has migrated this database", "start that version, or a newer one")
+      : seen.pending.length === 0
+      ? ok("migrations", "up to date")
+      : seen.mayCreate
+      ? warn("migrations", `to be run: ${seen.pending.join(", ")}`, "mailfleet migrate, or the next start, runs them")
+      : fail(
+        "migrations",
+        `${seen.pending.join(", ")} are to be run, and this user may not`,
+        "grant it create on the schema",
+      ),
+    clockFinding("database clock", seen.now, ours, "the database"),
+  ]
+}
+
+/** The database, and what it says of itself where it could be asked. */
+export const database = Effect.fnUntraced(
+  function* (settings: SettingsValues) {
+    const embedded = Option.isNone(settings.databaseUrl)
+    if (embedded && !exists(`${settings.dataDir}/database`)) {
+      return { seen: undefined, findings: [ok("database", `embedded in ${settings.dataDir}; made at the first start`)] }
+    }
+    const seen = yield* diagnose(settings.databaseSchema).pipe(Effect.provide(clientOfSettings))
+    const where = embedded ? `embedded in ${settings.dataDir}` : `schema ${settings.databaseSchema}`
+    return { seen, findings: ofDatabase(seen, yield* Clock.currentTimeMillis, where) }
+  },
+  (effect, settings) =>
+    effect.pipe(
+      Effect.provideService(Settings, Settings.of(settings)),
+      Effect.catch((error) =>
+        Effect.succeed({
+          seen: undefined,
+          findings: [
+            error instanceof DatabaseError && error.inUse === true
+              ? ok("database", `embedded in ${settings.dataDir}; a running server has it`)
+              : fail(
+                "database",
+                error.message,
+                Option.isNone(settings.databaseUrl)
+                  ? "look at the data folder and its disk"
+                  : "check host, port, user and password in DATABASE_URL, and that Postgres takes connections from here",
+              ),
+          ],
+        })
+      ),
+    ),
+)

@@ -1,0 +1,64 @@
+/** What a database says of itself, for whoever looks for what is wrong. Reads only, whatever the state of the schema. */
+import { PgClient } from "@effect/sql-pg"
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql"
+import { migrations } from "../../migrations/mod.ts"
+
+export interface Diagnosis {
+  /** As `server_version_num`: 160004 = 16.4. */
+  readonly version: number
+  /** The clock of the database. */
+  readonly now: Date
+  readonly schemaExists: boolean
+  /** May make the schema, and tables in it. */
+  readonly mayCreate: boolean
+  /** Names of migrations that are still to run. */
+  readonly pending: ReadonlyArray<string>
+  /** Migrations that ran and that this version does not know: a newer version has been here. */
+  readonly unknown: number
+  /** Providers that apps are registered at. */
+  readonly providers: ReadonlyArray<string>
+  /** Ids of the encryption keys that stored secrets need, as far as a sample of them shows. */
+  readonly keyIds: ReadonlyArray<string>
+}
+
+/** Secrets that are looked at: keys are replaced for all of them. */
+const sample = 10_000
+
+export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
+  schema: string,
+): Effect.fn.Return<Diagnosis, SqlError.SqlError, PgClient.PgClient> {
+  const sql = yield* PgClient.PgClient
+  const rows = yield* sql<{ version: number; now: Date; exists: boolean; may: boolean; migrated: boolean }>`
+    select current_setting('server_version_num')::int4 as version, clock_timestamp() as now,
+      n.oid is not null as exists, to_regclass(${`${schema}.migrations`}) is not null as migrated,
+      case when n.oid is null then has_database_privilege(current_database(), 'create')
+        else has_schema_privilege(n.oid, 'create') end as may
+    from (select 1) one left join pg_namespace n on n.nspname = ${schema}`
+  const { exists, may, migrated, now, version } = rows[0]!
+  const known = Object.keys(migrations)
+  const ran = migrated
+    ? yield* sql<{ id: number }>`select migration_id::int4 as id from ${sql(`${schema}.migrations`)}`
+    : []
+  const pending = known.filter((name) => !ran.some(({ id }) => id === Number.parseInt(name)))
+  const complete = pending.length === 0
+  const providers = complete
+    ? yield* sql<{ provider: string }>`select distinct provider from ${sql(`${schema}.apps`)}`
+    : []
+  const keys = complete
+    ? yield* sql<
+      { id: string }
+    >`select distinct encode(substring(secret from 3 for get_byte(secret, 1)), 'escape') as id
+        from (select secret from ${sql(`${schema}.grants`)} where length(secret) > 2 limit ${sample}) s`
+    : []
+  return {
+    version,
+    now,
+    schemaExists: exists,
+    mayCreate: may,
+    pending,
+    unknown: ran.filter(({ id }) => id > known.length).length,
+    providers: providers.map(({ provider }) => provider),
+    keyIds: keys.map(({ id }) => id),
+  }
+})

@@ -9,6 +9,7 @@ import mail from "./0005_mail.ts"
 import push from "./0006_push.ts"
 import sync from "./0007_sync.ts"
 import apiKeys from "./0008_api_keys.ts"
+import webhooks from "./0009_webhooks.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
@@ -21,4 +22,5 @@ export const migrations: Readonly<
   "0006_push": push,
   "0007_sync": sync,
   "0008_api_keys": apiKeys,
+  "0009_webhooks": webhooks,
 }

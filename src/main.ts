@@ -20,6 +20,7 @@ import { runs } from "./commands/Runs.ts"
 import { serve } from "./commands/Serve.ts"
 import { simulate } from "./commands/Simulate.ts"
 import { sync } from "./commands/Sync.ts"
+import { webhooks } from "./commands/Webhooks.ts"
 
 restoreBuiltinModules()
 
@@ -29,7 +30,7 @@ const mailfleet = Command.make("mailfleet").pipe(
     { group: "Run", commands: [serve, demo, simulate] },
     {
       group: "At a running server",
-      commands: [importCommand, connect, refresh, sync, accounts, apps, grants, policies, runs],
+      commands: [importCommand, connect, refresh, sync, accounts, apps, grants, policies, runs, webhooks],
     },
     { group: "Set up", commands: [migrate, keys] },
   ]),

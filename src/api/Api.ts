@@ -15,6 +15,7 @@ import { Health, Operations } from "./Operations.ts"
 import { Policies } from "./Policies.ts"
 import { Runs } from "./Runs.ts"
 import { version } from "./Version.ts"
+import { Webhooks } from "./Webhooks.ts"
 import { Work } from "./Work.ts"
 
 export class Api extends HttpApi.make("mailfleet")
@@ -30,6 +31,7 @@ export class Api extends HttpApi.make("mailfleet")
     Policies,
     Mail,
     Events,
+    Webhooks,
     Audit,
     Notifications,
     Operations,

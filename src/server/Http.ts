@@ -21,6 +21,7 @@ import { layerHealth, layerOperations } from "./Operations.ts"
 import { layerPages } from "./Pages.ts"
 import { layerPolicies } from "./Policies.ts"
 import { layerRuns } from "./Runs.ts"
+import { layerWebhooks } from "./Webhooks.ts"
 import { layerWork } from "./Work.ts"
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
@@ -36,7 +37,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerPolicies,
     layerMail,
   ]),
-  Layer.provide([layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
+  Layer.provide([layerEvents, layerWebhooks, layerAudit, layerNotifications, layerOperations, layerHealth]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 

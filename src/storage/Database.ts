@@ -32,6 +32,8 @@ const tables = [
   "api_keys",
   "subscriptions",
   "notifications",
+  "webhooks",
+  "webhook_deliveries",
   "meta",
 ] as const
 

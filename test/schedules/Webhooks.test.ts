@@ -71,6 +71,7 @@ await onDatabases("Webhooks", storage, (it, engine) => {
       assert.deepInclude({ ...dead, data: undefined, signedWith: 0, timestamp: 0 }, { type: "account.needs_reauth" })
       assert.deepInclude(dead!.data, { accountId: account.id, email: account.email, message: "what to do" })
       assert.match(dead!.data.reconnectUrl, /\/reconnect\//)
+      yield* eventually("all is stored", shown(webhook.id), ({ waiting }) => waiting === 0)
       const { items } = yield* (yield* Webhooks).deliveries(webhook.id, { limit: 10 })
       assert.deepStrictEqual(items.map(({ state, status }) => [state, status]), [["delivered", 200], [
         "delivered",
@@ -233,7 +234,7 @@ await onDatabases("Webhooks", storage, (it, engine) => {
       yield* sql`update ${t.webhooks} set previous_secret_until = now() where id = ${webhook.id}`
       yield* append(numbered(account.id, 1, 1))
       const [, one] = yield* arrived(receiver, 2)
-      assert.deepStrictEqual(one!.signedWith, [receiver.secrets[1]])
+      assert.deepStrictEqual(one!.signedWith, receiver.secrets.slice(1))
       const stored = yield* sql<{ row: string }>`select w::text as row from ${t.webhooks} w`
       for (const secret of receiver.secrets) assert.isFalse(stored.some(({ row }) => row.includes(secret)))
     }))

@@ -18,6 +18,7 @@ import { Reconnects } from "../../src/storage/grants/Reconnects.ts"
 import { appendChanges, type NewChange } from "../../src/storage/mail/ChangeLog.ts"
 import { WebhookOutbox } from "../../src/storage/webhooks/WebhookOutbox.ts"
 import { Webhooks } from "../../src/storage/webhooks/Webhooks.ts"
+import { eventually, type NotYet } from "./processes.ts"
 
 /** What a receiver was sent. */
 export interface Received {
@@ -37,12 +38,16 @@ export type Answer =
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
   | "hang"
   | "reset"
+  /** Success, with a body that never ends. */
+  | "endless"
 
 export interface Receiver {
   readonly url: string
   readonly port: number
   /** All that came, refused ones included. */
   readonly received: Array<Received>
+  /** Where each of these was sent. */
+  readonly requests: Array<{ readonly host: string | undefined; readonly url: string | undefined }>
   /** What verifies; more than one while secrets are rotated. */
   readonly secrets: Array<string>
   /** How it answers. */
@@ -50,6 +55,8 @@ export interface Receiver {
   /** It is not there any more; what is on its way breaks off. */
   readonly die: Effect.Effect<void>
   readonly live: Effect.Effect<void>
+  /** Nobody is connected any more. */
+  readonly quiet: Effect.Effect<unknown, NotYet>
 }
 
 const signedWith = (secrets: ReadonlyArray<string>, body: string, headers: http.IncomingHttpHeaders) =>
@@ -65,6 +72,7 @@ const signedWith = (secrets: ReadonlyArray<string>, body: string, headers: http.
 /** Listens on the loopback address. Takes everything unless it is told otherwise. */
 export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect.gen(function* () {
   const received: Array<Received> = []
+  const requests: Receiver["requests"] = []
   const secrets: Array<string> = []
   const sockets = new Set<Socket>()
   let answer: Receiver["answer"] = () => 200
@@ -85,8 +93,13 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
       }
       const answered = answer(message)
       received.push({ ...message, answered })
+      requests.push({ host: request.headers.host, url: request.url })
       if (answered === "hang") return
       if (answered === "reset") return void request.socket.destroy()
+      if (answered === "endless") {
+        const more = setInterval(() => response.write("more"), 10)
+        return void response.on("close", () => clearInterval(more))
+      }
       const { body: text = "", headers = {}, status } = typeof answered === "number" ? { status: answered } : answered
       response.writeHead(status, headers).end(text)
     })
@@ -115,6 +128,7 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
     url: `http://127.0.0.1:${port}/hook`,
     port,
     received,
+    requests,
     secrets,
     get answer() {
       return answer
@@ -124,6 +138,7 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
     },
     die,
     live: Effect.asVoid(Effect.suspend(() => listen(port))),
+    quiet: eventually("nobody is connected", Effect.sync(() => sockets.size), (open) => open === 0),
   }
 })
 
@@ -131,7 +146,7 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
 export const takenBy = ({ received }: Receiver): ReadonlyArray<Received> => {
   const seen = new Set<string>()
   return received.filter(({ answered, id }) => {
-    const status = typeof answered === "object" ? answered.status : answered
+    const status = typeof answered === "object" ? answered.status : answered === "endless" ? 200 : answered
     if (typeof status !== "number" || status >= 300 || seen.has(id)) return false
     seen.add(id)
     return true
@@ -165,13 +180,17 @@ export const webhookServices = (
 export const startSending = (overrides: Partial<SettingsValues> = {}) =>
   Effect.asVoid(Layer.build(Layer.fresh(Layer.provide(WebhookSchedule.layer, webhookServices(overrides)))))
 
-/** Makes a webhook at a receiver, which knows its secret. */
+/** Makes a webhook at a receiver, which knows its secret. It goes with the scope. */
 export const makeWebhook = Effect.fnUntraced(function* (
   receiver: Receiver,
   options: Partial<Parameters<WebhookRequests["Service"]["create"]>[0]> = {},
 ) {
   const requests = yield* WebhookRequests
-  const { secret, webhook } = yield* Effect.orDie(requests.create({ url: receiver.url, ...options }))
+  const webhooks = yield* Webhooks
+  const { secret, webhook } = yield* Effect.acquireRelease(
+    Effect.orDie(requests.create({ url: receiver.url, ...options })),
+    ({ webhook }) => webhooks.remove(webhook.id),
+  )
   receiver.secrets.push(Redacted.value(secret))
   return webhook
 })

@@ -117,8 +117,7 @@ export class WebhookSender extends Context.Service<WebhookSender, {
             new Signer(Redacted.value(secret)).sign(message.id, new Date(seconds * 1_000), message.body)
           ).join(" "),
         }
-        // A connection that was kept may have ended meanwhile, which says nothing of the receiver.
-        return yield* Effect.retry(postToFirst(url, addresses, headers, message.body), { times: 1, while: hungUp })
+        return yield* postToFirst(url, addresses, headers, message.body)
       })
 
       const send = Effect.fn("WebhookSender.send")(
@@ -172,8 +171,6 @@ const codeOf = (error: unknown): string | undefined =>
 
 const isUnreachable = (error: Error): boolean =>
   ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ETIMEDOUT"].includes(codeOf(error) ?? "")
-
-const hungUp = (error: Error): boolean => ["ECONNRESET", "EPIPE"].includes(codeOf(error) ?? "")
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nobody listens there",

@@ -52,7 +52,7 @@ export default (schema: string) =>
       lane text collate "C" not null,
       type text not null,
       change_id bigint,
-      event_id bigint,
+      event_id bigint references ${t("events")} on delete cascade,
       attempts integer not null default 0,
       queued_at timestamptz not null default now(),
       first_failed_at timestamptz,
@@ -66,5 +66,8 @@ export default (schema: string) =>
       t("webhook_deliveries")
     } (webhook_id, id) where delivered_at is null`
     yield* sql`create index webhook_deliveries_recent on ${t("webhook_deliveries")} (webhook_id, id)`
+    yield* sql`create index webhook_deliveries_event on ${
+      t("webhook_deliveries")
+    } (event_id) where event_id is not null`
     yield* sql`create index webhook_deliveries_account on ${t("webhook_deliveries")} (account_id)`
   })

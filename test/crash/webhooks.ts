@@ -11,7 +11,7 @@ import { Database } from "../../src/storage/Database.ts"
 import { appendChanges } from "../../src/storage/mail/ChangeLog.ts"
 import type { Engine } from "../support/engines.ts"
 import { makeAccount } from "../support/mail.ts"
-import { eventually, install, type Installation, leasesEnd, type Service } from "../support/processes.ts"
+import { eventually, install, type Installation, leasesEnd, NotYet, type Service } from "../support/processes.ts"
 import { type Answer, numbered, numbersOf, type Receiver, startReceiver, takenBy } from "../support/webhooks.ts"
 
 export interface StormOptions {
@@ -109,8 +109,12 @@ const inDatabase = <A>(
     )
   )
 
-const memoryOf = ({ pid }: Service): number =>
-  Math.round(Number(/^VmRSS:\s*(\d+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1] ?? 0) / 1_024)
+/** A process that has ended by itself fails the storm, with what it said last. */
+const memoryOf = ({ output, pid }: Service) =>
+  Effect.try({
+    try: () => Math.round(Number(/^VmRSS:\s*(\d+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]) / 1_024),
+    catch: () => new NotYet({ message: `the process has ended: ${output().slice(-2_000)}` }),
+  })
 
 const middle = (numbers: ReadonlyArray<number>): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0
 
@@ -167,7 +171,10 @@ export const storm = Effect.fnUntraced(function* (options: StormOptions) {
     // Somewhere in the middle of what there is; in the last round all of it.
     const until = round === rounds - 1 ? total : before + Math.floor(share(seed, 0x17, round) * each * accounts)
     const halfway = before + (until - before) / 2
-    const look = Effect.tap(taken, () => Ref.update(memory, (all) => [...all, memoryOf(service)]))
+    const look = Effect.tap(
+      taken,
+      () => Effect.flatMap(memoryOf(service), (mebibytes) => Ref.update(memory, (all) => [...all, mebibytes])),
+    )
     yield* eventually("half of it arrives", Effect.delay(look, "50 millis"), (now) => now >= halfway, "10 minutes")
     if (share(seed, 0x18, round) < 0.6) {
       deaths++

@@ -4,7 +4,7 @@ import { Event } from "../../domain/Event.ts"
 import { AccountId } from "../../domain/Ids.ts"
 import { Change } from "../../domain/Mail.ts"
 import { Run } from "../../domain/Run.ts"
-import type { LoadedDelivery } from "../../storage/webhooks/WebhookOutbox.ts"
+import type { LoadedDelivery } from "../../storage/webhooks/DeliveryContent.ts"
 
 /** `data` of `message.*`: the entry of the change log, and the address of its account. */
 export const ChangeData = Schema.Struct({ ...Change.fields, email: Schema.String })

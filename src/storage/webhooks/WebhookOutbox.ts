@@ -6,18 +6,11 @@
  * One process sends for a webhook, by a lease with a fencing number.
  */
 import { Context, Duration, Effect, Layer } from "effect"
-import type { Account } from "../../domain/Account.ts"
-import type { Event } from "../../domain/Event.ts"
-import type { Change } from "../../domain/Mail.ts"
-import type { Run } from "../../domain/Run.ts"
-import type { WebhookEvent, WebhookId } from "../../domain/Webhook.ts"
+import type { WebhookId } from "../../domain/Webhook.ts"
 import { column, Database, orDie, relaxed } from "../Database.ts"
-import { type EventRow, toEvent } from "../Events.ts"
 import { placeEvents } from "../EventPositions.ts"
-import { changeOf, type ChangeRow } from "../mail/Changes.ts"
 import { positionsOf } from "../mail/Positions.ts"
-import { type RunRow, toRun } from "../runs/RunItems.ts"
-import { messageId } from "./WebhookRows.ts"
+import { contentOf, type LoadedDelivery } from "./DeliveryContent.ts"
 
 /** Seconds that a silent sender keeps a webhook. */
 export const leaseSeconds = 20
@@ -43,22 +36,6 @@ export interface QueuedDelivery {
   readonly lane: string
   /** Milliseconds until it may be tried again; 0 = now. */
   readonly waitMillis: number
-}
-
-/** What a delivery tells of. */
-export type DeliverySource =
-  | { readonly change: Change; readonly account: Pick<Account, "email"> }
-  | { readonly event: Event; readonly account?: Pick<Account, "id" | "email">; readonly run?: Run }
-
-export interface LoadedDelivery {
-  readonly id: bigint
-  readonly messageId: string
-  readonly type: WebhookEvent
-  readonly attempts: number
-  readonly source: DeliverySource
-  readonly url: string
-  /** Sealed; the current one first. */
-  readonly secrets: ReadonlyArray<Uint8Array>
 }
 
 /** What became of an attempt. */
@@ -192,6 +169,8 @@ export class WebhookOutbox extends Context.Service<WebhookOutbox, {
             from next cross join w left join ${t.accounts} a on a.id = next.account_id
             where next.type <> 'account.status' and (w.events is null or next.type = any (w.events))
               and (next.origin is null or next.origin = any (w.origins))
+              -- What it was disabled for it need not be told by itself.
+              and not (next.type = 'webhook.disabled' and next.lane = w.id::text)
               and (next.account_id is null or (a.id is not null and (w.tags is null or a.tags && w.tags)))
             order by next.at, next.log, next.place
             returning id, lane
@@ -207,38 +186,6 @@ export class WebhookOutbox extends Context.Service<WebhookOutbox, {
           queued: rows.flatMap(({ id, lane }) => id === null || lane === null ? [] : [{ id, lane, waitMillis: 0 }]),
           complete: rows[0]!.scanned < pageSize,
         }
-      }, orDie)
-
-      const load = Effect.fn("WebhookOutbox.load")(function* (claimed: ClaimedWebhook, ids: ReadonlyArray<bigint>) {
-        const rows = yield* sql<
-          LoadedRow
-        >`select d.id, d.type, d.attempts, d.account_id, a.email, d.change_id, d.event_id,
-            w.url, w.secret, case when w.previous_secret_until > now() then w.previous_secret end as previous_secret,
-            to_jsonb(c) - 'at' as change, c.at as change_at, to_jsonb(e) - 'at' as event, e.at as event_at, r.id as run_id
-          from ${t.webhook_deliveries} d join ${t.webhooks} w on w.id = d.webhook_id
-          left join ${t.accounts} a on a.id = d.account_id
-          left join ${t.changes} c on c.id = d.change_id
-          left join ${t.events} e on e.id = d.event_id
-          left join ${t.runs} r on r.id = case when e.kind = 'run.finished' then e.subject::uuid end
-          where d.id = any (${
-          column("int8", ids)
-        }) and w.id = ${claimed.id} and w.fence = ${claimed.fence} and w.enabled
-            and d.delivered_at is null and (c.id is not null or e.id is not null)
-          order by d.id`
-        const runIds = rows.flatMap(({ run_id }) => run_id === null ? [] : [run_id])
-        const runs = runIds.length === 0
-          ? []
-          : yield* sql<RunRow>`select * from ${t.runs} where id = any (${column("uuid", runIds)})`
-        const runOf = new Map(runs.map((row) => [row.id, toRun(row)]))
-        return rows.map((row): LoadedDelivery => ({
-          id: row.id,
-          messageId: messageId(positions, row),
-          type: row.type,
-          attempts: row.attempts,
-          url: row.url,
-          secrets: row.previous_secret === null ? [row.secret] : [row.secret, row.previous_secret],
-          source: sourceOf(row, positions.position, runOf),
-        }))
       }, orDie)
 
       const record = Effect.fn("WebhookOutbox.record")(function* (
@@ -323,46 +270,12 @@ export class WebhookOutbox extends Context.Service<WebhookOutbox, {
         glance: yield* Effect.cachedWithTTL(look, glance),
         waiting,
         take,
-        load,
+        load: (claimed, ids) =>
+          contentOf(database, positions, claimed, ids).pipe(orDie, Effect.withSpan("WebhookOutbox.load")),
         record,
         disable,
         backlog,
       })
     }),
   )
-}
-
-interface LoadedRow {
-  readonly id: bigint
-  readonly type: WebhookEvent
-  readonly attempts: number
-  readonly account_id: string | null
-  readonly email: string | null
-  readonly change_id: bigint | null
-  readonly event_id: bigint | null
-  readonly url: string
-  readonly secret: Uint8Array
-  readonly previous_secret: Uint8Array | null
-  readonly change: Omit<ChangeRow, "id" | "at"> | null
-  readonly change_at: Date | null
-  readonly event: Omit<EventRow, "id" | "at"> | null
-  readonly event_at: Date | null
-  readonly run_id: string | null
-}
-
-const sourceOf = (
-  row: LoadedRow,
-  position: (id: bigint) => string,
-  runOf: ReadonlyMap<string, Run>,
-): DeliverySource => {
-  if (row.change !== null) {
-    const change = changeOf(position, { ...row.change, id: row.change_id!, at: row.change_at! })
-    return { change, account: { email: row.email ?? "" } }
-  }
-  const run = row.run_id === null ? undefined : runOf.get(row.run_id)
-  return {
-    event: toEvent({ ...row.event!, id: row.event_id!, at: row.event_at! }),
-    ...(row.account_id === null || row.email === null ? {} : { account: { id: row.account_id, email: row.email } }),
-    ...(run === undefined ? {} : { run }),
-  }
 }

@@ -1,5 +1,5 @@
 /** Webhooks: made, changed, taken away, and what became of their deliveries. */
-import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { Context, Effect, Layer, Option, Redacted } from "effect"
 import type { SqlError } from "effect/sql"
 import { Buffer } from "node:buffer"
 import { randomBytes } from "node:crypto"

@@ -12,8 +12,6 @@ describe("webhooks to a receiver with bad manners, from a process that is killed
       Effect.gen(function* () {
         const outcome = yield* storm({ engine, deliveries: 600, accounts: 10, kills: 2, seed: 3 })
         assert.isTrue(isKept(outcome), JSON.stringify(outcome))
-        // Of each account at most the one that was on its way at a kill or a death, or whose answer came too late.
-        assert.isAtMost(outcome.doubled, 10 * (outcome.kills + outcome.deaths), JSON.stringify(outcome))
       }), 240_000)
   }
 })

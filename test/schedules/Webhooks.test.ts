@@ -22,7 +22,7 @@ import {
   webhookSettings,
 } from "../support/webhooks.ts"
 
-const quick = { webhookRetryAfter: Duration.millis(20), webhookTimeout: Duration.millis(300) }
+const quick = { webhookRetryAfter: Duration.millis(20) }
 
 const storage = Layer.mergeAll(
   webhookServices(quick),
@@ -209,7 +209,7 @@ await onDatabases("Webhooks", storage, (it, engine) => {
       let n = 0
       receiver.answer = () => answers[n++] ?? 200
       const webhook = yield* makeWebhook(receiver)
-      yield* startSending(quick)
+      yield* startSending({ ...quick, webhookTimeout: Duration.millis(500) })
       yield* append(numbered(account.id, 0, 1))
       yield* arrived(receiver, 1)
       assert.strictEqual(new Set(receiver.received.map(({ id }) => id)).size, 1)

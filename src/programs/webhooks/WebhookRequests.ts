@@ -54,12 +54,14 @@ export class WebhookRequests extends Context.Service<WebhookRequests, {
           test: Effect.fn("WebhookRequests.test")(function* (id: WebhookId) {
             const target = Option.getOrUndefined(yield* webhooks.target(id))
             if (target === undefined) return Option.none()
-            // Unreadable = its key is no longer configured, which the operator has to know before anything else.
-            const secrets = yield* Effect.orDie(
+            const opened = yield* Effect.result(
               Effect.forEach(target.secrets, (sealed) => vault.open(webhookOwner(id), sealed)),
             )
+            if (opened._tag === "Failure") {
+              return Option.some({ delivered: false, status: null, error: opened.failure.message, milliseconds: 0 })
+            }
             const { delivered, error, milliseconds, status } = yield* sender.send(
-              { url: target.url, secrets },
+              { url: target.url, secrets: opened.success },
               { id: `test_${newId()}`, body: testBody(yield* DateTime.now, id) },
             )
             return Option.some({ delivered, status, error, milliseconds })

@@ -143,8 +143,8 @@ export class WebhookOutbox extends Context.Service<WebhookOutbox, {
       }, orDie)
 
       /**
-       * The two logs are merged by time, each in its own order: an entry counts as no older than those before it. Of accounts
-       * that are gone nothing is sent.
+       * The two logs are merged by time, each in its own order: an entry counts as no older than those before it. What may
+       * follow from an event that has no position yet waits until it has one. Of accounts that are gone nothing is sent.
        */
       const take = Effect.fn("WebhookOutbox.take")(function* (claimed: ClaimedWebhook) {
         const rows = yield* sql<{ scanned: number; id: bigint | null; lane: string | null }>`with w as (
@@ -162,7 +162,8 @@ export class WebhookOutbox extends Context.Service<WebhookOutbox, {
               union all
               select max(at) over (order by position), 1, position, null, id,
                 case when kind like 'account.%' then subject::uuid end, subject, kind, null from e
-            ) logs order by at, log, place limit ${pageSize}
+            ) logs where at < coalesce((select min(at) from ${t.events} where position is null), 'infinity')
+            order by at, log, place limit ${pageSize}
           ), queued as (
             insert into ${t.webhook_deliveries} (webhook_id, account_id, lane, type, change_id, event_id)
             select w.id, next.account_id, next.lane, next.type, next.change_id, next.event_id

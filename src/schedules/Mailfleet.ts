@@ -128,7 +128,10 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   readonly changes: Changes["Service"]
   /** What operators are told of the fleet as a whole. */
   readonly events: Pick<Events["Service"], "list">
-  /** Where what happens is sent to. The schedules send; secrets are shown once. */
+  /**
+   * Where what happens is sent to. The schedules send; secrets are shown once. `create`, `update` and `test` look up the target,
+   * and stay outside of the caller's transaction.
+   */
   readonly webhooks: WebhookRequests["Service"] & Omit<Webhooks["Service"], "create" | "update" | "target">
   /** Who was given which access token. */
   readonly audit: Pick<Audit["Service"], "list">
@@ -241,7 +244,12 @@ const make = Effect.gen(function* () {
     messages,
     changes,
     events: { list: events.list },
-    webhooks: { ...webhooks, ...webhookRequests },
+    webhooks: {
+      ...webhooks,
+      create: (webhook) => outside(webhookRequests.create(webhook)),
+      update: (id, patch) => outside(webhookRequests.update(id, patch)),
+      test: (id) => outside(webhookRequests.test(id)),
+    },
     audit: { list: audit.list },
     stats: stats.fleet,
     schedules: Effect.asVoid(Layer.build(Layer.fresh(layerSchedules))).pipe(Effect.provideContext(engine)),

@@ -4,7 +4,7 @@
  */
 import { Duration } from "effect"
 
-/** Failures in a row after which it counts as down. */
+/** Lanes that fail in a row, and nothing arrives in between: so many, and the receiver counts as down. */
 const downAfter = 5
 
 const longestWait = Duration.hours(1)
@@ -19,6 +19,10 @@ export const backoffMillis = (failures: number, first: Duration.Duration, random
 
 export class ReceiverHealth {
   #failures: number
+  /** Of the last failures in a row, as many as it takes. Few lanes that fail by themselves are no receiver that is down. */
+  readonly #failing = new Set<string>()
+  /** Since something arrived. */
+  #pauses = 0
   #pausedAt = 0
   #pausedUntil: number
   readonly #first: Duration.Duration
@@ -36,7 +40,7 @@ export class ReceiverHealth {
   }
 
   get isDown(): boolean {
-    return this.#failures >= downAfter
+    return this.#failing.size >= downAfter
   }
 
   pausedMillis(now: number): number {
@@ -52,19 +56,20 @@ export class ReceiverHealth {
   succeeded(): boolean {
     const recovered = this.isDown
     this.#failures = 0
+    this.#failing.clear()
+    this.#pauses = 0
     if (recovered) this.#pausedUntil = 0
     return recovered
   }
 
   /**
-   * @param began when the attempt began: one from before the last pause tells nothing new
+   * @param began when the attempt began: one from before the last pause is no reason for a longer one
    * @param retryAfter milliseconds that the receiver asked for; 0 = it did not
    */
-  failed(began: number, now: number, random: number, retryAfter: number): void {
-    if (began >= this.#pausedAt) {
-      this.#failures++
-      if (this.isDown) this.#pause(now, backoffMillis(this.#failures - downAfter + 1, this.#first, random))
-    }
+  failed(lane: string, began: number, now: number, random: number, retryAfter: number): void {
+    this.#failures++
+    if (!this.isDown) this.#failing.add(lane)
+    if (this.isDown && began >= this.#pausedAt) this.#pause(now, backoffMillis(++this.#pauses, this.#first, random))
     if (retryAfter > 0) this.#pause(now, retryAfter)
   }
 

@@ -105,7 +105,7 @@ export class WebhookSession extends Context.Service<WebhookSession, {
               continue
             }
             const asked = Option.match(outcome.retryAfter, { onNone: () => 0, onSome: Duration.toMillis })
-            health.failed(began, now, yield* Random.next, asked)
+            health.failed(head.lane, began, now, yield* Random.next, asked)
             const wait = Math.max(asked, backoffMillis(before + 1, webhookRetryAfter, yield* Random.next))
             attempts.push({ ...outcome, id: head.id, waitMillis: wait })
           }

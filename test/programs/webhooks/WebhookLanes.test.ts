@@ -84,18 +84,19 @@ describe("ReceiverHealth", () => {
     assert.closeTo(backoffMillis(1, first, 1), 1_200, 1)
   })
 
-  it("five failures in a row are a receiver that is down: one at a time, with growing pauses", () => {
+  it("five lanes that fail in a row are a receiver that is down: one at a time, with growing pauses", () => {
     const health = fresh()
-    for (let n = 0; n < 4; n++) health.failed(0, 0, 0.5, 0)
+    for (let n = 0; n < 20; n++) health.failed(`lane ${n % 4}`, 0, 0, 0.5, 0)
+    assert.strictEqual(health.failures, 20)
     assert.strictEqual(health.allowed(10, 0), 10)
-    health.failed(0, 0, 0.5, 0)
+    health.failed("lane 4", 0, 0, 0.5, 0)
     assert.strictEqual(health.allowed(10, 999), 0)
     assert.strictEqual(health.allowed(10, 1_000), 1)
-    health.failed(1_000, 1_000, 0.5, 0)
+    health.failed("lane 5", 1_000, 1_000, 0.5, 0)
     assert.strictEqual(health.pausedMillis(1_000), 2_000)
     // It was on its way when the pause began.
-    health.failed(999, 1_001, 0.5, 0)
-    assert.strictEqual(health.failures, 6)
+    health.failed("lane 6", 999, 1_001, 0.5, 0)
+    assert.strictEqual(health.pausedMillis(1_000), 2_000)
     assert.isTrue(health.succeeded())
     assert.strictEqual(health.allowed(10, 1_002), 10)
     assert.isFalse(health.succeeded())
@@ -103,7 +104,7 @@ describe("ReceiverHealth", () => {
 
   it("keeps the pause that a receiver asked for", () => {
     const health = fresh()
-    health.failed(0, 0, 0.5, 30_000)
+    health.failed("a", 0, 0, 0.5, 30_000)
     assert.strictEqual(health.allowed(10, 29_999), 0)
     assert.isFalse(health.succeeded())
     assert.strictEqual(health.allowed(10, 29_999), 0)

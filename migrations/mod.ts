@@ -9,6 +9,7 @@ import mail from "./0005_mail.ts"
 import push from "./0006_push.ts"
 import sync from "./0007_sync.ts"
 import apiKeys from "./0008_api_keys.ts"
+import webhooks from "./0009_webhooks.ts"
 import dashboardSessions from "./0010_dashboard_sessions.ts"
 
 export const migrations: Readonly<
@@ -22,5 +23,6 @@ export const migrations: Readonly<
   "0006_push": push,
   "0007_sync": sync,
   "0008_api_keys": apiKeys,
+  "0009_webhooks": webhooks,
   "0010_dashboard_sessions": dashboardSessions,
 }

@@ -26,6 +26,7 @@ import { serve } from "./commands/Serve.ts"
 import { simulate } from "./commands/Simulate.ts"
 import { stats } from "./commands/Stats.ts"
 import { sync } from "./commands/Sync.ts"
+import { webhooks } from "./commands/Webhooks.ts"
 
 restoreBuiltinModules()
 
@@ -49,6 +50,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         grants,
         policies,
         runs,
+        webhooks,
       ],
     },
     { group: "Set up", commands: [doctor, migrate, keys] },

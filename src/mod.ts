@@ -67,3 +67,13 @@ export {
 } from "./domain/Mail.ts"
 export { ItemError, OnDuplicate, Outcome, Run, RunItem, RunKind, RunState } from "./domain/Run.ts"
 export { TagPolicy } from "./domain/TagPolicy.ts"
+export {
+  DeliveryOutcome,
+  DeliveryState,
+  InvalidWebhook,
+  type NewWebhook,
+  Webhook,
+  WebhookDelivery,
+  WebhookEvent,
+  type WebhookPatch,
+} from "./domain/Webhook.ts"

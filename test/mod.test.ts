@@ -6,6 +6,7 @@ import { ImportFileBroken, Mailfleet, RunNotFound, SettingsError } from "../src/
 import { make as makeSimulator, type Simulator } from "../src/simulator/Simulator.ts"
 import { postgresUrl, usableEngines } from "./support/databases.ts"
 import { serve } from "./support/simulator.ts"
+import { startReceiver, takenBy } from "./support/webhooks.ts"
 
 const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url))
 
@@ -104,6 +105,7 @@ const library = Layer.unwrap(Effect.map(World, ({ origin }) =>
     graphUrl: `${origin}/v1.0`,
     syncSpacing: 0,
     syncEvery: "1 second",
+    webhookAllowPrivate: true,
   }))).pipe(Layer.orDie)
 
 const shop = Effect.gen(function* () {
@@ -298,9 +300,15 @@ if (!(await usableEngines).includes("postgres")) {
             assert.instanceOf(yield* Effect.flip(mailfleet.import(broken)), ImportFileBroken)
           }))
 
-        it.effect("runs the schedules as long as they are wanted", () =>
+        it.effect("runs the schedules as long as they are wanted, which send to webhooks", () =>
           Effect.gen(function* () {
             const mailfleet = yield* Mailfleet
+            const receiver = yield* startReceiver
+            const { secret, webhook } = yield* mailfleet.webhooks.create({
+              url: receiver.url,
+              events: ["message.created"],
+            })
+            receiver.secrets.push(Redacted.value(secret))
             const { simulator } = yield* World
             const { items: [first] } = yield* mailfleet.accounts.list({ limit: 1 })
             const { email } = Option.getOrThrow(Option.fromUndefinedOr(first))
@@ -309,13 +317,16 @@ if (!(await usableEngines).includes("postgres")) {
             const arrived = Effect.gen(function* () {
               while (true) {
                 const { items } = yield* mailfleet.changes.list({ after, limit: 10 })
-                if (items.some(({ kind }) => kind === "message.created")) return
+                const isTold = takenBy(receiver).some((message) => message.data.email === email)
+                if (isTold && items.some(({ kind }) => kind === "message.created")) return
                 yield* Effect.sleep("50 millis")
               }
             })
             yield* Effect.scoped(Effect.andThen(Layer.build(Mailfleet.layerSchedules), arrived)).pipe(
               Effect.timeout("20 seconds"),
             )
+            for (const { signedWith } of receiver.received) assert.deepStrictEqual(signedWith, receiver.secrets)
+            assert.isTrue(yield* mailfleet.webhooks.remove(webhook.id))
           }))
 
         it.effect("two of them keep to their own schemas", () =>

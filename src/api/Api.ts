@@ -16,6 +16,7 @@ import { Policies } from "./Policies.ts"
 import { Runs } from "./Runs.ts"
 import { Session } from "./Session.ts"
 import { version } from "./Version.ts"
+import { Webhooks } from "./Webhooks.ts"
 import { Work } from "./Work.ts"
 
 export class Api extends HttpApi.make("mailfleet")
@@ -31,6 +32,7 @@ export class Api extends HttpApi.make("mailfleet")
     Policies,
     Mail,
     Events,
+    Webhooks,
     Audit,
     Notifications,
     Session,

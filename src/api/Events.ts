@@ -22,6 +22,8 @@ export class Events extends HttpApiGroup.make("events")
         "`reauth.spike_ended`). Of accounts: `account.needs_reauth` with the link where the user signs in again,",
         "`account.blocked` and `account.recovered`, once for each change of their status; `subject` is the account's id.",
         "`grant.ending`: a refresh token that ends soon; `subject` is the grant's id, `code` how long before it is told.",
+        "`run.finished`: a run has ended; `subject` is its id, `code` its state. `webhook.disabled`: nothing is sent to a",
+        "webhook any more; `subject` is its id. Webhooks are sent all of these.",
       ].join(" "),
     })),
   )

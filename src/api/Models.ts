@@ -9,6 +9,7 @@ import * as AppModel from "../domain/App.ts"
 import * as MailModel from "../domain/Mail.ts"
 import * as RunModel from "../domain/Run.ts"
 import * as TagPolicyModel from "../domain/TagPolicy.ts"
+import * as WebhookModel from "../domain/Webhook.ts"
 
 export const Account = AccountModel.Account.annotate({ identifier: "Account" })
 export const ApiKey = ApiKeyModel.ApiKey.annotate({ identifier: "ApiKey" })
@@ -28,3 +29,6 @@ export const Change = MailModel.Change.annotate({ identifier: "Change" })
 export const ConnectSession = ConnectSessionModel.ConnectSession.annotate({ identifier: "ConnectSession" })
 export const DeviceCode = ConnectSessionModel.DeviceCode.annotate({ identifier: "DeviceCode" })
 export const TagPolicy = TagPolicyModel.TagPolicy.annotate({ identifier: "TagPolicy" })
+export const Webhook = WebhookModel.Webhook.annotate({ identifier: "Webhook" })
+export const WebhookDelivery = WebhookModel.WebhookDelivery.annotate({ identifier: "WebhookDelivery" })
+export const DeliveryOutcome = WebhookModel.DeliveryOutcome.annotate({ identifier: "DeliveryOutcome" })

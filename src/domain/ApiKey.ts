@@ -9,7 +9,7 @@ import { Schema } from "effect"
  * - `runs:write`: import, refresh and sync; cancel and repeat
  * - `messages:read`: read folders, messages and the change log
  * - `tokens:read`: be given access tokens
- * - `admin`: all of this, and apps, policies, keys and the audit log
+ * - `admin`: all of this, and apps, policies, keys, webhooks and the audit log
  */
 export const Scope = Schema.Literals([
   "accounts:read",

@@ -11,6 +11,8 @@ import { Schema } from "effect"
  * - `account.blocked`: an administrator must act, or the provider locked it
  * - `account.recovered`: an account that was told of by one of these two is active again
  * - `grant.ending`: a refresh token ends soon unless it is used, or somebody signs in again
+ * - `run.finished`: an import, refresh or sync that somebody asked for has ended, however it ended
+ * - `webhook.disabled`: nothing is sent to a webhook any more, for its receiver has not taken anything for days, or is gone
  */
 export const EventKind = Schema.Literals([
   "app.faulted",
@@ -22,6 +24,8 @@ export const EventKind = Schema.Literals([
   "account.blocked",
   "account.recovered",
   "grant.ending",
+  "run.finished",
+  "webhook.disabled",
 ])
 export type EventKind = typeof EventKind.Type
 
@@ -29,9 +33,9 @@ export const Event = Schema.Struct({
   id: Schema.String,
   at: Schema.DateTimeUtcFromString,
   kind: EventKind,
-  /** `provider:clientId`, `provider:clientId:tenant`, `provider:clientId:tenant:resource`, `fleet`, the id of an account or of a grant. */
+  /** `provider:clientId`, `provider:clientId:tenant`, `provider:clientId:tenant:resource`, `fleet`, the id of an account, a grant, a run or a webhook. */
   subject: Schema.String,
-  /** The provider's own code, such as `AADSTS7000222`; of `grant.ending` how long before it is told. */
+  /** The provider's own code, such as `AADSTS7000222`; of `grant.ending` how long before it is told, of `run.finished` its state. */
   code: Schema.optionalKey(Schema.String),
   /** What happened, and what to do. */
   message: Schema.String,

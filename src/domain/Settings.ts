@@ -76,6 +76,16 @@ export interface SettingsValues {
   readonly push: boolean
   /** What Pub/Sub proves itself by when it hands over Gmail's notifications; none = they are not taken. */
   readonly gmailPushToken: Option.Option<Redacted.Redacted>
+  /** Webhooks may be sent to private, loopback and other addresses that are not of the public internet. */
+  readonly webhookAllowPrivate: boolean
+  /** Deliveries to one webhook at once. */
+  readonly webhookConcurrency: number
+  /** How long the receiver of a webhook may take to answer. */
+  readonly webhookTimeout: Duration.Duration
+  /** The wait after the first failed attempt of a delivery; each further one is twice as long, up to an hour. */
+  readonly webhookRetryAfter: Duration.Duration
+  /** For how long a delivery is tried before its webhook is disabled. */
+  readonly webhookRetryFor: Duration.Duration
 }
 
 const text = (variable: string, fallback: string, check: (value: string) => boolean, expected: string) =>
@@ -286,6 +296,11 @@ const fromEnvironment = Effect.gen(function* () {
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
     push: yield* onOff("MAILFLEET_PUSH", "off"),
     gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),
+    webhookAllowPrivate: yield* onOff("MAILFLEET_WEBHOOK_ALLOW_PRIVATE", "off"),
+    webhookConcurrency: yield* integer("MAILFLEET_WEBHOOK_CONCURRENCY", 10, 1, 1_000),
+    webhookTimeout: yield* duration("MAILFLEET_WEBHOOK_TIMEOUT", "15 seconds", Duration.millis(100)),
+    webhookRetryAfter: yield* duration("MAILFLEET_WEBHOOK_RETRY_AFTER", "5 seconds", Duration.millis(10)),
+    webhookRetryFor: yield* duration("MAILFLEET_WEBHOOK_RETRY_FOR", "3 days", Duration.seconds(1)),
   }
   if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
     return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)

@@ -40,6 +40,10 @@ import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { RunWorker } from "../programs/RunWorker.ts"
 import { SyncAccount } from "../programs/SyncAccount.ts"
+import { WebhookAddress } from "../programs/webhooks/WebhookAddress.ts"
+import { WebhookRequests } from "../programs/webhooks/WebhookRequests.ts"
+import { WebhookSender } from "../programs/webhooks/WebhookSender.ts"
+import { WebhookSession } from "../programs/webhooks/WebhookSession.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { AppOnlyGrants } from "../storage/grants/AppOnlyGrants.ts"
 import { Apps } from "../storage/grants/Apps.ts"
@@ -74,6 +78,8 @@ import { Sweeps } from "../storage/Sweeps.ts"
 import { SyncCounts } from "../storage/mail/SyncCounts.ts"
 import { SyncLeases } from "../storage/mail/SyncLeases.ts"
 import { SyncTurns } from "../storage/mail/SyncTurns.ts"
+import { WebhookOutbox } from "../storage/webhooks/WebhookOutbox.ts"
+import { Webhooks } from "../storage/webhooks/Webhooks.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
 import * as GraphPush from "./GraphPush.ts"
@@ -82,6 +88,7 @@ import * as ImapWatch from "./ImapWatch.ts"
 import * as Inbox from "./Inbox.ts"
 import * as LagLog from "./LagLog.ts"
 import * as SyncLagLog from "./SyncLagLog.ts"
+import * as WebhookSchedule from "./Webhooks.ts"
 
 export type Engine =
   | Attachments
@@ -126,6 +133,10 @@ export type Engine =
   | SyncAccount
   | Throttle
   | Tokens
+  | WebhookOutbox
+  | WebhookRequests
+  | Webhooks
+  | WebhookSession
 
 const storage = Layer.mergeAll(
   Accounts.layer,
@@ -157,6 +168,8 @@ const storage = Layer.mergeAll(
   SyncLeases.layer,
   SyncTurns.layer,
   Sweeps.layer,
+  WebhookOutbox.layer,
+  Webhooks.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
   layerGrantStore,
 ).pipe(Layer.provideMerge(Vault.layer))
@@ -181,6 +194,11 @@ const mail = Mailboxes.layer.pipe(
   Layer.provide([ImapTransport.layer, MimeParser.layer]),
 )
 
+const webhooks = Layer.mergeAll(WebhookRequests.layer, WebhookSession.layer).pipe(
+  Layer.provide(WebhookSender.layer),
+  Layer.provide(WebhookAddress.layerSystem),
+)
+
 /** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
 export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests
   .layer
@@ -194,6 +212,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(Reconnect.layer),
     Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
     Layer.provideMerge(ConnectDevice.layer.pipe(Layer.provide(SignInDevice.layer))),
+    Layer.provideMerge(webhooks),
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
@@ -212,4 +231,5 @@ export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Laye
   Inbox.layer,
   LagLog.layer,
   SyncLagLog.layer,
+  WebhookSchedule.layer,
 )

@@ -44,6 +44,7 @@ export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | M
         ["access tokens that have ended", sweeps.accessTokens],
         ["old sessions of sign-ins", sweeps.connectSessions],
         ["old events and audit entries", sweeps.records],
+        ["deliveries to webhooks that arrived", sweeps.deliveries],
         ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
       ])
       // By itself: after an upgrade, or a smaller choice of many accounts, it takes hours.

@@ -27,6 +27,7 @@ import { Connect } from "../programs/Connect.ts"
 import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
 import { type DuplicateAccount, type ImportRefused, type NewAccount, RunRequests } from "../programs/RunRequests.ts"
+import { WebhookRequests } from "../programs/webhooks/WebhookRequests.ts"
 import { type AccountFilter, Accounts, type Selection } from "../storage/Accounts.ts"
 import { Apps } from "../storage/grants/Apps.ts"
 import { Audit } from "../storage/Audit.ts"
@@ -39,6 +40,7 @@ import { Messages } from "../storage/mail/Messages.ts"
 import { Policies } from "../storage/grants/Policies.ts"
 import { type IdempotencyConflict, Runs } from "../storage/runs/Runs.ts"
 import { type FleetStats, Stats } from "../storage/Stats.ts"
+import { Webhooks } from "../storage/webhooks/Webhooks.ts"
 import { type Engine, layerEngine, layerSchedules } from "./Engine.ts"
 import { inOptions, layerOptions, type MailfleetOptions } from "./MailfleetOptions.ts"
 
@@ -126,6 +128,11 @@ export class Mailfleet extends Context.Service<Mailfleet, {
   readonly changes: Changes["Service"]
   /** What operators are told of the fleet as a whole. */
   readonly events: Pick<Events["Service"], "list">
+  /**
+   * Where what happens is sent to. The schedules send; secrets are shown once. `create`, `update` and `test` look up the target,
+   * and stay outside of the caller's transaction.
+   */
+  readonly webhooks: WebhookRequests["Service"] & Omit<Webhooks["Service"], "create" | "update" | "target">
   /** Who was given which access token. */
   readonly audit: Pick<Audit["Service"], "list">
   /** The fleet at a glance. */
@@ -180,6 +187,8 @@ const make = Effect.gen(function* () {
   const runs = yield* Runs
   const stats = yield* Stats
   const tokens = yield* AccessTokens
+  const { target: _, ...webhooks } = yield* Webhooks
+  const webhookRequests = yield* WebhookRequests
   const engine = yield* Effect.context<Engine | Settings>()
 
   // A redemption that only the caller's commit would keep could lose the rotated token for good.
@@ -235,6 +244,12 @@ const make = Effect.gen(function* () {
     messages,
     changes,
     events: { list: events.list },
+    webhooks: {
+      ...webhooks,
+      create: (webhook) => outside(webhookRequests.create(webhook)),
+      update: (id, patch) => outside(webhookRequests.update(id, patch)),
+      test: (id) => outside(webhookRequests.test(id)),
+    },
     audit: { list: audit.list },
     stats: stats.fleet,
     schedules: Effect.asVoid(Layer.build(Layer.fresh(layerSchedules))).pipe(Effect.provideContext(engine)),

@@ -60,6 +60,16 @@ export interface MailfleetOptions {
   readonly imapIdle?: number | undefined
   /** Whether subscriptions are kept by which Microsoft tells of new mail: `publicUrl` must be an https URL. Default false. */
   readonly push?: boolean | undefined
+  /** Whether webhooks may be sent to addresses that are not of the public internet. Default false. */
+  readonly webhookAllowPrivate?: boolean | undefined
+  /** Deliveries to one webhook at once. Default 10. */
+  readonly webhookConcurrency?: number | undefined
+  /** How long the receiver of a webhook may take to answer. Default 15 seconds. */
+  readonly webhookTimeout?: Duration.Input | undefined
+  /** The wait after the first failed attempt of a delivery, doubled with each further one. Default 5 seconds. */
+  readonly webhookRetryAfter?: Duration.Input | undefined
+  /** For how long a delivery is tried before its webhook is disabled. Default 3 days. */
+  readonly webhookRetryFor?: Duration.Input | undefined
 }
 
 const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
@@ -91,6 +101,11 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   reconcileEvery: "MAILFLEET_RECONCILE_EVERY",
   imapIdle: "MAILFLEET_IMAP_IDLE",
   push: "MAILFLEET_PUSH",
+  webhookAllowPrivate: "MAILFLEET_WEBHOOK_ALLOW_PRIVATE",
+  webhookConcurrency: "MAILFLEET_WEBHOOK_CONCURRENCY",
+  webhookTimeout: "MAILFLEET_WEBHOOK_TIMEOUT",
+  webhookRetryAfter: "MAILFLEET_WEBHOOK_RETRY_AFTER",
+  webhookRetryFor: "MAILFLEET_WEBHOOK_RETRY_FOR",
 }
 
 const durations: ReadonlySet<string> = new Set([
@@ -100,6 +115,9 @@ const durations: ReadonlySet<string> = new Set([
   "warmMargin",
   "syncEvery",
   "reconcileEvery",
+  "webhookTimeout",
+  "webhookRetryAfter",
+  "webhookRetryFor",
 ])
 
 /** As the environment variable would say it, so that one set of checks serves both. */

@@ -24,6 +24,7 @@ import { layerPages } from "./Pages.ts"
 import { layerPolicies } from "./Policies.ts"
 import { layerRuns } from "./Runs.ts"
 import { layerSession } from "./Session.ts"
+import { layerWebhooks } from "./Webhooks.ts"
 import { layerWork } from "./Work.ts"
 
 const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pipe(
@@ -39,7 +40,15 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerPolicies,
     layerMail,
   ]),
-  Layer.provide([layerSession, layerEvents, layerAudit, layerNotifications, layerOperations, layerHealth]),
+  Layer.provide([
+    layerSession,
+    layerEvents,
+    layerWebhooks,
+    layerAudit,
+    layerNotifications,
+    layerOperations,
+    layerHealth,
+  ]),
   Layer.provide([layerAuthorization, layerBoundary]),
 )
 

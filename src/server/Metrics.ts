@@ -8,6 +8,7 @@ import { Notifications } from "../storage/mail/Notifications.ts"
 import type { Lag, RefreshLag } from "../storage/grants/RefreshLag.ts"
 import { type FleetStats, Stats, type SyncStats } from "../storage/Stats.ts"
 import { Subscriptions } from "../storage/mail/Subscriptions.ts"
+import { WebhookOutbox } from "../storage/webhooks/WebhookOutbox.ts"
 
 const accounts = Metric.gauge("mailfleet_accounts", { description: "Accounts by status" })
 const providers = Metric.gauge("mailfleet_accounts_by_provider", { description: "Accounts by provider" })
@@ -57,6 +58,12 @@ const notificationsWaiting = Metric.gauge("mailfleet_notifications_waiting", {
 })
 const notificationLag = Metric.gauge("mailfleet_notification_lag_seconds", {
   description: "For how long the oldest of them has waited",
+})
+const webhooksWaiting = Metric.gauge("mailfleet_webhook_deliveries_waiting", {
+  description: "Deliveries to enabled webhooks that have not arrived",
+})
+const webhookLag = Metric.gauge("mailfleet_webhook_lag_seconds", {
+  description: "For how long the oldest entry that an enabled webhook has not been sent has waited",
 })
 const circuitOpen = Metric.gauge("mailfleet_app_circuit_open", {
   description: "1 while nothing is sent for an app that the provider refuses; tenant * = at all tenants",
@@ -134,6 +141,7 @@ export const makeScrape = Effect.gen(function* () {
   const { fleet } = yield* Stats
   const { counts } = yield* Subscriptions
   const { backlog } = yield* Notifications
+  const outbox = yield* WebhookOutbox
 
   const measured = Effect.gen(function* () {
     yield* measure(yield* fleet)
@@ -141,6 +149,9 @@ export const makeScrape = Effect.gen(function* () {
     const { lagSeconds, waiting } = yield* backlog
     yield* Metric.update(notificationsWaiting, waiting)
     yield* Metric.update(notificationLag, lagSeconds)
+    const webhooks = yield* outbox.backlog
+    yield* Metric.update(webhooksWaiting, webhooks.waiting)
+    yield* Metric.update(webhookLag, webhooks.lagSeconds)
     yield* setCircuits(yield* open)
     yield* setLimits(yield* limits)
     return yield* PrometheusMetrics.format()

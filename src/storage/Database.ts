@@ -35,6 +35,8 @@ const tables = [
   "dashboard_sessions",
   "subscriptions",
   "notifications",
+  "webhooks",
+  "webhook_deliveries",
   "meta",
 ] as const
 

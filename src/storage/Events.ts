@@ -11,7 +11,7 @@ import { Database, orDie } from "./Database.ts"
  */
 const repeatDays = 1
 
-interface EventRow {
+export interface EventRow {
   readonly id: bigint
   readonly at: Date
   readonly kind: EventKind
@@ -20,7 +20,7 @@ interface EventRow {
   readonly message: string
 }
 
-const toEvent = ({ at, code, id, kind, message, subject }: EventRow): Event => ({
+export const toEvent = ({ at, code, id, kind, message, subject }: EventRow): Event => ({
   id: String(id),
   at: DateTime.fromDateUnsafe(at),
   kind,

@@ -13,6 +13,9 @@ const tokenHashDays = { microsoft: 100, google: 400 }
 /** How long events and audit entries are kept: a year and a month, so that a yearly review finds the whole year. */
 const recordDays = 400
 
+/** Deliveries that arrived, kept for each webhook to be looked at. */
+const deliveriesKept = 1_000
+
 /** How long sessions of sign-ins are kept after their end. */
 const sessionDays = 30
 
@@ -29,6 +32,8 @@ export class Sweeps extends Context.Service<Sweeps, {
   readonly accessTokens: Effect.Effect<void>
   /** Removes events and audit entries past their time. */
   readonly records: Effect.Effect<void>
+  /** Removes deliveries to webhooks that arrived, but for the newest of each webhook. */
+  readonly deliveries: Effect.Effect<void>
   /** Removes sessions of sign-ins that ended long ago. */
   readonly connectSessions: Effect.Effect<void>
 }>()("mailfleet/storage/Sweeps") {
@@ -59,6 +64,13 @@ export class Sweeps extends Context.Service<Sweeps, {
         // Index: connect_sessions_expiry.
         connectSessions: sweepAll(sql`delete from ${t.connect_sessions} where id in (
           select id from ${t.connect_sessions} where expires_at < now() - make_interval(days => ${sessionDays})
+          limit ${rowsAtOnce})`).pipe(orDie),
+        // Index: webhook_deliveries_recent. What waits is kept, however old it is.
+        deliveries: sweepAll(sql`delete from ${t.webhook_deliveries} where id in (
+          select d.id from ${t.webhooks} w
+          cross join lateral (select id from ${t.webhook_deliveries} where webhook_id = w.id and delivered_at is not null
+            order by id desc offset ${deliveriesKept} limit 1) last
+          join ${t.webhook_deliveries} d on d.webhook_id = w.id and d.id <= last.id and d.delivered_at is not null
           limit ${rowsAtOnce})`).pipe(orDie),
         // By the primary key: an index of the ends would cost each redemption a write, for the few that are not replaced.
         accessTokens: Effect.gen(function* () {

@@ -12,6 +12,7 @@ import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
 import { freshStats } from "../support/stats.ts"
 import { pushStorage } from "../support/push.ts"
+import { WebhookOutbox } from "../../src/storage/webhooks/WebhookOutbox.ts"
 
 /** The series whose names begin so, as `name{labels}` and value. Measured anew, for a busy machine keeps a slow measurement. */
 const series = (prefix: string) =>
@@ -29,7 +30,7 @@ const series = (prefix: string) =>
 
 const pacing = Layer.merge(AppBreaker.layer, AdaptiveConcurrency.layer.pipe(Layer.provide(Settings.layer)))
 
-await onDatabases("Metrics", Layer.merge(pacing, pushStorage), (it) => {
+await onDatabases("Metrics", Layer.mergeAll(pacing, pushStorage, WebhookOutbox.layer), (it) => {
   it.effect("the refresh lag by app and policy, which vanishes with the backlog", () =>
     Effect.gen(function* () {
       const { sql, tables: t } = yield* Database

@@ -36,6 +36,9 @@ import { ReconnectLinks } from "../../src/programs/ReconnectLinks.ts"
 import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
+import { WebhookAddress } from "../../src/programs/webhooks/WebhookAddress.ts"
+import { WebhookRequests } from "../../src/programs/webhooks/WebhookRequests.ts"
+import { WebhookSender } from "../../src/programs/webhooks/WebhookSender.ts"
 import { makeHandler } from "../../src/server/Http.ts"
 import { RemoteAddress } from "../../src/server/RateLimits.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
@@ -58,6 +61,8 @@ import { Runs } from "../../src/storage/runs/Runs.ts"
 import { SignedIn } from "../../src/storage/grants/SignedIn.ts"
 import { Stats } from "../../src/storage/Stats.ts"
 import { Subscriptions } from "../../src/storage/mail/Subscriptions.ts"
+import { WebhookOutbox } from "../../src/storage/webhooks/WebhookOutbox.ts"
+import { Webhooks } from "../../src/storage/webhooks/Webhooks.ts"
 import { mailStorage } from "../support/mail.ts"
 
 export const adminKey = "CANARY-admin-key"
@@ -169,6 +174,8 @@ const storage = Layer.mergeAll(
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   Runs.layer,
+  WebhookOutbox.layer,
+  Webhooks.layer.pipe(Layer.provide(Vault.layer)),
   mailStorage,
 )
 
@@ -193,6 +200,11 @@ const edges = Layer.mergeAll(
   Attachments.layer.pipe(Layer.provide(mailboxes)),
   Concurrency.layer,
   ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
+  WebhookRequests.layer.pipe(
+    Layer.provide(WebhookSender.layer),
+    Layer.provide(WebhookAddress.layerSystem),
+    Layer.provide(Vault.layer),
+  ),
 ).pipe(
   (services) =>
     Reconnect.layer.pipe(

@@ -130,6 +130,7 @@ export const leasesEnd: Use<void, never> = (sql, table) => {
     sql`update ${table("runs")} set owner_until = owner_until - ${span}`,
     sql`update ${table("grants")} set lease_until = lease_until - ${span}`,
     sql`update ${table("accounts")} set sync_lease_until = sync_lease_until - ${span}`,
+    sql`update ${table("webhooks")} set lease_until = lease_until - ${span}`,
   ]).pipe(Effect.orDie, Effect.asVoid)
 }
 

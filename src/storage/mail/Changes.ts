@@ -1,10 +1,11 @@
 /** Reading the change log: each change once, in one order, without gaps from any position. */
 import { Context, DateTime, Effect, Layer, Option, Stream } from "effect"
 import type { Change, ChangeKind, ChangeOrigin } from "../../domain/Mail.ts"
-import { type InvalidCursor, invalidCursor } from "../Cursor.ts"
+import type { InvalidCursor } from "../Cursor.ts"
 import { Database, orDie } from "../Database.ts"
+import { positionsOf } from "./Positions.ts"
 
-interface ChangeRow {
+export interface ChangeRow {
   readonly id: bigint
   readonly at: Date
   readonly account_id: string
@@ -15,14 +16,17 @@ interface ChangeRow {
   readonly fields: ReadonlyArray<string> | null
 }
 
-const epochDigits = 4
-const idDigits = 19
-
-/** `epoch-id`, both padded, so that positions sort by age as texts. */
-const position = (epoch: number, id: bigint): string =>
-  `${String(epoch).padStart(epochDigits, "0")}-${String(id).padStart(idDigits, "0")}`
-
-const largestId = 2n ** 63n - 1n
+/** A row of the log as readers see it. */
+export const changeOf = (position: (id: bigint) => string, row: ChangeRow): Change => ({
+  position: position(row.id),
+  at: DateTime.fromDateUnsafe(row.at),
+  accountId: row.account_id,
+  kind: row.kind,
+  origin: row.origin,
+  ...(row.message_id === null ? {} : { messageId: row.message_id }),
+  ...(row.folder_id === null ? {} : { folderId: row.folder_id }),
+  ...(row.fields === null ? {} : { fields: row.fields }),
+})
 
 /** How often the log is looked at for those who follow it: one short query in that time, however many they are. */
 const glance = "250 millis"
@@ -53,27 +57,10 @@ export class Changes extends Context.Service<Changes, {
   static readonly layer: Layer.Layer<Changes, never, Database> = Layer.effect(
     Changes,
     Effect.gen(function* () {
-      const { sql, tables: t } = yield* Database
-      const rows = yield* orDie(sql<{ value: string }>`select value from ${t.meta} where name = 'epoch'`)
-      const epoch = Number(rows[0]?.value ?? 1)
-
-      const toChange = (row: ChangeRow): Change => ({
-        position: position(epoch, row.id),
-        at: DateTime.fromDateUnsafe(row.at),
-        accountId: row.account_id,
-        kind: row.kind,
-        origin: row.origin,
-        ...(row.message_id === null ? {} : { messageId: row.message_id }),
-        ...(row.folder_id === null ? {} : { folderId: row.folder_id }),
-        ...(row.fields === null ? {} : { fields: row.fields }),
-      })
-
-      /** The id in a position. The epoch grows when a backup is restored: positions of later epochs than ours are not ours. */
-      const parse = Effect.fnUntraced(function* (after: string) {
-        const match = /^(\d{4})-(\d{19})$/.exec(after)
-        if (match === null || Number(match[1]) > epoch || BigInt(match[2]!) > largestId) return yield* invalidCursor
-        return BigInt(match[2]!)
-      })
+      const database = yield* Database
+      const { sql, tables: t } = database
+      const { parse, position } = yield* orDie(positionsOf(database))
+      const toChange = (row: ChangeRow) => changeOf(position, row)
 
       // Entries are inserted under a lock that is held until commit, so what a reader sees of the log is always a prefix
       // of it. Served by the primary key.
@@ -85,12 +72,12 @@ export class Changes extends Context.Service<Changes, {
         function* (options: { readonly after?: string | undefined; readonly limit: number }) {
           const after = options.after === undefined ? 0n : yield* parse(options.after)
           const found = yield* orDie(rowsAfter(after, options.limit))
-          return { items: found.map(toChange), nextCursor: position(epoch, found[found.length - 1]?.id ?? after) }
+          return { items: found.map(toChange), nextCursor: position(found[found.length - 1]?.id ?? after) }
         },
       )
 
       const latest = sql<{ id: bigint | null }>`select max(id) as id from ${t.changes}`.pipe(
-        Effect.map((found) => position(epoch, found[0]?.id ?? 0n)),
+        Effect.map((found) => position(found[0]?.id ?? 0n)),
         orDie,
         Effect.withSpan("Changes.latest"),
       )
@@ -107,7 +94,7 @@ export class Changes extends Context.Service<Changes, {
       /** The entries after `id`, once there are some. */
       const next = (id: bigint): Effect.Effect<ReadonlyArray<ChangeRow>> =>
         Effect.gen(function* () {
-          while ((yield* seen) <= position(epoch, id)) yield* Effect.sleep(glance)
+          while ((yield* seen) <= position(id)) yield* Effect.sleep(glance)
           return yield* orDie(rowsAfter(id, pageSize))
         })
 

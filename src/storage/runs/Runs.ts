@@ -9,6 +9,7 @@ import { accountConditions, type AccountFilter, type Selection } from "../Accoun
 import { afterCursor, decodeCursor, encodeCursor, type InvalidCursor, invalidCursor, pageOf } from "../Cursor.ts"
 import { column, Database, orDie, relaxed } from "../Database.ts"
 import { failUnfinished, type ItemResult, type ItemRow, recordItems, type RunRow, toItem, toRun } from "./RunItems.ts"
+import { tellFinished } from "./RunFinished.ts"
 
 export { type ItemResult, recordItems } from "./RunItems.ts"
 
@@ -236,6 +237,7 @@ export class Runs extends Context.Service<Runs, {
             if (!rows[0].owned) {
               yield* sql`update ${t.runs} set state = 'cancelled', finished_at = now() where id = ${id}`
               yield* sql`delete from ${t.import_blocks} where run_id = ${id}`
+              yield* tellFinished(database, id)
             }
             return true
           }))
@@ -311,6 +313,7 @@ export class Runs extends Context.Service<Runs, {
               where id = ${run.id} and owner_fence = ${run.fence} and state = 'running' returning 1`
             if (rows.length === 0) return yield* lost(run)
             yield* sql`delete from ${t.import_blocks} where run_id = ${run.id}`
+            yield* tellFinished(database, run.id)
           })).pipe(Effect.catchTag("SqlError", Effect.die))
         }),
       })

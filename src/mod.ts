@@ -17,6 +17,8 @@ export {
   type RunOptions,
 } from "./schedules/Mailfleet.ts"
 export type { MailfleetOptions } from "./schedules/MailfleetOptions.ts"
+export { createMailfleet, type CreateOptions, type MailfleetPromises } from "./schedules/createMailfleet.ts"
+export type { Plain } from "./promises/Plain.ts"
 export type { AccessToken } from "./oauth/Tokens.ts"
 export type { AccessTokenOptions } from "./programs/AccessTokens.ts"
 export type { AccountFilter, AccountListOptions, AccountPatch } from "./storage/Accounts.ts"

@@ -44,5 +44,15 @@ export type {
   RunOptions,
 } from "./client/Client.ts"
 export { type ClientOptions, type ImportUpload, MailfleetClient } from "./client/MailfleetClient.ts"
+export type { Given, Plain, Untouched } from "./promises/Plain.ts"
+export { AccountPatch, NewAccount } from "./api/Accounts.ts"
+export { AppPatch, NewApp } from "./api/Apps.ts"
+export { NewConnectSession } from "./api/ConnectSessions.ts"
+export { NewGrant } from "./api/Grants.ts"
+export { importMediaTypes } from "./api/Imports.ts"
+export { Stats } from "./api/Operations.ts"
+export { Grant, GrantKind } from "./domain/Grant.ts"
+export { Thread } from "./domain/Mail.ts"
 export { Api } from "./api/Api.ts"
+/** Every error that the API answers with. */
 export * as Problems from "./api/Problems.ts"

@@ -4,7 +4,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Deferred, Effect, Layer, Option, Redacted, Stream } from "effect"
 import { ImportFileBroken, Mailfleet, RunNotFound, SettingsError } from "../src/mod.ts"
 import { usableEngines } from "./support/databases.ts"
-import { accounts, encryptionKeys, examples, redirect, World, world } from "./support/embedding.ts"
+import { accounts, encryptionKeys, exampleOf, examples, redirect, World, world } from "./support/embedding.ts"
 
 const run = Effect.fnUntraced(function* (code: string) {
   const { directory, origin, simulator, url } = yield* World
@@ -107,6 +107,14 @@ if (!(await usableEngines).includes("postgres")) {
           const newest = line.slice(`${email} ${count} `.length)
           assert.include(subjects.length === 0 ? ["nothing"] : subjects, newest)
         }
+      }), 60_000)
+
+    it.effect("the program in the documentation of createMailfleet is one", () =>
+      Effect.gen(function* () {
+        const { url } = yield* World
+        const code = exampleOf("src/schedules/createMailfleet.ts")
+        const lines = yield* run(code.replace("postgres://…", url).replace("k1:…", encryptionKeys))
+        assert.strictEqual(lines.length, accounts, lines.join("\n"))
       }), 60_000)
 
     it.effect("the program of Effect uses what the other one stored", () =>

@@ -17,6 +17,7 @@ import { Runs } from "./Runs.ts"
 import { version } from "./Version.ts"
 import { Work } from "./Work.ts"
 
+/** All calls, their parameters, answers and errors. */
 export class Api extends HttpApi.make("mailfleet")
   .add(
     Imports,

@@ -58,6 +58,7 @@ const Sync = Schema.Struct({
   }),
 })
 
+/** The fleet at a glance. */
 export const Stats = Schema.Struct({
   accounts: Schema.Struct({
     total: Schema.Int,

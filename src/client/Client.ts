@@ -17,12 +17,15 @@ import type { Stats } from "../api/Operations.ts"
 
 /** One page of a list; `nextCursor` null = the last. */
 export interface Page<A> {
+  /** In the order of the list. */
   readonly items: ReadonlyArray<A>
+  /** Leads to the next page. */
   readonly nextCursor: string | null
 }
 
 /** Which page: 50 items from the beginning unless it says otherwise, at most 500. */
 export interface PageOptions {
+  /** Items at most, from 1 to 500. */
   readonly limit?: number
   /** `nextCursor` of the page before. */
   readonly cursor?: string
@@ -30,16 +33,21 @@ export interface PageOptions {
 
 /** A list: a page at a time, or all of it as it is taken. `F` is what it can be filtered by. */
 export interface List<A, F = unknown> {
+  /** One page. */
   readonly list: (options?: F & PageOptions) => Promise<Page<A>>
+  /** Every item, page after page, as they are taken. */
   readonly all: (options?: F) => AsyncIterable<A>
 }
 
 /** Which accounts; all of what is given must match. */
 export interface AccountFilter {
+  /** Its present status. */
   readonly status?: AccountStatus
+  /** A tag that it carries. */
   readonly tag?: string
   /** A part of the address, without regard to case. */
   readonly search?: string
+  /** Where the mailbox is. */
   readonly provider?: Provider
 }
 
@@ -51,17 +59,23 @@ export type AccountSelection =
 
 /** Which messages; all of what is given must match. */
 export interface MessageFilter {
+  /** Words of subject, addresses, names of attachments and text. */
   readonly q?: string
   /** The sender's address, or `@` and its domain. */
   readonly from?: string
+  /** True: only what is unread; false: only what is read. */
   readonly unread?: boolean
+  /** True: only with attachments; false: only without. */
   readonly hasAttachments?: boolean
+  /** From this time on. */
   readonly receivedAfter?: Date
+  /** Before this time. */
   readonly receivedBefore?: Date
   /** Only of this account; `folder` and `threadId` need it. */
   readonly accountId?: string
   /** A folder's id, or a role such as `inbox`. */
   readonly folder?: string
+  /** Only of this thread. */
   readonly threadId?: string
 }
 
@@ -77,6 +91,7 @@ export interface ImportOptions {
   readonly verify?: boolean
   /** For rows that name none. */
   readonly provider?: Provider
+  /** For rows that name none. Default: what was granted decides. */
   readonly channel?: Channel
   /** For every row. */
   readonly tags?: ReadonlyArray<string>
@@ -92,8 +107,11 @@ export interface RunOptions {
 
 /** An access token that was handed out. */
 export interface IssuedToken {
+  /** The bearer token itself. */
   readonly accessToken: string
+  /** What it opens. */
   readonly resource: Resource
+  /** When the provider stops taking it. */
   readonly expiresAt: Date
 }
 
@@ -191,5 +209,6 @@ export interface Client {
   readonly stats: () => Promise<Plain<Stats>>
   /** Ends what is under way, streams included. */
   readonly close: () => Promise<void>
+  /** As `close`. */
   readonly [Symbol.asyncDispose]: () => Promise<void>
 }

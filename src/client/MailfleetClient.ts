@@ -7,8 +7,10 @@ import { Authorization } from "../api/Authorization.ts"
 import type { importMediaTypes } from "../api/Imports.ts"
 import type { Change } from "../domain/Mail.ts"
 import type { Run } from "../domain/Run.ts"
+import type { ImportOptions } from "./Client.ts"
 import { retrying } from "./retrying.ts"
 
+/** Where the server is, and how it is talked to. */
 export interface ClientOptions {
   /** Where the server listens, such as `http://127.0.0.1:8080`. */
   readonly baseUrl: string
@@ -22,14 +24,17 @@ export interface ClientOptions {
 }
 
 type ApiClient = HttpApiClient.ForApi<typeof Api>
-type ImportCall = Parameters<ApiClient["imports"]["create"]>[0]
 type RunCall = ReturnType<ApiClient["runs"]["get"]>
 type ChangeStreamCall = ReturnType<ApiClient["mail"]["changeStream"]>
 type StreamError = Effect.Error<ChangeStreamCall> | Stream.Error<Effect.Success<ChangeStreamCall>>
 
+/** How a file of accounts is taken in. */
 export interface ImportUpload {
+  /** What the file is. */
   readonly contentType: typeof importMediaTypes[number]
-  readonly query?: ImportCall["query"] | undefined
+  /** The parameters of the call. */
+  readonly query?: Omit<ImportOptions, "format" | "idempotencyKey"> | undefined
+  /** The same key with the same file answers with the same run. */
   readonly idempotencyKey?: string | undefined
 }
 
@@ -103,6 +108,7 @@ const make = Effect.fnUntraced(function* (options: ClientOptions) {
   })
 })
 
+/** The API with effects. */
 export class MailfleetClient extends Context.Service<MailfleetClient, {
   readonly api: ApiClient
   /** Uploads a file as it is read, with backpressure. Answers with the run once the server has stored all of it. */
@@ -126,6 +132,7 @@ export class MailfleetClient extends Context.Service<MailfleetClient, {
   /** The run each time it changed, pushed by the server, until it has ended. Falls back to asking each second. */
   readonly watchRun: (id: string) => Stream.Stream<Run, Effect.Error<RunCall>>
 }>()("mailfleet/client/MailfleetClient") {
+  /** Over the `HttpClient` in the context. */
   static readonly make: (
     options: ClientOptions,
   ) => Effect.Effect<MailfleetClient["Service"], never, HttpClient.HttpClient> = make

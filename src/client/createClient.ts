@@ -8,6 +8,7 @@ import { all } from "../promises/Promised.ts"
 import type { Client, ImportOptions, List, MessageFilter, Page, PageOptions, RunOptions } from "./Client.ts"
 import { MailfleetClient } from "./MailfleetClient.ts"
 
+/** Where the server is, and how it is talked to. */
 export interface CreateClientOptions {
   /** Where the server listens, such as `http://127.0.0.1:8080`. */
   readonly url: string
@@ -59,7 +60,7 @@ const keyOf = (options: RunOptions | undefined) => ({
  * await using client = createClient({ url: "http://127.0.0.1:8080", apiKey: "…" })
  * const run = await client.runs.ended(await client.import("email,client_id,refresh_token\n…", { tags: ["first"] }))
  * for await (const account of client.accounts.all({ tag: "first", status: "active" })) console.log(account.email)
- * for await (const change of client.followChanges()) console.log(change.kind, change.messageId)
+ * console.log(run.succeeded, run.failed)
  * ```
  */
 export const createClient = ({ apiKey, fetch, retries, url }: CreateClientOptions): Client => {

@@ -1,7 +1,8 @@
 /** Values as a program without Effect has them: `Date`, plain secrets, and `undefined` for what is not there. */
 import { DateTime, Option, Redacted, Stream } from "effect"
 
-type Untouched =
+/** What is plain as it is. */
+export type Untouched =
   | string
   | number
   | boolean

@@ -2,7 +2,8 @@
 import { Effect, type Stream } from "effect"
 import { type Given, given, type Plain, plain } from "./Plain.ts"
 
-type Parameters<P> = { readonly [K in keyof P]: Given<P[K]> }
+/** Parameters in plain terms. */
+export type GivenAll<P> = { readonly [K in keyof P]: Given<P[K]> }
 
 /**
  * The same methods with plain values. What is an effect by itself becomes a method without parameters; what answers with a stream
@@ -10,9 +11,9 @@ type Parameters<P> = { readonly [K in keyof P]: Given<P[K]> }
  */
 export type Promised<S> = S extends Effect.Effect<infer A, infer _E, infer _R> ? () => Promise<Plain<A>>
   : S extends (...parameters: infer P) => Effect.Effect<Stream.Stream<infer A, infer _SE>, infer _E>
-    ? (...parameters: Parameters<P>) => Promise<AsyncIterable<Plain<A>>>
+    ? (...parameters: GivenAll<P>) => Promise<AsyncIterable<Plain<A>>>
   : S extends (...parameters: infer P) => Effect.Effect<infer A, infer _E, infer _R>
-    ? (...parameters: Parameters<P>) => Promise<Plain<A>>
+    ? (...parameters: GivenAll<P>) => Promise<Plain<A>>
   : { readonly [K in keyof S]: Promised<S[K]> }
 
 export type RunPromise = <A, E>(effect: Effect.Effect<A, E>) => Promise<A>

@@ -20,30 +20,33 @@ export interface CreateOptions extends MailfleetOptions {
   readonly log?: ((line: string) => void) | undefined
 }
 
-type Methods = Promised<Omit<Mailfleet["Service"], "schedules" | "import">>
+/** What the library does, each by a promise. */
+export type MailfleetMethods = Promised<Omit<Mailfleet["Service"], "schedules" | "import">>
 type Listed = { readonly items: ReadonlyArray<unknown>; readonly nextCursor: string | null }
-type ItemOf<L> = L extends (options: infer _O) => Promise<{ readonly items: ReadonlyArray<infer A> }> ? A : never
-type OptionsOf<L> = L extends (options: infer O) => Promise<Listed> ? Omit<O, "limit" | "cursor"> : never
+/** What a list is of. */
+export type ItemOf<L> = L extends (options: infer _O) => Promise<{ readonly items: ReadonlyArray<infer A> }> ? A : never
+/** What a list can be filtered by. */
+export type OptionsOf<L> = L extends (options: infer O) => Promise<unknown> ? Omit<O, "limit" | "cursor"> : never
 
 /** The groups whose `list` gives pages, and which therefore have `all`. */
-const lists = ["accounts", "apps", "grants", "policies", "runs", "messages", "events", "audit"] as const
-type ListName = typeof lists[number]
+export type ListName = "accounts" | "apps" | "grants" | "policies" | "runs" | "messages" | "events" | "audit"
+const lists: ReadonlyArray<ListName> = ["accounts", "apps", "grants", "policies", "runs", "messages", "events", "audit"]
 
 /** Every item of the list, page after page, as they are taken. */
-type WithAll<G> = G extends { readonly list: infer L } ? G & {
+export type WithAll<G> = G extends { readonly list: infer L } ? G & {
     readonly all: (options?: OptionsOf<L>) => AsyncIterable<ItemOf<L>>
   }
   : G
 
 /** The library with promises and plain values: the names of {@link Mailfleet}, times as `Date`, secrets as texts, none as `undefined`. */
 export type MailfleetPromises =
-  & { readonly [N in keyof Methods]: N extends ListName ? WithAll<Methods[N]> : Methods[N] }
+  & { readonly [N in keyof MailfleetMethods]: N extends ListName ? WithAll<MailfleetMethods[N]> : MailfleetMethods[N] }
   & {
     /** Takes in a file of accounts. Answers with its run once all of the file is durable; `runs.ended` waits for the rest. */
     readonly import: (
       file: string | Uint8Array | ReadableStream<Uint8Array>,
       options?: Parameters<Mailfleet["Service"]["import"]>[1],
-    ) => ReturnType<Methods["refresh"]>
+    ) => ReturnType<MailfleetMethods["refresh"]>
     /** Every change after a position, or from the beginning, and each new one as it comes, for ever. */
     readonly followChanges: (options?: { readonly after?: string | undefined }) => AsyncIterable<Plain<Change>>
     /** Hands back what is under way and closes the connections. */

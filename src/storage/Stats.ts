@@ -11,7 +11,9 @@ import { shared } from "./Measurement.ts"
 import { type RefreshLag, refreshLag } from "./grants/RefreshLag.ts"
 import { type SyncLag, syncLag } from "./mail/SyncLag.ts"
 
-interface Counts {
+/** What is counted over the whole fleet. */
+export interface Counts {
+  /** Mailboxes. */
   readonly accounts: {
     readonly total: number
     readonly byStatus: Readonly<Record<AccountStatus, number>>
@@ -23,16 +25,21 @@ interface Counts {
   readonly failing: Readonly<Record<FailureClass, number>>
   /** Grants whose refresh token ends soon unless it is used, or somebody signs in again. */
   readonly ending: EndingGrants
+  /** Imports, refreshes and syncs, by state. */
   readonly runs: Readonly<Record<RunState, number>>
 }
 
+/** The fleet at a glance. */
 export interface FleetStats extends Omit<Counts, "failing" | "ending"> {
+  /** How far refreshing is behind. */
   readonly refresh: RefreshLag & Pick<Counts, "failing" | "ending">
+  /** How far syncing is behind, and how many accounts it can reach. */
   readonly sync: SyncStats
 }
 
 /** How many accounts one process keeps in step, and what to set instead where there are more. */
 export interface SyncReach {
+  /** How often an account is to be synced. */
   readonly everySeconds: number
   /** Accounts that a process which is set like this one syncs within that time; null = no bound, for nothing is known to take time. */
   readonly accounts: number | null
@@ -42,7 +49,9 @@ export interface SyncReach {
   readonly advice?: string
 }
 
+/** How far syncing is behind, and what it can reach. */
 export interface SyncStats extends SyncLag {
+  /** What one process can do. */
   readonly reach: SyncReach
 }
 

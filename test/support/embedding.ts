@@ -10,6 +10,11 @@ const page = await Deno.readTextFile(new URL("../../docs/embedding.md", import.m
 /** The programs of docs/embedding.md: one of promises, one of Effect. */
 export const examples = Array.from(page.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code ?? "")
 
+/** The program in the documentation of what a file exports. */
+export const exampleOf = (path: string): string =>
+  /^ \* ```ts\n(.*?)^ \* ```$/ms.exec(Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url)))?.[1]
+    ?.replaceAll(/^ \* ?/gm, "") ?? ""
+
 export const encryptionKeys = `k1:${btoa("k".repeat(32))}`
 export const accounts = 6
 
@@ -50,11 +55,14 @@ export const world = Layer.effect(
   }),
 )
 
-/** Sends what is meant for Microsoft to the simulator, so that the examples run as they are printed. */
+/** Sends what is meant for Microsoft to the simulator, and has its links lead to Microsoft: the programs run as they are printed. */
 export const redirect = (origin: string): string => `
 const real = globalThis.fetch
-globalThis.fetch = (input, init) =>
-  real(String(input).replace(/^https:\\/\\/(login\\.microsoftonline\\.com|graph\\.microsoft\\.com)/, ${
-  JSON.stringify(origin)
-}), init)
+const microsoft = /^https:\\/\\/(login\\.microsoftonline\\.com|graph\\.microsoft\\.com)/
+globalThis.fetch = async (input, init) => {
+  const [host] = microsoft.exec(String(input)) ?? []
+  if (host === undefined) return real(input, init)
+  const answer = await real(String(input).replace(host, "${origin}"), init)
+  return answer.body === null ? answer : new Response((await answer.text()).replaceAll("${origin}", host), answer)
+}
 `

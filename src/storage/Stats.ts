@@ -7,6 +7,7 @@ import { Settings } from "../domain/Settings.ts"
 import { reachOf, speedOf, syncAdvice, SyncPace } from "../pacing/SyncPace.ts"
 import { Database, orDie } from "./Database.ts"
 import { type EndingGrants, endingGrants } from "./grants/Endings.ts"
+import { countExpiring, type ExpiringApps } from "./grants/AppExpiry.ts"
 import { shared } from "./Measurement.ts"
 import { type RefreshLag, refreshLag } from "./grants/RefreshLag.ts"
 import { type SyncLag, syncLag } from "./mail/SyncLag.ts"
@@ -61,6 +62,7 @@ export class Stats extends Context.Service<Stats, {
   /** The part of `fleet` that alerts look at. */
   readonly refreshLag: Effect.Effect<RefreshLag>
   readonly sync: Effect.Effect<SyncStats>
+  readonly expiringApps: Effect.Effect<ExpiringApps>
   /** True once the database has answered a query. Does not fail: false where it refuses or cannot be reached. */
   readonly answers: Effect.Effect<boolean>
 }>()("mailfleet/storage/Stats") {
@@ -148,6 +150,7 @@ export class Stats extends Context.Service<Stats, {
         })),
         refreshLag: orDie(lag),
         sync: orDie(sync),
+        expiringApps: countExpiring(database),
         answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false))),
       })
     }),

@@ -5,7 +5,7 @@ import { FailureClass } from "../domain/FailureClass.ts"
 import type { RunState } from "../domain/Run.ts"
 import { Settings } from "../domain/Settings.ts"
 import { reachOf, speedOf, syncAdvice, SyncPace } from "../pacing/SyncPace.ts"
-import { Database, orDie } from "./Database.ts"
+import { Database, isMigrated, orDie } from "./Database.ts"
 import { type EndingGrants, endingGrants } from "./grants/Endings.ts"
 import { countExpiring, type ExpiringApps } from "./grants/AppExpiry.ts"
 import { shared } from "./Measurement.ts"
@@ -56,6 +56,9 @@ export interface SyncStats extends SyncLag {
   readonly reach: SyncReach
 }
 
+/** What `fault` says where no answer comes. */
+export const databaseSilent = "the database does not answer"
+
 export class Stats extends Context.Service<Stats, {
   /** Counts that take long, as those of a million accounts do, are kept for a few seconds. */
   readonly fleet: Effect.Effect<FleetStats>
@@ -63,8 +66,8 @@ export class Stats extends Context.Service<Stats, {
   readonly refreshLag: Effect.Effect<RefreshLag>
   readonly sync: Effect.Effect<SyncStats>
   readonly expiringApps: Effect.Effect<ExpiringApps>
-  /** True once the database has answered a query. Does not fail: false where it refuses or cannot be reached. */
-  readonly answers: Effect.Effect<boolean>
+  /** What keeps the database from being worked on; undefined = nothing. Does not fail. */
+  readonly fault: Effect.Effect<string | undefined>
 }>()("mailfleet/storage/Stats") {
   static readonly layer: Layer.Layer<Stats, never, Database | Settings | SyncPace> = Layer.effect(
     Stats,
@@ -151,7 +154,10 @@ export class Stats extends Context.Service<Stats, {
         refreshLag: orDie(lag),
         sync: orDie(sync),
         expiringApps: countExpiring(database),
-        answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false))),
+        fault: isMigrated(database).pipe(
+          Effect.map((migrated) => migrated ? undefined : "the tables of the database are older than this program"),
+          Effect.catchCause(() => Effect.succeed(databaseSilent)),
+        ),
       })
     }),
   )

@@ -1,6 +1,6 @@
 /** One trace from a call of the API to the token request, at a collector; and the log as JSON. */
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Console, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { ConfigProvider, Console, Effect, Option, Redacted, Schema } from "effect"
 import { layerProcess } from "../../src/commands/Process.ts"
 import type { SettingsValues } from "../../src/domain/Settings.ts"
 import { makeHandler } from "../../src/server/Http.ts"

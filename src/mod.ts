@@ -17,12 +17,27 @@ export {
   type RunOptions,
 } from "./schedules/Mailfleet.ts"
 export type { MailfleetOptions } from "./schedules/MailfleetOptions.ts"
+export {
+  createMailfleet,
+  type CreateOptions,
+  type ItemOf,
+  type ListName,
+  type MailfleetMethods,
+  type MailfleetPromises,
+  type OptionsOf,
+  type WithAll,
+} from "./schedules/createMailfleet.ts"
+export type { Given, Plain, Untouched } from "./promises/Plain.ts"
+export type { GivenAll, Promised } from "./promises/Promised.ts"
 export type { AccessToken } from "./oauth/Tokens.ts"
 export type { AccessTokenOptions } from "./programs/AccessTokens.ts"
 export type { AccountFilter, AccountListOptions, AccountPatch } from "./storage/Accounts.ts"
 export type { MessageFilter } from "./storage/mail/Messages.ts"
 export type { AppLag, Lag, RefreshLag } from "./storage/grants/RefreshLag.ts"
-export type { FleetStats } from "./storage/Stats.ts"
+export type { Counts, FleetStats, SyncReach, SyncStats } from "./storage/Stats.ts"
+export type { EndingGrants } from "./storage/grants/Endings.ts"
+export type { SyncLag } from "./storage/mail/SyncLag.ts"
+export { MailChoice, type OwnMailChoice } from "./domain/MailChoice.ts"
 
 // The HTTP API; its typed client is `client.ts`
 export { Api } from "./api/Api.ts"
@@ -53,7 +68,7 @@ export { App, type AppPatch, AppScopes, InvalidApp, type NewApp, Registration } 
 export { AuditEntry } from "./domain/AuditEntry.ts"
 export { ConnectKind, ConnectSession, ConnectState, RefusalCode } from "./domain/ConnectSession.ts"
 export { Event, EventKind } from "./domain/Event.ts"
-export { AccountId, FolderId, GrantId, MessageId, RunId } from "./domain/Ids.ts"
+export { AccountId, AppId, FolderId, GrantId, MessageId, RunId } from "./domain/Ids.ts"
 export type { ImportFormat } from "./domain/ImportFile.ts"
 export {
   Address,

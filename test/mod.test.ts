@@ -1,67 +1,11 @@
-/** The library: the examples of the README as programs of their own, and beside a caller's tables. */
+/** The library: the examples of docs/embedding.md as programs of their own, and beside a caller's tables. */
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Layer, Option, Redacted, type Scope, Stream } from "effect"
+import { Deferred, Effect, Layer, Option, Redacted, Stream } from "effect"
 import { ImportFileBroken, Mailfleet, RunNotFound, SettingsError } from "../src/mod.ts"
-import { make as makeSimulator, type Simulator } from "../src/simulator/Simulator.ts"
-import { postgresUrl, usableEngines } from "./support/databases.ts"
-import { serve } from "./support/simulator.ts"
+import { usableEngines } from "./support/databases.ts"
+import { accounts, encryptionKeys, exampleOf, examples, redirect, World, world } from "./support/embedding.ts"
 import { startReceiver, takenBy } from "./support/webhooks.ts"
-
-const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url))
-
-/** The programs of the README that import the library, in their order. */
-const examples = Array.from(readme.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code ?? "")
-  .filter((code) => code.includes(`from "mailfleet"`))
-
-const encryptionKeys = `k1:${btoa("k".repeat(32))}`
-const accounts = 6
-
-class World extends Context.Service<World, {
-  readonly simulator: Simulator
-  readonly origin: string
-  /** A fresh database, as a URL. */
-  readonly url: string
-  readonly directory: string
-}>()("test/World") {}
-
-const freshDatabase: Effect.Effect<string, never, Scope.Scope> = Effect.gen(function* () {
-  const name = `test_${crypto.randomUUID().replaceAll("-", "")}`
-  const client = yield* Layer.build(
-    Layer.orDie(PgClient.layer({ url: Redacted.make(postgresUrl), maxConnections: 1 })),
-  )
-  const sql = Context.get(client, PgClient.PgClient)
-  yield* Effect.acquireRelease(
-    Effect.orDie(sql`create database ${sql(name)}`),
-    () => Effect.ignoreCause(sql`drop database ${sql(name)} with (force)`),
-  )
-  const url = new URL(postgresUrl)
-  url.pathname = `/${name}`
-  return url.href
-})
-
-const world = Layer.effect(
-  World,
-  Effect.gen(function* () {
-    const simulator = yield* makeSimulator({ accounts, messages: 20 })
-    const origin = yield* serve((request) => simulator.handler(request))
-    yield* Effect.addFinalizer(() => Effect.sync(() => simulator.close()))
-    const directory = yield* Effect.acquireRelease(
-      Effect.promise(() => Deno.makeTempDir()),
-      (path) => Effect.promise(() => Deno.remove(path, { recursive: true })),
-    )
-    return { simulator, origin, directory, url: yield* freshDatabase }
-  }),
-)
-
-/** Sends what is meant for Microsoft to the simulator, so that the examples run as they are printed. */
-const redirect = (origin: string): string => `
-const real = globalThis.fetch
-globalThis.fetch = (input, init) =>
-  real(String(input).replace(/^https:\\/\\/(login\\.microsoftonline\\.com|graph\\.microsoft\\.com)/, ${
-  JSON.stringify(origin)
-}), init)
-`
 
 const run = Effect.fnUntraced(function* (code: string) {
   const { directory, origin, simulator, url } = yield* World
@@ -150,11 +94,35 @@ if (!(await usableEngines).includes("postgres")) {
   describe("library", () => it.skip("skipped: no Postgres", () => {}))
 } else {
   tests("library", (it) => {
-    it.effect("the README's Effect program imports a file, syncs it and reads mail", () =>
+    it.effect("the program of promises imports a file, syncs it and reads mail", () =>
       Effect.gen(function* () {
         assert.strictEqual(examples.length, 2)
         const { simulator } = yield* World
         const lines = yield* run(examples[0] ?? "")
+        assert.strictEqual(lines.length, accounts, lines.join("\n"))
+        for (const line of lines) {
+          const [email = "", count] = line.split(" ")
+          const { folders, messages } = simulator.mailbox(email)
+          const inbox = folders.find(({ wellKnown }) => wellKnown === "inbox")?.id
+          const subjects = messages.filter(({ folderId }) => folderId === inbox).map(({ subject }) => subject)
+          assert.strictEqual(Number(count), subjects.length)
+          const newest = line.slice(`${email} ${count} `.length)
+          assert.include(subjects.length === 0 ? ["nothing"] : subjects, newest)
+        }
+      }), 60_000)
+
+    it.effect("the program in the documentation of createMailfleet is one", () =>
+      Effect.gen(function* () {
+        const { url } = yield* World
+        const code = exampleOf("src/schedules/createMailfleet.ts")
+        const lines = yield* run(code.replace("postgres://…", url).replace("k1:…", encryptionKeys))
+        assert.strictEqual(lines.length, accounts, lines.join("\n"))
+      }), 60_000)
+
+    it.effect("the program of Effect uses what the other one stored", () =>
+      Effect.gen(function* () {
+        const { simulator } = yield* World
+        const lines = yield* run(examples[1] ?? "")
         assert.strictEqual(lines.length, 10, lines.join("\n"))
         const subjects = new Set(
           [...simulator.importLines()].slice(1).flatMap((row) =>
@@ -162,19 +130,6 @@ if (!(await usableEngines).includes("postgres")) {
           ),
         )
         for (const line of lines) assert.isTrue(subjects.has(line.slice(line.indexOf(": ") + 2)), line)
-      }), 60_000)
-
-    it.effect("the README's Promise program uses what the other one stored", () =>
-      Effect.gen(function* () {
-        const { simulator } = yield* World
-        const lines = yield* run(examples[1] ?? "")
-        assert.strictEqual(lines.length, 3, lines.join("\n"))
-        for (const line of lines) {
-          const [email = "", count] = line.split(" ")
-          const { folders, messages } = simulator.mailbox(email)
-          const inbox = folders.find(({ wellKnown }) => wellKnown === "inbox")?.id
-          assert.strictEqual(Number(count), messages.filter(({ folderId }) => folderId === inbox).length)
-        }
       }), 60_000)
 
     it.layer(

@@ -5,29 +5,33 @@ import { FailureClass } from "../src/domain/FailureClass.ts"
 const root = new URL("../", import.meta.url)
 const read = (path: string): string => Deno.readTextFileSync(new URL(path, root))
 
+const pagesIn = (folder: string): ReadonlyArray<string> =>
+  [...Deno.readDirSync(new URL(folder, root))].filter(({ isFile }) => isFile).map(({ name }) => `${folder}/${name}`)
+
+const documents = ["README.md", "CHANGELOG.md", ...pagesIn("docs"), ...pagesIn("docs/decisions")]
+
 const readme = read("README.md")
+
+/** What people are told to type: the README and the pages that it leads to. */
+const guide = ["README.md", ...pagesIn("docs")].map(read).join("\n")
 const manifest: { readonly version: string; readonly tasks: Readonly<Record<string, string>> } = JSON.parse(
   read("deno.json"),
 )
 
 /** The rows of the first table after the heading whose header begins so, as cells. */
-const tableAfter = (heading: string, header = "variable"): ReadonlyArray<ReadonlyArray<string>> => {
-  const lines = readme.slice(readme.indexOf(heading)).split("\n")
+const tableAfter = (page: string, heading: string, header = "variable"): ReadonlyArray<ReadonlyArray<string>> => {
+  const document = read(page)
+  const lines = document.slice(document.indexOf(heading)).split("\n")
   const start = lines.findIndex((line) => line.startsWith(`| ${header} `))
   const end = lines.findIndex((line, index) => index > start && !line.startsWith("|"))
   return lines.slice(start + 2, end).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()))
 }
 
 const variablesIn = (source: string): ReadonlyArray<string> =>
-  [...new Set(source.match(/(?<=["`])(?:DATABASE_URL|MAILFLEET_[A-Z_]+)(?=["`])/g))].toSorted()
+  [...new Set(source.match(/(?<=["`])(?:DATABASE_URL|(?:MAILFLEET|OTEL)_[A-Z_]+)(?=["`])/g))].toSorted()
 
 const settings = read("src/domain/Settings.ts")
-const settingsTable = tableAfter("\n## Settings\n")
-
-const pagesIn = (folder: string): ReadonlyArray<string> =>
-  [...Deno.readDirSync(new URL(folder, root))].filter(({ isFile }) => isFile).map(({ name }) => `${folder}/${name}`)
-
-const documents = ["README.md", "CHANGELOG.md", ...pagesIn("docs"), ...pagesIn("docs/decisions")]
+const settingsTable = tableAfter("docs/settings.md", "# Settings")
 
 /** As GitHub makes them. */
 const anchorOf = (heading: string): string =>
@@ -40,6 +44,11 @@ const commandsIn = (document: string): ReadonlyArray<string> =>
   Array.from(document.matchAll(/^```sh\n(.*?)^```$/gms), ([, code]) => code ?? "").flatMap((code) => code.split("\n"))
 
 describe("README", () => {
+  it("begins with the demo and the tests, and leads to every page", () => {
+    for (const command of ["task demo", "task test"]) assert.include(readme, `npx -y deno@2.9.6 ${command}`)
+    for (const page of pagesIn("docs")) assert.include(readme, `](${page})`)
+  })
+
   it("names exactly the variables that the settings read, each once", () => {
     const named = settingsTable.map(([variable]) => variable?.replaceAll("`", "") ?? "")
     assert.deepStrictEqual(named.toSorted(), variablesIn(settings))
@@ -48,7 +57,7 @@ describe("README", () => {
   it("names their defaults", () => {
     const defaults = new Map(settingsTable.map(([variable, value]) => [variable, value]))
     const inCode = Array.from(
-      settings.matchAll(/(?<!optionalInteger)\(\s*"(MAILFLEET_\w+)",\s*(?:"([^"]*)"|(\d+))\s*[,)]/g),
+      settings.matchAll(/(?<!optionalInteger)\(\s*"((?:MAILFLEET|OTEL)_\w+)",\s*(?:"([^"]*)"|(\d+))\s*[,)]/g),
       ([, variable = "", text, number]) => [variable, text ?? number ?? ""] as const,
     )
     assert.isAbove(inCode.length, 20)
@@ -58,7 +67,9 @@ describe("README", () => {
   })
 
   it("names the variables that the commands read", () => {
-    const named = tableAfter("The commands that talk to a server").map(([variable]) => variable?.replaceAll("`", ""))
+    const named = tableAfter("docs/settings.md", "The commands that talk to a server").map(([variable]) =>
+      variable?.replaceAll("`", "")
+    )
     const inCommands = variablesIn(read("src/commands/Connection.ts").match(/variable\("\w+"\)/g)?.join("\n") ?? "")
     assert.deepStrictEqual(named.toSorted(), inCommands.filter((name) => !variablesIn(settings).includes(name)))
   })
@@ -68,7 +79,7 @@ describe("README", () => {
       read("src/main.ts").matchAll(/commands: \[([^\]]+)\]/g),
       ([, names = ""]) => names.split(",").map((name) => name.trim().replace(/Command$/, "")),
     ).flat()
-    const lines = commandsIn(readme).filter((line) => /\btask \w/.test(line))
+    const lines = commandsIn(guide).filter((line) => /\btask \w/.test(line))
     assert.isAbove(lines.length, 8)
     for (const line of lines) {
       const [, task = "", command] = /\bdeno(?:@[\d.]+)? task ([\w:]+)(?: ([a-z]\w*))?/.exec(line) ?? []
@@ -78,18 +89,22 @@ describe("README", () => {
   })
 
   it("names tasks that exist", () => {
-    const named = tableAfter("\n## For developers\n", "task").map(([task]) => /^`([\w:]+)/.exec(task ?? "")?.[1] ?? "")
+    const named = tableAfter("docs/developing.md", "\n## For developers\n", "task").map(([task]) =>
+      /^`([\w:]+)/.exec(task ?? "")?.[1] ?? ""
+    )
     assert.isAbove(named.length, 3)
     for (const task of named) assert.property(manifest.tasks, task)
   })
 
   it("says of each class of failure what follows", () => {
-    const named = tableAfter("\n### How grants are kept alive\n", "class").map(([name]) => name?.replaceAll("`", ""))
+    const named = tableAfter("docs/operating.md", "\n## How grants are kept alive\n", "class").map(([name]) =>
+      name?.replaceAll("`", "")
+    )
     assert.sameOrderedMembers(named, [...FailureClass.literals])
   })
 
   it("gives flags that exist", () => {
-    for (const line of commandsIn(readme)) {
+    for (const line of commandsIn(guide)) {
       const [, command] = /task mailfleet (\w+)/.exec(line) ?? []
       if (command === undefined) continue
       const source = ["Flags", `${command[0]?.toUpperCase()}${command.slice(1)}`]
@@ -100,16 +115,16 @@ describe("README", () => {
 
   it("speaks of one version of Deno, that of the image", () => {
     const version = /denoland\/deno:([\d.]+)/.exec(read("Dockerfile"))?.[1]
-    const named = `${readme}${read(".ci/run")}`.match(/(?<=deno@)[\d.]+\d/g)
+    const named = `${guide}${read(".ci/run")}`.match(/(?<=deno@)[\d.]+\d/g)
     assert.deepStrictEqual([...new Set(named)], [version])
   })
 
   it("asks users of the library for the versions that are used here", () => {
-    const json = /```json\n(.*?)```/s.exec(readme)?.[1] ?? ""
+    const json = /```json\n(.*?)```/s.exec(read("docs/embedding.md"))?.[1] ?? ""
     const { imports }: { readonly imports: Readonly<Record<string, string>> } = JSON.parse(json)
     const ours: { readonly imports: Readonly<Record<string, string>> } = JSON.parse(read("deno.json"))
     for (const [name, specifier] of Object.entries(imports)) {
-      if (name !== "mailfleet") assert.strictEqual(specifier, ours.imports[name], name)
+      if (!name.startsWith("@mailfleet/")) assert.strictEqual(specifier, ours.imports[name], name)
     }
   })
 
@@ -125,7 +140,11 @@ describe("README", () => {
           assert.doesNotThrow(() => Deno.statSync(new URL(file, new URL(path, root))), `${path}: ${target}`)
         }
         if (anchor !== undefined) {
-          assert.include(anchors(file === "" ? document : read(file)), anchor, `${path}: ${target}`)
+          assert.include(
+            anchors(file === "" ? document : read(new URL(file, new URL(path, root)).href)),
+            anchor,
+            `${path}: ${target}`,
+          )
         }
       }
     }

@@ -19,6 +19,7 @@ import { version } from "./Version.ts"
 import { Webhooks } from "./Webhooks.ts"
 import { Work } from "./Work.ts"
 
+/** All calls, their parameters, answers and errors. */
 export class Api extends HttpApi.make("mailfleet")
   .add(
     Imports,

@@ -12,6 +12,7 @@ import { ConnectSessionUsed, DeviceNotAvailable, InvalidBody, NotFound, SignInRe
 const describe = <S extends Schema.Top>(schema: S, description: string): S["Rebuild"] =>
   schema.annotate({ description })
 
+/** A link to be made. */
 export const NewConnectSession = Schema.Struct({
   appId: describe(Schema.String, "The app that is signed in with."),
   kind: Schema.optionalKey(

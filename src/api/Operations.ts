@@ -59,6 +59,7 @@ const Sync = Schema.Struct({
   }),
 })
 
+/** The fleet at a glance. */
 export const Stats = Schema.Struct({
   accounts: Schema.Struct({
     total: Schema.Int,
@@ -166,11 +167,17 @@ export class Health extends HttpApiGroup.make("health")
       description: "Answers as long as the process can answer at all.",
     })),
     HttpApiEndpoint.get("ready", "/health/ready", {
-      success: Schema.Struct({ status: Schema.Literal("ready") }),
+      success: Schema.Struct({
+        status: Schema.Literal("ready"),
+        /** `off`: this process leaves refreshing and syncing to others. */
+        schedules: Schema.Literals(["on", "off"]),
+      }),
       error: NotReady,
     }).annotateMerge(OpenApi.annotations({
       summary: "Can the process take requests?",
-      description: "No while the database does not answer, and once the process is shutting down.",
+      description:
+        "No while the database does not answer or has older tables than the program, and once the process is shutting down. " +
+        "`schedules` says whether this process is set to refresh and sync what is due; whether that keeps up say the lags.",
     })),
   )
   .middleware(Boundary)

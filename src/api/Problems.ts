@@ -31,12 +31,14 @@ export const Issue = Schema.Struct({
 }).annotate({ identifier: "Issue" })
 export type Issue = typeof Issue.Type
 
+/** The request is not what the call takes; `issues` says where. */
 export class InvalidRequest
   extends HttpApiError.Problem<InvalidRequest>()("InvalidRequest", problem("invalid_request", 400, "Invalid request"), {
     code: Schema.tag("invalid_request"),
     issues: Schema.Array(Issue),
   }) {}
 
+/** The cursor was not handed out by this list. */
 export class InvalidCursor
   extends HttpApiError.Problem<InvalidCursor>()("InvalidCursor", problem("invalid_cursor", 400, "Invalid cursor"), {
     code: Schema.tag("invalid_cursor"),
@@ -48,6 +50,7 @@ export class UploadBroken
     code: Schema.tag("upload_broken"),
   }) {}
 
+/** The key is missing, wrong, revoked or at its end. */
 export class Unauthorized
   extends HttpApiError.Problem<Unauthorized>()("Unauthorized", problem("unauthorized", 401, "Unauthorized"), {
     code: Schema.tag("unauthorized"),
@@ -72,6 +75,7 @@ export class NotFound extends HttpApiError.Problem<NotFound>()("NotFound", probl
   code: Schema.tag("not_found"),
 }) {}
 
+/** The path is there, and takes other methods. */
 export class MethodNotAllowed extends HttpApiError.Problem<MethodNotAllowed>()(
   "MethodNotAllowed",
   problem("method_not_allowed", 405, "Method not allowed"),
@@ -113,15 +117,18 @@ export class IdempotencyKeyInUse extends HttpApiError.Problem<IdempotencyKeyInUs
   { code: Schema.tag("idempotency_key_in_use") },
 ) {}
 
+/** What has ended cannot be cancelled. */
 export class RunEnded extends HttpApiError.Problem<RunEnded>()("RunEnded", problem("run_ended", 409, "Run has ended"), {
   code: Schema.tag("run_ended"),
 }) {}
 
+/** What is still going cannot be retried. */
 export class RunActive
   extends HttpApiError.Problem<RunActive>()("RunActive", problem("run_active", 409, "Run is still going"), {
     code: Schema.tag("run_active"),
   }) {}
 
+/** No item of the run has failed, or none that has an account. */
 export class NothingToRetry extends HttpApiError.Problem<NothingToRetry>()(
   "NothingToRetry",
   problem("nothing_to_retry", 409, "Nothing to retry"),
@@ -157,12 +164,14 @@ export class AttachmentTooLarge extends HttpApiError.Problem<AttachmentTooLarge>
   { code: Schema.tag("attachment_too_large"), maxBytes: Schema.Int },
 ) {}
 
+/** The body is larger than the call takes. */
 export class BodyTooLarge
   extends HttpApiError.Problem<BodyTooLarge>()("BodyTooLarge", problem("body_too_large", 413, "Body too large"), {
     code: Schema.tag("body_too_large"),
     maxBytes: Schema.Int,
   }) {}
 
+/** The body is of a type that the call does not take. */
 export class UnsupportedMediaType extends HttpApiError.Problem<UnsupportedMediaType>()(
   "UnsupportedMediaType",
   problem("unsupported_media_type", 415, "Unsupported media type"),
@@ -219,6 +228,7 @@ export class GrantRefused
     issues: Schema.optionalKey(Schema.Array(Issue)),
   }) {}
 
+/** A fault of ours: the log of the server has it. */
 export class InternalError
   extends HttpApiError.Problem<InternalError>()("InternalError", problem("internal_error", 500, "Internal error"), {
     code: Schema.tag("internal_error"),

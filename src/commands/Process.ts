@@ -8,15 +8,15 @@ import type { DatabaseError } from "../storage/Database.ts"
 import { layerDatabase } from "../storage/Embedded.ts"
 import { layerSettings } from "../storage/EmbeddedSecrets.ts"
 import { CommandError } from "./ExitCode.ts"
+import { layerLogger, layerTracing } from "./Telemetry.ts"
 
 /** Everything but the schedules and the port. `overrides` win over the environment. */
 export const layerProcess = (overrides: Partial<SettingsValues> = {}) =>
   Layer.mergeAll(layerEngine, Shutdown.layer).pipe(
     Layer.provideMerge(layerDatabase),
     Layer.provide(FetchHttpClient.layer),
+    Layer.provideMerge(Layer.merge(layerLogger, layerTracing)),
     Layer.provideMerge(layerSettings(overrides)),
-    // Nothing takes the spans of this process: making them would be for nothing.
-    Layer.provideMerge(Layer.succeed(References.TracerEnabled, false)),
   )
 
 /**

@@ -4,6 +4,7 @@ import { FailureClass } from "./FailureClass.ts"
 import { AccountId, GrantId } from "./Ids.ts"
 import { MailChoice } from "./MailChoice.ts"
 
+/** Where a mailbox is. */
 export const Provider = Schema.Literals(["microsoft", "google"])
 export type Provider = typeof Provider.Type
 

@@ -81,9 +81,11 @@ export interface AppCredentials extends AppName {
 export interface AppPatch {
   /** An http or https URL without the tenant, as `https://login.microsoftonline.us`. */
   readonly authority?: string | null | undefined
+  /** Where the provider sends browsers after a sign-in; null = the callback of this server. */
   readonly redirectUri?: string | null | undefined
   /** Of each channel. */
   readonly scopes?: { readonly [C in Channel]?: string | null | undefined } | null | undefined
+  /** How the app is registered; null = not known. */
   readonly registration?: Registration | null | undefined
   /** Null makes it a public client, unless it has a certificate. */
   readonly secret?: Redacted.Redacted | null | undefined

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { Resource } from "./Account.ts"
 import { AccountId, GrantId } from "./Ids.ts"
 
+/** Who was given which access token, or refused one. */
 export const AuditEntry = Schema.Struct({
   id: Schema.String,
   at: Schema.DateTimeUtcFromString,

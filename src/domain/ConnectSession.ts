@@ -37,6 +37,7 @@ export const RefusalCode = Schema.Literals([
 ])
 export type RefusalCode = typeof RefusalCode.Type
 
+/** One link to sign in or to consent by, and what came of it. */
 export const ConnectSession = Schema.Struct({
   id: Schema.String,
   kind: ConnectKind,

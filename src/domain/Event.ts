@@ -29,6 +29,7 @@ export const EventKind = Schema.Literals([
 ])
 export type EventKind = typeof EventKind.Type
 
+/** Something that operators should know of the fleet as a whole. */
 export const Event = Schema.Struct({
   id: Schema.String,
   at: Schema.DateTimeUtcFromString,

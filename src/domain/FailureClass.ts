@@ -12,6 +12,7 @@
  */
 import { Schema } from "effect"
 
+/** What kind of answer a failure is: what becomes of the grant follows from it. */
 export const FailureClass = Schema.Literals([
   "throttled",
   "transient",

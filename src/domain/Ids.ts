@@ -14,15 +14,21 @@ export const parseId = (text: string): Option.Option<string> =>
 /** A new id. */
 export const newId = (): string => uuidV7Unsafe()
 
+/** Names an app. */
 export const AppId = Schema.String
 export type AppId = typeof AppId.Type
+/** Names a grant. */
 export const GrantId = Schema.String
 export type GrantId = typeof GrantId.Type
+/** Names an account. */
 export const AccountId = Schema.String
 export type AccountId = typeof AccountId.Type
+/** Names a run. */
 export const RunId = Schema.String
 export type RunId = typeof RunId.Type
+/** Names a folder. */
 export const FolderId = Schema.String
 export type FolderId = typeof FolderId.Type
+/** Names a message. */
 export const MessageId = Schema.String
 export type MessageId = typeof MessageId.Type

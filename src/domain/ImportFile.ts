@@ -17,6 +17,7 @@ import { TextPieces } from "./import/TextPieces.ts"
 export type { BadRow, BadRowCode, ImportRow, ParsedRow, RowDefaults, RowField } from "./import/Row.ts"
 export { ImportFileCode, ImportFileError } from "./import/RowReader.ts"
 
+/** How a file of accounts is written. */
 export type ImportFormat = "lines" | "csv" | "ndjson" | "json"
 
 const formats: ReadonlyMap<string, ImportFormat> = new Map([

@@ -2,9 +2,11 @@
 import { Schema } from "effect"
 import { AccountId, FolderId, MessageId } from "./Ids.ts"
 
+/** What a folder is for, whatever its name. */
 export const FolderRole = Schema.Literals(["inbox", "sent", "drafts", "junk", "trash", "archive"])
 export type FolderRole = typeof FolderRole.Type
 
+/** One folder of a mailbox, or label. */
 export const Folder = Schema.Struct({
   id: FolderId,
   displayName: Schema.String,
@@ -25,6 +27,7 @@ export const Folder = Schema.Struct({
 })
 export type Folder = typeof Folder.Type
 
+/** One person in a header of a message. */
 export const Address = Schema.Struct({ name: Schema.String, address: Schema.String })
 export type Address = typeof Address.Type
 
@@ -51,6 +54,7 @@ export const Attachment = Schema.Struct({
 })
 export type Attachment = typeof Attachment.Type
 
+/** One message, without its text. */
 export const Message = Schema.Struct({
   id: MessageId,
   accountId: AccountId,
@@ -105,6 +109,7 @@ export const Thread = Schema.Struct({
 })
 export type Thread = typeof Thread.Type
 
+/** What happened. */
 export const ChangeKind = Schema.Literals([
   "message.created",
   "message.updated",
@@ -121,6 +126,7 @@ export type ChangeKind = typeof ChangeKind.Type
 export const ChangeOrigin = Schema.Literals(["live", "backfill", "reconcile"])
 export type ChangeOrigin = typeof ChangeOrigin.Type
 
+/** An entry in the change log: what happened to a message or an account, in one order over all. */
 export const Change = Schema.Struct({
   /** Opaque; sorts by age as text. */
   position: Schema.String,

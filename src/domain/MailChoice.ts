@@ -17,6 +17,7 @@ const FolderName = Schema.String.check(
   Schema.isPattern(/^[^\0]{1,500}$/, { expected: "a role, or the path of a folder, of at most 500 characters" }),
 )
 
+/** What is kept of the mail of an account. */
 export const MailChoice = Schema.Struct({
   /** Older messages are not stored; null = all are. */
   windowDays: days(1),

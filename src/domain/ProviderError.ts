@@ -26,6 +26,7 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
     return new ProviderError({ ...this, message: this.message, retryAfterMillis: millis })
   }
 
+  /** Whether another try may end otherwise. */
   get retryable(): boolean {
     return isRetryable(this.class)
   }

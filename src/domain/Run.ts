@@ -2,6 +2,7 @@
 import { Schema } from "effect"
 import { AccountId, RunId } from "./Ids.ts"
 
+/** What a run does with each of its items. */
 export const RunKind = Schema.Literals(["import", "refresh", "sync"])
 export type RunKind = typeof RunKind.Type
 
@@ -9,9 +10,11 @@ export type RunKind = typeof RunKind.Type
 export const RunState = Schema.Literals(["queued", "running", "completed", "cancelled", "failed"])
 export type RunState = typeof RunState.Type
 
+/** What became of an item. */
 export const Outcome = Schema.Literals(["pending", "succeeded", "failed", "skipped"])
 export type Outcome = typeof Outcome.Type
 
+/** One import, refresh or sync over many accounts. */
 export const Run = Schema.Struct({
   id: RunId,
   kind: RunKind,
@@ -33,6 +36,7 @@ export const Run = Schema.Struct({
 })
 export type Run = typeof Run.Type
 
+/** Why an item failed. */
 export const ItemError = Schema.Struct({
   code: Schema.String,
   message: Schema.String,
@@ -41,6 +45,7 @@ export const ItemError = Schema.Struct({
 })
 export type ItemError = typeof ItemError.Type
 
+/** One row of an import, or one account of a refresh or sync. */
 export const RunItem = Schema.Struct({
   /** From 1, in the order of the file or the selection. */
   position: Schema.Int,

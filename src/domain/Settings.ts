@@ -20,6 +20,11 @@ export interface SettingsValues {
   /** Off for poolers that cannot keep prepared statements (PgBouncer in transaction mode). */
   readonly databasePrepare: boolean
   readonly dataDir: string
+  readonly logFormat: "logfmt" | "json"
+  /** Where spans are sent; none = none are made. */
+  readonly otlpEndpoint: Option.Option<string>
+  /** What this process is called in traces. */
+  readonly serviceName: string
   readonly host: string
   /** 0 = any free port. */
   readonly port: number
@@ -228,6 +233,16 @@ const fromEnvironment = Effect.gen(function* () {
     databaseMaxConnections: yield* integer("MAILFLEET_DATABASE_CONNECTIONS", 10, 2, 1_000),
     databasePrepare: yield* onOff("MAILFLEET_DATABASE_PREPARE", "on"),
     dataDir: yield* text("MAILFLEET_DATA_DIR", ".mailfleet", (value) => !value.includes("\0"), "a folder"),
+    logFormat: (yield* text(
+        "MAILFLEET_LOG_FORMAT",
+        "logfmt",
+        (value) => value === "logfmt" || value === "json",
+        "logfmt or json",
+      )) === "json"
+      ? "json"
+      : "logfmt",
+    otlpEndpoint: yield* optionalUrl("OTEL_EXPORTER_OTLP_ENDPOINT"),
+    serviceName: yield* text("OTEL_SERVICE_NAME", "mailfleet", (value) => value.length <= 255, "a short name"),
     host: yield* text("MAILFLEET_HOST", "127.0.0.1", (value) => /^[\w.:-]+$/.test(value), "a host name or address"),
     port: yield* integer("MAILFLEET_PORT", 8080, 0, 65_535),
     publicUrl: yield* optionalUrl("MAILFLEET_PUBLIC_URL"),

@@ -38,9 +38,13 @@ import { held, isConfirmed, isPassing, keepAliveSeconds, type Verdict, verdict, 
 import { makeWriter } from "./SettlementWriter.ts"
 import { spanned } from "./spanned.ts"
 
+/** A valid access token. */
 export interface AccessToken {
+  /** The bearer token itself. */
   readonly token: Redacted.Redacted
+  /** What it opens. */
   readonly resource: Resource
+  /** When the provider stops taking it. */
   readonly expiresAt: DateTime.Utc
 }
 

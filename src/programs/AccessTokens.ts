@@ -18,6 +18,7 @@ export class WrongResource extends Schema.TaggedError<WrongResource>()("WrongRes
   message: Schema.String,
 }) {}
 
+/** What kind of access token is asked for. */
 export interface AccessTokenOptions {
   /** Default: that of the account's channel. */
   readonly resource?: Resource | undefined

@@ -87,7 +87,7 @@ export const runOver = (
       next,
       one: (item: WorkItem, attempt) =>
         Effect.map(
-          one(item, attempt),
+          Effect.annotateLogs(one(item, attempt), { accountId: item.accountId }),
           (result) => isPostponed(result) ? result : { ...result, position: item.position },
         ),
       done: (result: ItemResult) =>

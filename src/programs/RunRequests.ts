@@ -17,12 +17,19 @@ export { type ImportOptions, ImportRefused, type Requested } from "./ImportReque
 
 /** One account given by itself rather than in a file. */
 export interface NewAccount {
+  /** The address of the mailbox. */
   readonly email: string
+  /** The OAuth client that its user signed in to. */
   readonly clientId: string
+  /** What the sign-in gave. */
   readonly refreshToken: Redacted.Redacted
+  /** Microsoft only. Default: that of the settings. */
   readonly tenant?: string | undefined
+  /** Default `microsoft`. */
   readonly provider?: Provider | undefined
+  /** Default: what was granted decides. */
   readonly channel?: Channel | undefined
+  /** Groups that the account belongs to. */
   readonly tags?: ReadonlyArray<string> | undefined
 }
 

@@ -1,9 +1,10 @@
 /** Takes up queued runs, and runs whose process has gone, and works on them. */
-import { Cause, Context, Effect, FiberSet, Latch, Layer } from "effect"
+import { Cause, Context, Effect, FiberSet, Latch, Layer, Option } from "effect"
 import type { RunKind } from "../domain/Run.ts"
 import type { Tokens } from "../oauth/Tokens.ts"
 import type { ImportStaging } from "../storage/runs/ImportStaging.ts"
 import { type OwnedRun, Runs } from "../storage/runs/Runs.ts"
+import { traceOf } from "../storage/runs/RunTrace.ts"
 import { Concurrency } from "./Concurrency.ts"
 import { importAccounts } from "./Import.ts"
 import { refresh } from "./Refresh.ts"
@@ -14,6 +15,13 @@ const kinds: ReadonlyArray<RunKind> = ["import", "refresh", "sync"]
 
 /** Runs of one kind that a process works on at once. They share the concurrency of their kind. */
 const runsAtOnce = 8
+
+/** What a run does belongs to the trace of the call that asked for it. */
+const inItsTrace = (run: OwnedRun) =>
+  Effect.withSpan(`Run.${run.kind}`, {
+    attributes: { runId: run.id },
+    ...Option.match(traceOf(run.params), { onNone: () => ({ root: true }), onSome: (parent) => ({ parent }) }),
+  })
 
 export class RunWorker extends Context.Service<RunWorker, {
   /** There is a new run: look now rather than at the next poll. */
@@ -49,7 +57,8 @@ export class RunWorker extends Context.Service<RunWorker, {
               ? Effect.interrupt
               : Effect.logError("a run stopped unexpectedly and is resumed later", cause)
           ),
-          Effect.annotateLogs({ run: run.id }),
+          Effect.annotateLogs({ runId: run.id }),
+          inItsTrace(run),
         )
 
       for (const kind of kinds) {

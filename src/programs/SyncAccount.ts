@@ -240,7 +240,10 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             const found = FiberMap.getUnsafe(running, id)
             if (Option.isSome(found)) return yield* Fiber.join(found.value)
             // Joined in the next turn of the loop, as by everybody else: `onlyIfMissing` hands out no fiber that is there.
-            yield* FiberMap.run(running, id, turnOf(id), { onlyIfMissing: true, startImmediately: false })
+            yield* FiberMap.run(running, id, Effect.annotateLogs(turnOf(id), { accountId: id }), {
+              onlyIfMissing: true,
+              startImmediately: false,
+            })
           }
         })
 

@@ -61,6 +61,7 @@ export type AccountSelection =
 /** A file of accounts: its text, its bytes, or a stream of them. A stream is read once, in constant memory. */
 export type ImportFile<E = never> = string | Uint8Array | ReadableStream<Uint8Array> | Stream.Stream<Uint8Array, E>
 
+/** How a file of accounts is taken in. */
 export interface ImportFileOptions {
   /** Default `csv`: with a header that names `email,client_id,refresh_token[,tenant,provider,channel,tags]`. */
   readonly format?: ImportFormat | undefined
@@ -72,6 +73,7 @@ export interface ImportFileOptions {
   readonly verify?: boolean | undefined
   /** For rows that name none. */
   readonly provider?: Provider | undefined
+  /** For rows that name none. Default: what was granted decides. */
   readonly channel?: Channel | undefined
   /** For every row. */
   readonly tags?: ReadonlyArray<string> | undefined
@@ -79,11 +81,13 @@ export interface ImportFileOptions {
   readonly idempotencyKey?: string | undefined
 }
 
+/** How a run is asked for. */
 export interface RunOptions {
   /** The same key with the same selection answers with the same run. */
   readonly idempotencyKey?: string | undefined
 }
 
+/** The library: imports, refreshes, syncs, access tokens and stored mail. */
 export class Mailfleet extends Context.Service<Mailfleet, {
   /** Takes in a file of accounts. Answers with its run once all of the file is durable; `runs.ended` waits for the rest. */
   readonly import: <E = never>(

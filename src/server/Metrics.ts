@@ -26,6 +26,9 @@ const failing = Metric.gauge("mailfleet_grants_failing", {
 const ending = Metric.gauge("mailfleet_grants_ending", {
   description: "Grants whose refresh token ends soon unless it is used, or somebody signs in again",
 })
+const secretsEnding = Metric.gauge("mailfleet_app_secrets_ending", {
+  description: "Apps whose secret or certificate has ended, or ends soon",
+})
 const syncDue = Metric.gauge("mailfleet_sync_due", {
   description: "Accounts that should have been synced by now and are not being worked on",
 })
@@ -138,13 +141,15 @@ const setLimits = Effect.fnUntraced(function* (limits: Effect.Success<AdaptiveCo
 export const makeScrape = Effect.gen(function* () {
   const { limits } = yield* AdaptiveConcurrency
   const { open } = yield* AppBreaker
-  const { fleet } = yield* Stats
+  const { expiringApps, fleet } = yield* Stats
   const { counts } = yield* Subscriptions
   const { backlog } = yield* Notifications
   const outbox = yield* WebhookOutbox
 
   const measured = Effect.gen(function* () {
     yield* measure(yield* fleet)
+    const { ended, withinDay, withinMonth, withinWeek } = yield* expiringApps
+    yield* setAll(secretsEnding, "within", { ended, "1d": withinDay, "7d": withinWeek, "30d": withinMonth })
     yield* setAll(subscriptionsByState, "state", yield* counts)
     const { lagSeconds, waiting } = yield* backlog
     yield* Metric.update(notificationsWaiting, waiting)

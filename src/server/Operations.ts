@@ -4,7 +4,8 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
 import { NotReady } from "../api/Problems.ts"
 import { DueStats } from "../storage/grants/DueStats.ts"
-import { Stats } from "../storage/Stats.ts"
+import { Settings } from "../domain/Settings.ts"
+import { databaseSilent, Stats } from "../storage/Stats.ts"
 import { makeScrape } from "./Metrics.ts"
 import { makeHistory } from "./History.ts"
 import { Shutdown } from "./Shutdown.ts"
@@ -34,18 +35,19 @@ export const layerHealth = HttpApiBuilder.group(
   "health",
   Effect.fnUntraced(function* (handlers) {
     const stats = yield* Stats
+    const { schedules } = yield* Settings
     const shutdown = yield* Shutdown
 
     return handlers.handleAll({
       live: () => Effect.succeed({ status: "live" as const }),
       ready: Effect.fnUntraced(function* () {
         if (yield* shutdown.begun) return yield* new NotReady({ detail: "the process is shutting down" })
-        const answers = yield* stats.answers.pipe(Effect.timeoutOrElse({
+        const fault = yield* stats.fault.pipe(Effect.timeoutOrElse({
           duration: patience,
-          orElse: () => Effect.succeed(false),
+          orElse: () => Effect.succeed(databaseSilent),
         }))
-        if (!answers) return yield* new NotReady({ detail: "the database does not answer" })
-        return { status: "ready" as const }
+        if (fault !== undefined) return yield* new NotReady({ detail: fault })
+        return { status: "ready" as const, schedules: schedules ? "on" as const : "off" as const }
       }),
     })
   }),

@@ -16,20 +16,27 @@ import { leaveChannel } from "./mail/FolderRenames.ts"
 import { changeMailChoice, mailChoice } from "./mail/MailChoices.ts"
 import { followPolicies, lockTagPolicies } from "./grants/Policies.ts"
 
+/** Which accounts; all of what is given must match. */
 export interface AccountFilter {
+  /** Its present status. */
   readonly status?: AccountStatus | undefined
+  /** A tag that it carries. */
   readonly tag?: string | undefined
   /** Case-insensitive substring of the address. */
   readonly search?: string | undefined
+  /** Where the mailbox is. */
   readonly provider?: Provider | undefined
   /** Never refreshed, or not since then. */
   readonly refreshedBefore?: DateTime.Utc | undefined
 }
 
+/** Which accounts, and which page of them. */
 export interface AccountListOptions extends AccountFilter {
   /** Whose refresh token ends before then, unless it is used or somebody signs in again. */
   readonly endsBefore?: DateTime.Utc | undefined
+  /** Items of a page at most, from 1. */
   readonly limit: number
+  /** `nextCursor` of the page before. */
   readonly cursor?: string | undefined
 }
 
@@ -38,9 +45,13 @@ export type Selection =
   | { readonly _tag: "Ids"; readonly ids: ReadonlyArray<AccountId> }
   | { readonly _tag: "Filter"; readonly filter: AccountFilter }
 
+/** What an operator may change of an account; what is not given stays. */
 export interface AccountPatch {
+  /** `disabled`: nothing contacts the provider any more. `active`: enabled again, and due at once. */
   readonly status?: "active" | "disabled" | undefined
+  /** Replaces all tags. */
   readonly tags?: ReadonlyArray<string> | undefined
+  /** How the mailbox is read from the next round on. */
   readonly channel?: Channel | undefined
   /** Null = that of its tags, else `keep-alive`. */
   readonly refreshPolicy?: RefreshPolicy | null | undefined

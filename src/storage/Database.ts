@@ -138,6 +138,15 @@ const migrate = Effect.fn("Database.migrate")(
   ),
 )
 
+const newestMigration = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
+
+/** Whether the tables are those that this program knows, or newer ones. An older backup that was restored under it has others. */
+export const isMigrated = ({ schema, sql }: Database["Service"]): Effect.Effect<boolean, SqlError.SqlError> =>
+  Effect.map(
+    sql<{ newest: number | null }>`select max(migration_id)::int4 as newest from ${sql(`${schema}.migrations`)}`,
+    (rows) => (rows[0]?.newest ?? 0) >= newestMigration,
+  )
+
 /**
  * To be joined into a statement whose loss in a crash of the database server harms nobody (a lease, a claim, progress):
  * its commit does not wait for the disk. On a disk with slow syncs that is most of the cost of such a statement.

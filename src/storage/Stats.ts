@@ -5,13 +5,16 @@ import { FailureClass } from "../domain/FailureClass.ts"
 import type { RunState } from "../domain/Run.ts"
 import { Settings } from "../domain/Settings.ts"
 import { reachOf, speedOf, syncAdvice, SyncPace } from "../pacing/SyncPace.ts"
-import { Database, orDie } from "./Database.ts"
+import { Database, isMigrated, orDie } from "./Database.ts"
 import { type EndingGrants, endingGrants } from "./grants/Endings.ts"
+import { countExpiring, type ExpiringApps } from "./grants/AppExpiry.ts"
 import { shared } from "./Measurement.ts"
 import { type RefreshLag, refreshLag } from "./grants/RefreshLag.ts"
 import { type SyncLag, syncLag } from "./mail/SyncLag.ts"
 
-interface Counts {
+/** What is counted over the whole fleet. */
+export interface Counts {
+  /** Mailboxes. */
   readonly accounts: {
     readonly total: number
     readonly byStatus: Readonly<Record<AccountStatus, number>>
@@ -23,16 +26,21 @@ interface Counts {
   readonly failing: Readonly<Record<FailureClass, number>>
   /** Grants whose refresh token ends soon unless it is used, or somebody signs in again. */
   readonly ending: EndingGrants
+  /** Imports, refreshes and syncs, by state. */
   readonly runs: Readonly<Record<RunState, number>>
 }
 
+/** The fleet at a glance. */
 export interface FleetStats extends Omit<Counts, "failing" | "ending"> {
+  /** How far refreshing is behind. */
   readonly refresh: RefreshLag & Pick<Counts, "failing" | "ending">
+  /** How far syncing is behind, and how many accounts it can reach. */
   readonly sync: SyncStats
 }
 
 /** How many accounts one process keeps in step, and what to set instead where there are more. */
 export interface SyncReach {
+  /** How often an account is to be synced. */
   readonly everySeconds: number
   /** Accounts that a process which is set like this one syncs within that time; null = no bound, for nothing is known to take time. */
   readonly accounts: number | null
@@ -42,9 +50,14 @@ export interface SyncReach {
   readonly advice?: string
 }
 
+/** How far syncing is behind, and what it can reach. */
 export interface SyncStats extends SyncLag {
+  /** What one process can do. */
   readonly reach: SyncReach
 }
+
+/** What `fault` says where no answer comes. */
+export const databaseSilent = "the database does not answer"
 
 export class Stats extends Context.Service<Stats, {
   /** Counts that take long, as those of a million accounts do, are kept for a few seconds. */
@@ -52,8 +65,9 @@ export class Stats extends Context.Service<Stats, {
   /** The part of `fleet` that alerts look at. */
   readonly refreshLag: Effect.Effect<RefreshLag>
   readonly sync: Effect.Effect<SyncStats>
-  /** True once the database has answered a query. Does not fail: false where it refuses or cannot be reached. */
-  readonly answers: Effect.Effect<boolean>
+  readonly expiringApps: Effect.Effect<ExpiringApps>
+  /** What keeps the database from being worked on; undefined = nothing. Does not fail. */
+  readonly fault: Effect.Effect<string | undefined>
 }>()("mailfleet/storage/Stats") {
   static readonly layer: Layer.Layer<Stats, never, Database | Settings | SyncPace> = Layer.effect(
     Stats,
@@ -139,7 +153,11 @@ export class Stats extends Context.Service<Stats, {
         })),
         refreshLag: orDie(lag),
         sync: orDie(sync),
-        answers: sql`select 1`.pipe(Effect.as(true), Effect.catchCause(() => Effect.succeed(false))),
+        expiringApps: countExpiring(database),
+        fault: isMigrated(database).pipe(
+          Effect.map((migrated) => migrated ? undefined : "the tables of the database are older than this program"),
+          Effect.catchCause(() => Effect.succeed(databaseSilent)),
+        ),
       })
     }),
   )

@@ -272,4 +272,17 @@ await onDatabases("Operations", server, (it) => {
         "application/json",
       ])
     }))
+
+  it.effect("is not ready on tables that are older than the program, and says whether it runs schedules", () =>
+    Effect.gen(function* () {
+      const { schema, sql } = yield* Database
+      assert.deepStrictEqual((yield* send("/health/ready", { key: null })).json, { status: "ready", schedules: "off" })
+      const [newest] = yield* sql<{ migration_id: number }>`delete from ${
+        sql(`${schema}.migrations`)
+      } where migration_id =
+        (select max(migration_id) from ${sql(`${schema}.migrations`)}) returning *`
+      yield* refused(503, "not_ready", "/health/ready")
+      yield* sql`insert into ${sql(`${schema}.migrations`)} ${sql.insert({ ...newest })}`
+      assert.strictEqual((yield* send("/health/ready")).status, 200)
+    }))
 })

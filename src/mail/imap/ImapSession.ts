@@ -5,10 +5,10 @@ import {
   type FetchOptions,
   type FetchQueryObject,
   ImapFlow,
-  type ImapTransport as Transport,
   type MailboxObject,
 } from "imapflow"
 import { type ImapRefusal, lost, refusalOf, strangeAnswer } from "./ImapErrors.ts"
+import type { ImapTransport } from "./ImapTransport.ts"
 import { uidSets } from "./ImapUids.ts"
 
 /** Unless it is said otherwise. */
@@ -18,7 +18,7 @@ const connectionTimeout = 30_000
 const greetingTimeout = 30_000
 
 export interface ImapLogin {
-  readonly transport: Transport
+  readonly transport: ImapTransport["Service"]
   /** `imaps://` or `imap://`. */
   readonly url: string
   readonly user: string
@@ -75,7 +75,7 @@ export const openSession = (login: ImapLogin): Effect.Effect<ImapSession, ImapRe
       port: Number(url.port) || (secure ? 993 : 143),
       secure,
       auth: { user: login.user, accessToken: Secret.value(login.accessToken) },
-      transport: login.transport,
+      ...login.transport,
       clientInfo: { name: "Mailfleet" },
       logger: { debug: silent, info: silent, warn: notice, error: silent },
       disableAutoIdle: true,

@@ -1,5 +1,7 @@
 /** Parses messages in worker threads: as many as there are cores, started when needed, replaced when they hang. */
 import { Context, Effect, Layer, Option, Queue, Result, Schema } from "effect"
+// The runtime's own where there is one; Node has none.
+import Worker from "web-worker"
 import type { MimeMessage } from "./MimeMessage.ts"
 
 /** The message cannot be read; another try would end alike. `reason` is one line, without anything of the message. */
@@ -138,7 +140,7 @@ const answerOf = (worker: Worker, batch?: MimeBatch): Effect.Effect<MimeAnswer, 
     worker.onmessage = ({ data }: MessageEvent<MimeAnswer>) => resume(Effect.succeed(data))
     worker.onerror = (event) => {
       // Unhandled, it would end the process.
-      event.preventDefault()
+      event.preventDefault?.()
       resume(died)
     }
     if (batch !== undefined) worker.postMessage(batch, [batch.bytes.buffer])

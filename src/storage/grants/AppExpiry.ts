@@ -63,3 +63,21 @@ export const tellExpiring = (
       sql`insert into ${t.events} (kind, subject, message) values (${kind}, ${subject}, ${message})`, { discard: true })
     return events
   }).pipe(sql.withTransaction, orDie, Effect.withSpan("Apps.tellExpiring"))
+
+/** Apps whose secret or certificate has ended, or ends within so many days; one that ends within a day also ends within seven. */
+export interface ExpiringApps {
+  readonly ended: number
+  readonly withinDay: number
+  readonly withinWeek: number
+  readonly withinMonth: number
+}
+
+export const countExpiring = ({ sql, tables: t }: Database["Service"]): Effect.Effect<ExpiringApps> => {
+  const within = (days: number) =>
+    sql`count(*) filter (where ends_at > now() and ends_at <= now() + make_interval(days => ${days}))::float8`
+  return orDie(sql<ExpiringApps>`select count(*) filter (where ends_at <= now())::float8 as ended,
+      ${within(1)} as "withinDay", ${within(7)} as "withinWeek", ${within(30)} as "withinMonth"
+    from (select coalesce(certificate_expires_at, secret_expires_at) as ends_at from ${t.apps}) ends`).pipe(
+    Effect.map((rows) => rows[0]!),
+  )
+}

@@ -84,7 +84,9 @@ export const alive = ({ sql, tables: t }: Database["Service"]) =>
 
 /** Grants that end within a day and within seven days. */
 export interface EndingGrants {
+  /** Grants that end within a day. */
   readonly withinDay: number
+  /** Grants that end within seven days, those included. */
   readonly withinWeek: number
 }
 

@@ -11,19 +11,27 @@ import type { Database } from "../Database.ts"
 
 /** Work that is due: how much, and for how many seconds the oldest of it has waited. */
 export interface Lag {
+  /** How much is overdue. */
   readonly due: number
+  /** For how long the oldest of it has waited; 0 = nothing is overdue. */
   readonly lagSeconds: number
 }
 
 /** What is overdue of one app at one tenant, under one policy. */
 export interface AppLag extends Lag {
+  /** The app, as `apps.get` takes it. */
   readonly appId: string
+  /** Where the app is registered. */
   readonly provider: Provider
+  /** The client id that the provider knows it by. */
   readonly clientId: string
+  /** The tenant that its grants belong to. */
   readonly tenant: string
+  /** What says when its grants are due. */
   readonly policy: RefreshPolicy
 }
 
+/** What is overdue in the fleet, by app. */
 export interface RefreshLag extends Lag {
   /** Only what is overdue; longest lag first, at most 100. */
   readonly byApp: ReadonlyArray<AppLag>

@@ -11,7 +11,9 @@ import { searchMessages } from "./MessageSearch.ts"
 import { threadsOf, toThread } from "./MessageThreads.ts"
 import { searchQuery } from "./SearchQuery.ts"
 
+/** Which messages; all of what is given must match. */
 export interface MessageFilter {
+  /** Only of this account. Default: of all. */
   readonly accountId?: AccountId | undefined
   /** A folder's id, or a role such as `inbox`. */
   readonly folder?: FolderId | FolderRole | undefined
@@ -21,7 +23,9 @@ export interface MessageFilter {
   readonly from?: string | undefined
   /** With `accountId` only: another mailbox's threads are others. */
   readonly threadId?: string | undefined
+  /** True: only what is unread; false: only what is read. */
   readonly unread?: boolean | undefined
+  /** True: only with attachments; false: only without. */
   readonly hasAttachments?: boolean | undefined
   /** From this time on. */
   readonly receivedAfter?: DateTime.Utc | undefined

@@ -12,7 +12,9 @@ import type { SettingsValues } from "../../domain/Settings.ts"
 import { column, type Database } from "../Database.ts"
 import type { Lag } from "../grants/RefreshLag.ts"
 
+/** What is overdue of syncing. */
 export interface SyncLag extends Lag {
+  /** By how the mailboxes are read. */
   readonly byChannel: Readonly<Record<Channel, Lag>>
   /** Active accounts that are synced by themselves. */
   readonly accounts: number

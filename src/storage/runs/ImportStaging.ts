@@ -14,6 +14,7 @@ import { Vault } from "../../oauth/Vault.ts"
 import { column, Database, orDie, relaxed } from "../Database.ts"
 import { accountKey, type NewRow, type RowOptions, type RowResult, storeRows } from "./ImportRows.ts"
 import { IdempotencyConflict, type NewRun, type OwnedRun, recordItems, Runs } from "./Runs.ts"
+import { withTrace } from "./RunTrace.ts"
 
 /** Rows in a block. One encryption and a constant number of statements serve all of them. */
 export const blockRows = 500
@@ -89,9 +90,10 @@ export class ImportStaging extends Context.Service<ImportStaging, {
       const begin = Effect.fn("ImportStaging.begin")(function* (run: NewRun) {
         yield* sweep
         const id = newId()
+        const params = yield* withTrace(run.params)
         const inserted = yield* orDie(
           sql`insert into ${t.runs} (id, kind, state, trigger, params, idempotency_key, owner_until)
-          values (${id}, ${run.kind}, 'uploading', ${run.trigger}, ${JSON.stringify(run.params ?? {})},
+          values (${id}, ${run.kind}, 'uploading', ${run.trigger}, ${params},
             ${run.idempotencyKey ?? null}, now() + make_interval(secs => ${uploadSeconds}))
           on conflict (idempotency_key) do nothing returning 1`,
         )

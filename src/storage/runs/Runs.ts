@@ -10,6 +10,7 @@ import { afterCursor, decodeCursor, encodeCursor, type InvalidCursor, invalidCur
 import { column, Database, orDie, relaxed } from "../Database.ts"
 import { failUnfinished, type ItemResult, type ItemRow, recordItems, type RunRow, toItem, toRun } from "./RunItems.ts"
 import { tellFinished } from "./RunFinished.ts"
+import { withTrace } from "./RunTrace.ts"
 
 export { type ItemResult, recordItems } from "./RunItems.ts"
 
@@ -148,9 +149,10 @@ export class Runs extends Context.Service<Runs, {
       ) =>
         sql.withTransaction(Effect.gen(function* () {
           const id = newId()
+          const params = yield* withTrace(run.params)
           const inserted = yield* sql`insert into ${t.runs}
               (id, kind, state, trigger, params, retry_of, idempotency_key, request_hash)
-            values (${id}, ${run.kind}, 'queued', ${run.trigger}, ${JSON.stringify(run.params ?? {})}, ${retryOf},
+            values (${id}, ${run.kind}, 'queued', ${run.trigger}, ${params}, ${retryOf},
               ${run.idempotencyKey ?? null}, ${run.requestHash ?? null})
             on conflict (idempotency_key) do nothing returning 1`
           if (inserted.length === 0) return yield* repeated(run)

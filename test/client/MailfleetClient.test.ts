@@ -5,7 +5,7 @@ import { FetchHttpClient } from "effect/http"
 import { MailfleetClient, Problems } from "../../src/client.ts"
 import { newId } from "../../src/domain/Ids.ts"
 import { onDatabases } from "../support/databases.ts"
-import { adminKey, clientId, csv, refreshToken, Server, server } from "./stack.ts"
+import { adminKey, clientId, csv, refreshToken, Server, server } from "../server/stack.ts"
 
 /** The client whose `fetch` is the server's handler. */
 const clientWith = Effect.fnUntraced(function* (apiKey: string) {

@@ -12,11 +12,13 @@ export const counted = (value: number, noun: string): string => `${count(value)}
 
 const dateTime = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" })
 const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" })
+const secondsClock = new Intl.DateTimeFormat("en", { timeStyle: "medium", hour12: false })
 const weekday = new Intl.DateTimeFormat(locale, { weekday: "short", hour: "2-digit", minute: "2-digit" })
 const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" })
 
 export const absolute = (iso: string): string => dateTime.format(new Date(iso))
 export const timeOfDay = (seconds: number): string => clock.format(seconds * 1_000)
+export const secondOfDay = (seconds: number): string => secondsClock.format(seconds * 1_000)
 export const hourOfWeek = (seconds: number): string => weekday.format(seconds * 1_000)
 export const dayOfYear = (seconds: number): string => day.format(seconds * 1_000)
 

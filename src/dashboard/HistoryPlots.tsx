@@ -1,7 +1,7 @@
 /** Rates, errors and lag over the last hours. */
 import { useMemo, useRef, useState } from "preact/hooks"
 import { call, type History } from "./Api.ts"
-import { count, duration, timeOfDay, words } from "./Format.ts"
+import { count, duration, secondOfDay, timeOfDay, words } from "./Format.ts"
 import { Plot, type Series } from "./Plot.tsx"
 import { Shown } from "./Ui.tsx"
 import { useLoad } from "./useLoad.ts"
@@ -62,6 +62,9 @@ const pointsOf = (samples: ReadonlyArray<Sample>): ReadonlyArray<Point> => {
   return points
 }
 
+/** Seconds up to which a plot has several marks within a minute. */
+const shortSpan = 300
+
 const perSecond = (value: number): string => count(Math.round(value * 100) / 100)
 
 const Plots = ({ samples }: { samples: ReadonlyArray<Sample> }) => {
@@ -93,6 +96,7 @@ const Plots = ({ samples }: { samples: ReadonlyArray<Sample> }) => {
       ],
     }
   }, [samples])
+  const formatTime = times.at(-1)! - times[0]! < shortSpan ? secondOfDay : timeOfDay
   return (
     <div class="plots">
       <Plot
@@ -103,7 +107,7 @@ const Plots = ({ samples }: { samples: ReadonlyArray<Sample> }) => {
         times={times}
         series={rates}
         kind="lines"
-        formatTime={timeOfDay}
+        formatTime={formatTime}
         formatValue={perSecond}
       />
       <Plot
@@ -114,7 +118,7 @@ const Plots = ({ samples }: { samples: ReadonlyArray<Sample> }) => {
         times={times}
         series={errors}
         kind="lines"
-        formatTime={timeOfDay}
+        formatTime={formatTime}
         formatValue={perSecond}
       />
       <Plot
@@ -123,7 +127,7 @@ const Plots = ({ samples }: { samples: ReadonlyArray<Sample> }) => {
         times={times}
         series={lags}
         kind="lines"
-        formatTime={timeOfDay}
+        formatTime={formatTime}
         formatValue={duration}
         isDuration
       />

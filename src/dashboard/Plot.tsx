@@ -124,12 +124,12 @@ export const Plot = (props: PlotProps) => {
       observer.disconnect()
       made.destroy()
     }
-  }, [names, scheme])
+  }, [names, scheme, formatTime])
 
   useEffect(() => {
     const shown = (value: number | null) => value === null || !isLogarithmic ? value : scaled(value)
     plot.current?.setData([[...times], ...series.map(({ values }) => values.map(shown))])
-  }, [times, series, scheme])
+  }, [times, series, scheme, formatTime])
 
   const at = index ?? (props.kind === "lines" ? times.length - 1 : undefined)
   const time = at === undefined ? undefined : times[at]

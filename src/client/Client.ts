@@ -8,12 +8,14 @@ import type { Grant, GrantKind } from "../domain/Grant.ts"
 import type { Change, Folder, Message, MessageWithBody, Thread } from "../domain/Mail.ts"
 import type { OnDuplicate, Outcome, Run, RunItem, RunKind, RunState } from "../domain/Run.ts"
 import type { TagPolicy } from "../domain/TagPolicy.ts"
+import type { DeliveryOutcome, DeliveryState, Webhook, WebhookDelivery } from "../domain/Webhook.ts"
 import type { Given, Plain } from "../promises/Plain.ts"
 import type { AccountPatch, NewAccount } from "../api/Accounts.ts"
 import type { AppPatch, NewApp } from "../api/Apps.ts"
 import type { NewConnectSession } from "../api/ConnectSessions.ts"
 import type { NewGrant } from "../api/Grants.ts"
 import type { Stats } from "../api/Operations.ts"
+import type { NewWebhook, WebhookPatch, WebhookWithSecret } from "../api/Webhooks.ts"
 
 /** One page of a list; `nextCursor` null = the last. */
 export interface Page<A> {
@@ -200,6 +202,25 @@ export interface Client {
     readonly set: (tag: string, policy: TagPolicy["policy"]) => Promise<Plain<TagPolicy>>
     /** False = the tag has no policy. */
     readonly unset: (tag: string) => Promise<boolean>
+  }
+  /** Endpoints that are sent what happens. A secret is in the answers of `create` and `rotateSecret`, and nowhere else. */
+  readonly webhooks: List<Plain<Webhook>> & {
+    readonly get: (id: string) => Promise<Plain<Webhook> | undefined>
+    readonly create: (webhook: typeof NewWebhook.Type) => Promise<Plain<typeof WebhookWithSecret.Type>>
+    readonly patch: (id: string, patch: typeof WebhookPatch.Type) => Promise<Plain<Webhook> | undefined>
+    /** False = there was none. */
+    readonly remove: (id: string) => Promise<boolean>
+    /** The secret of before signs as well for 24 hours. */
+    readonly rotateSecret: (id: string) => Promise<Plain<typeof WebhookWithSecret.Type> | undefined>
+    /** Sends one `webhook.test`, and answers what came of it. */
+    readonly test: (id: string) => Promise<Plain<DeliveryOutcome> | undefined>
+    /** Sends what comes after a position of the change log, whatever was sent of it already. */
+    readonly replay: (id: string, after: string) => Promise<Plain<Webhook> | undefined>
+    /** A page of deliveries, newest first. */
+    readonly deliveries: (
+      id: string,
+      options?: PageOptions & { readonly state?: DeliveryState },
+    ) => Promise<Page<Plain<WebhookDelivery>>>
   }
   /** What operators are told of the fleet as a whole. */
   readonly events: List<Plain<Event>, { readonly kind?: EventKind; readonly subject?: string }>

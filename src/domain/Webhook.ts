@@ -11,9 +11,11 @@ export const WebhookEvent = Schema.Literals([
 ])
 export type WebhookEvent = typeof WebhookEvent.Type
 
+/** A UUID, of version 7: sorts by age. */
 export const WebhookId = Schema.String
 export type WebhookId = typeof WebhookId.Type
 
+/** An endpoint that is sent what happens, and how far that has come. */
 export const Webhook = Schema.Struct({
   id: WebhookId,
   url: Schema.String,
@@ -45,8 +47,11 @@ export const Webhook = Schema.Struct({
 })
 export type Webhook = typeof Webhook.Type
 
+/** What a webhook is made from. */
 export interface NewWebhook {
+  /** `https:` or `http:`; a host of the public internet, unless private ones are allowed. */
   readonly url: string
+  /** For people. */
   readonly description?: string | undefined
   /** Default: everything. */
   readonly events?: ReadonlyArray<WebhookEvent> | null | undefined
@@ -65,6 +70,7 @@ export type WebhookPatch = Partial<NewWebhook>
 export const DeliveryState = Schema.Literals(["waiting", "retrying", "delivered"])
 export type DeliveryState = typeof DeliveryState.Type
 
+/** One thing that happened, on its way to one webhook. */
 export const WebhookDelivery = Schema.Struct({
   /** The `webhook-id` that it is sent with, the same in each attempt. */
   id: Schema.String,

@@ -29,8 +29,27 @@ export type ItemOf<L> = L extends (options: infer _O) => Promise<{ readonly item
 export type OptionsOf<L> = L extends (options: infer O) => Promise<unknown> ? Omit<O, "limit" | "cursor"> : never
 
 /** The groups whose `list` gives pages, and which therefore have `all`. */
-export type ListName = "accounts" | "apps" | "grants" | "policies" | "runs" | "messages" | "events" | "audit"
-const lists: ReadonlyArray<ListName> = ["accounts", "apps", "grants", "policies", "runs", "messages", "events", "audit"]
+export type ListName =
+  | "accounts"
+  | "apps"
+  | "grants"
+  | "policies"
+  | "runs"
+  | "messages"
+  | "events"
+  | "audit"
+  | "webhooks"
+const lists: ReadonlyArray<ListName> = [
+  "accounts",
+  "apps",
+  "grants",
+  "policies",
+  "runs",
+  "messages",
+  "events",
+  "audit",
+  "webhooks",
+]
 
 /** Every item of the list, page after page, as they are taken. */
 export type WithAll<G> = G extends { readonly list: infer L } ? G & {

@@ -26,6 +26,7 @@ const fields = {
   enabled: Schema.Boolean,
 }
 
+/** A webhook that is made. */
 export const NewWebhook = Schema.Struct({
   url: fields.url,
   description: Schema.optionalKey(fields.description),

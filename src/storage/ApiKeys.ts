@@ -71,6 +71,8 @@ export class ApiKeys extends Context.Service<ApiKeys, {
       const columns = sql.literal("id, name, prefix, scopes, created_at, expires_at, last_used_at")
       type Known = Pick<KeyRow, "id" | "name" | "scopes">
       const remembered = new Map<string, { readonly known: Known; readonly until: number }>()
+      // A look-up that was under way when a key was revoked may have found it: that is not remembered.
+      let revocations = 0
       const remember = (hash: string, known: Known, until: number) => {
         if (remembered.size >= mostRemembered) remembered.clear()
         remembered.set(hash, { known, until })
@@ -91,13 +93,14 @@ export class ApiKeys extends Context.Service<ApiKeys, {
           const now = yield* Clock.currentTimeMillis
           const before = remembered.get(hash.toString("base64"))
           if (before !== undefined && before.until > now) return Option.some(before.known)
+          const began = revocations
           const rows = yield* sql<Known & { readonly unseen: boolean; readonly ends_in: number | null }>`
             select id, name, scopes, (extract(epoch from expires_at - now()) * 1000)::float8 as ends_in, last_used_at is null or last_used_at < now() - ${usedEvery}::interval as unseen
             from ${t.api_keys}
             where hash = ${hash} and (expires_at is null or expires_at > now())`
           const row = rows[0]
           if (row?.unseen) yield* sql`update ${t.api_keys} set last_used_at = now() where id = ${row.id}`
-          if (row !== undefined) {
+          if (row !== undefined && began === revocations) {
             remember(hash.toString("base64"), row, now + Math.min(believedMillis, row.ends_in ?? Infinity))
           }
           return Option.fromUndefinedOr(row)
@@ -112,6 +115,7 @@ export class ApiKeys extends Context.Service<ApiKeys, {
         revoke: Effect.fn("ApiKeys.revoke")(function* (id) {
           if (!isId(id)) return false
           const rows = yield* sql`delete from ${t.api_keys} where id = ${id} returning 1`
+          revocations++
           for (const [hash, { known }] of remembered) if (known.id === id) remembered.delete(hash)
           return rows.length > 0
         }, orDie),

@@ -1,5 +1,5 @@
 /** What changed in a folder since the last round: new messages, flags, and messages that left. */
-import { Effect, Hash, Stream } from "effect"
+import { Effect, Hash } from "effect"
 import type { FetchMessageObject, MailboxObject } from "imapflow"
 import { encodeCursor, type Position } from "./ImapCursor.ts"
 import { flagsQuery, liesElsewhere, toFlags } from "./ImapMessage.ts"
@@ -20,7 +20,7 @@ const rowsOf = Effect.fnUntraced(function* (
   range: string,
   options: { readonly changedSince?: bigint; readonly uid?: boolean },
 ) {
-  const rows = yield* Stream.runCollect(session.rows(range, flagsQuery, options))
+  const rows = yield* session.all(range, flagsQuery, options)
   return rows.filter(({ flags, uid }) => uid > 0 && flags !== undefined).sort((a, b) => a.uid - b.uid)
 })
 

@@ -1,5 +1,5 @@
 /** What the pages of a folder are made with: its messages, and what is remembered while the mailbox is open. */
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
 import type { FetchMessageObject, MessageStructureObject } from "imapflow"
 import type { ListedFolder } from "./ImapFolders.ts"
 import { liesElsewhere, metadataQuery, plainQuery, toUpsert } from "./ImapMessage.ts"
@@ -66,20 +66,14 @@ export const metadataOf = Effect.fnUntraced(function* (
   }
   for (const set of uidSets(uids)) {
     // The server may tell of other clients' changes in between: such rows have flags only.
-    yield* session.rows(set, metadataQuery).pipe(
-      Stream.runForEach((row) => Effect.sync(() => row.envelope === undefined ? undefined : keep(row))),
-    )
+    for (const row of yield* session.all(set, metadataQuery)) if (row.envelope !== undefined) keep(row)
   }
   for (const set of uidSets(uids.filter((uid) => !seen.has(uid)))) {
-    yield* session.rows(set, plainQuery).pipe(
-      Stream.filter(({ headers }) => headers !== undefined),
-      Stream.runForEach((row) =>
-        parser.parse(row.headers!).pipe(
-          Effect.orElseSucceed(() => undefined),
-          Effect.map((parsed) => keep(row, parsed)),
-        )
-      ),
-    )
+    for (const row of yield* session.all(set, plainQuery)) {
+      if (row.headers !== undefined) {
+        keep(row, yield* parser.parse(row.headers).pipe(Effect.orElseSucceed(() => undefined)))
+      }
+    }
   }
   return [...seen].sort(([a], [b]) => a - b).flatMap(([, upsert]) => upsert === undefined ? [] : [upsert])
 })

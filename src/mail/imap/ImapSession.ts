@@ -50,6 +50,12 @@ export interface ImapSession {
     query: FetchQueryObject,
     options?: FetchOptions,
   ) => Stream.Stream<FetchMessageObject, ImapRefusal>
+  /** The same, once all are there: of a page of small answers, which one by one would each cost a fiber its turn. */
+  readonly all: (
+    range: string,
+    query: FetchQueryObject,
+    options?: FetchOptions,
+  ) => Effect.Effect<ReadonlyArray<FetchMessageObject>, ImapRefusal>
   /** UIDs that were reported as vanished since this was last asked (QRESYNC). */
   readonly vanished: () => ReadonlyArray<number>
   readonly isOpen: () => boolean
@@ -153,6 +159,7 @@ export const openSession = (login: ImapLogin): Effect.Effect<ImapSession, ImapRe
             }),
           )
         })),
+      all: (range, query, options) => run((client) => client.fetchAll(range, query, { uid: true, ...options })),
       vanished: () => {
         const uids = vanished
         vanished = []

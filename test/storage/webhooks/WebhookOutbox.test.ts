@@ -44,13 +44,18 @@ const told = (subject: string) =>
       sql`insert into ${t.events} (kind, subject, message) values ('app.faulted', ${subject}, 'x')`,
   )
 
+/** The embedded database tells the time in milliseconds: within one, neither log is before the other. */
+const tick = Effect.sleep("5 millis")
+
 await onDatabases("WebhookOutbox", storage, (it, engine) => {
   it.effect("takes both logs in the order of time, each entry once", () =>
     Effect.gen(function* () {
       const { claimed, outbox } = yield* hold
       const { id } = yield* makeAccount({})
       yield* append(numbered(id, 1, 2))
+      yield* tick
       yield* told("between")
+      yield* tick
       yield* append(numbered(id, 3, 1))
       const all = [...(yield* next(outbox, claimed))]
       while (all.length < 4) all.push(...(yield* next(outbox, claimed)))

@@ -169,6 +169,13 @@ export const column = (
   values: ReadonlyArray<unknown>,
 ) => Result.getOrThrow(PgTypes.array(values, PgTypes.OID[type]))
 
+/**
+ * To be selected in a transaction whose statements look a few rows up in tables of any size. A plan that was made while a
+ * table was empty is kept for the life of the connection, unless something analyzes the table: nothing may, and then each look
+ * reads all of it.
+ */
+export const byIndex = "set_config('enable_seqscan', 'off', true)"
+
 /** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
 export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>
   Effect.orDie(effect)

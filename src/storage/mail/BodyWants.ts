@@ -3,7 +3,7 @@ import { DateTime, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import type { SettingsValues } from "../../domain/Settings.ts"
 import type { Page } from "../../mail/Mailbox.ts"
-import type { Database } from "../Database.ts"
+import { byIndex, type Database } from "../Database.ts"
 import type { FolderState } from "./Folders.ts"
 import { choiceDays, horizon } from "./MailChoices.ts"
 import { toldBy } from "./MessageRows.ts"
@@ -47,8 +47,7 @@ export const wanting = (
       : DateTime.formatIso(fields.receivedAt),
   })))
   const days = horizon(database, settings)
-  return Effect.map(
-    sql<{ remote_id: string }>`select p.remote_id
+  const wanted = sql<{ remote_id: string }>`select p.remote_id
       from json_to_recordset(${rows}::json) as p (ord integer, remote_id text, if_known boolean, twin_key text,
         received_at timestamptz)
       join ${t.accounts} a on a.id = ${accountId}
@@ -64,8 +63,9 @@ export const wanting = (
             where i.account_id = a.id and i.twin_key = p.twin_key and twin.body_state <> 'headers'
               and (twin.removed_at is not null or (twin.folder_id = ${folder.id} and twin.seen_round < ${folder.round})))
         end
-      order by p.ord`,
-    (found) => found.map(({ remote_id }) => remote_id),
+      order by p.ord`
+  return sql.withTransaction(Effect.andThen(sql`select ${sql.literal(byIndex)}`, wanted)).pipe(
+    Effect.map((found) => found.map(({ remote_id }) => remote_id)),
   )
 }
 

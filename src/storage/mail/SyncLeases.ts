@@ -5,7 +5,7 @@ import type { AccountId } from "../../domain/Ids.ts"
 import type { MailChoice, OwnMailChoice } from "../../domain/MailChoice.ts"
 import { Settings } from "../../domain/Settings.ts"
 import type { MailAccount } from "../../mail/Mailbox.ts"
-import { Database, orDie } from "../Database.ts"
+import { byIndex, Database, orDie } from "../Database.ts"
 import { mailChoice } from "./MailChoices.ts"
 
 /** How long a lease lasts without being kept. Long enough for some missed beats, short enough to take over a dead process soon. */
@@ -165,12 +165,14 @@ export class SyncLeases extends Context.Service<SyncLeases, {
 /**
  * Proves the lease inside a transaction and keeps it proven until commit: whoever takes the account over waits for this
  * row. Fails with `LeaseLost` otherwise. Also puts the account's writers in a row, so that they need no finer locks.
+ * Plans of the transaction are those of {@link byIndex}.
  */
 export const holdLease = (
   { sql, tables: t }: Database["Service"],
   key: LeaseKey,
 ): Effect.Effect<void, LeaseLost | SqlError.SqlError> =>
   Effect.flatMap(
-    sql`select 1 from ${t.accounts} where id = ${key.accountId} and sync_lease_fence = ${key.fence} for no key update`,
+    sql`select ${sql.literal(byIndex)} from ${t.accounts}
+      where id = ${key.accountId} and sync_lease_fence = ${key.fence} for no key update`,
     (rows) => rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost()),
   )

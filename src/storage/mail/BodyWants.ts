@@ -111,18 +111,22 @@ export const liveTwins = (
     .filter(({ ifKnown }) => !ifKnown)
   if (keyed.length === 0) return Effect.succeed(new Map())
   const rows = postgresJson(keyed.map(({ remoteId, twinKey }) => ({ remote_id: remoteId, twin_key: twinKey })))
-  return Effect.map(
-    sql<{ folder: string; remote_id: string }>`select distinct f.remote_id as folder, m.remote_id
+  const twins = sql<{ folder: string; remote_id: string }>`select distinct f.remote_id as folder, m.remote_id
       from json_to_recordset(${rows}::json) as p (remote_id text, twin_key text)
-      join ${t.message_index} i on i.account_id = ${accountId} and i.twin_key = p.twin_key
-      join ${t.messages} m on m.account_id = ${accountId} and m.id = i.message_id and m.removed_at is null
+      cross join lateral (
+        select * from ${t.message_index} i where i.account_id = ${accountId} and i.twin_key = p.twin_key offset 0) i
+      cross join lateral (
+        select * from ${t.messages} m where m.account_id = ${accountId} and m.id = i.message_id limit 1) m
       join ${t.folders} f on f.account_id = ${accountId} and f.id = m.folder_id and not f.gone and not f.earlier
-      where f.id <> ${folder.id} and not exists (
-        select 1 from ${t.messages} x where x.account_id = ${accountId} and x.remote_id = p.remote_id)`,
-    (found) => {
+      left join lateral (
+        select x.id from ${t.messages} x where x.account_id = ${accountId} and x.remote_id = p.remote_id limit 1
+      ) known on true
+      where m.removed_at is null and f.id <> ${folder.id} and known.id is null`
+  return sql.withTransaction(Effect.andThen(sql`select ${sql.literal(byIndex)}`, twins)).pipe(
+    Effect.map((found) => {
       const byFolder = new Map<string, Array<string>>()
       for (const { folder, remote_id } of found) byFolder.set(folder, [...byFolder.get(folder) ?? [], remote_id])
       return byFolder
-    },
+    }),
   )
 }

@@ -19,8 +19,8 @@ describe("mail that changes all the while", () => {
               stage,
               engine,
               mailboxes: 2,
-              operations: 400,
-              operationsBetweenKills: 250,
+              operations: 300,
+              operationsBetweenKills: 180,
               seed: 7,
             })
             assert.deepStrictEqual(outcome.differences, [], summary(outcome))

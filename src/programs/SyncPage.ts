@@ -1,5 +1,5 @@
 /** One page of a folder: what it says of moves is made sure of, bodies are fetched, and all of it is written at once. */
-import { Clock, Effect, Fiber, Result } from "effect"
+import { Clock, Effect, Fiber } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import type {
   CursorLost,
@@ -37,7 +37,7 @@ type Left = (outcome: Pick<Applied, "changes" | "left">) => void
 /** A page with its bodies, as it is to be written. */
 interface ReadyPage extends Page {
   readonly prepared: Prepared
-  readonly bodiesFailed?: ProviderError
+  readonly bodiesFailed: ProviderError | undefined
 }
 
 type ReadError = ProviderError | LeaseLost | CursorLost | FolderGone
@@ -55,15 +55,12 @@ const readPage = Effect.fnUntraced(function* (
   const page = yield* services.mailbox.page(folder.remoteId, folder.cursor)
   const wanted = withinChoice(folder, page.changes, chosen)
   yield* markMoved(services, lease, folder, wanted, left)
-  const bodies = yield* Effect.result(bodiesOf(services, lease, folder, wanted))
-  if (Result.isFailure(bodies) && bodies.failure._tag === "FolderGone") return yield* Effect.fail(bodies.failure)
-  const changes = Result.isSuccess(bodies) ? withBodies(wanted, bodies.success) : wanted
-  return {
-    ...page,
-    changes,
-    prepared: yield* services.writer.prepare(lease, changes),
-    ...(Result.isFailure(bodies) && bodies.failure._tag !== "FolderGone" ? { bodiesFailed: bodies.failure } : {}),
-  }
+  const { bodies, bodiesFailed } = yield* bodiesOf(services, lease, folder, wanted).pipe(
+    Effect.map((bodies) => ({ bodies, bodiesFailed: undefined })),
+    Effect.catchTag("ProviderError", (bodiesFailed) => Effect.succeed({ bodies: noBodies, bodiesFailed })),
+  )
+  const changes = withBodies(wanted, bodies)
+  return { ...page, changes, prepared: yield* services.writer.prepare(lease, changes), bodiesFailed }
 })
 
 /**

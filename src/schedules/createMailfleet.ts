@@ -104,6 +104,7 @@ export const createMailfleet = async (options: CreateOptions): Promise<Mailfleet
   const { schedules: _, ...service } = await runtime.runPromise(Mailfleet)
   const run = <A, E>(effect: Parameters<typeof runtime.runPromise<A, E>>[0]) => runtime.runPromise(effect)
   const methods = promised(service, run)
+  // What `withAll` and the promises of a service are by name, the compiler does not follow: the examples of docs/embedding.md do.
   return {
     ...methods,
     ...withAll(methods),

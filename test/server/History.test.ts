@@ -19,6 +19,7 @@ it.effect("counts what happened between two samples, goes on after a fault, and 
       return { due: 1, lagSeconds, byApp: [], others: {} }
     })
     yield* redeemed("ok", 5)
+    // Of `Stats` it asks for these two only; the others would need a database.
     // Before its start: not of its time.
     const history = yield* makeHistory.pipe(
       Effect.provideService(Stats, { refreshLag: lag, sync: lag } as unknown as Stats["Service"]),

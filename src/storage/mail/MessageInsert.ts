@@ -7,7 +7,7 @@ import { column, type Database } from "../Database.ts"
 import { postgresJson, postgresText } from "../PostgresText.ts"
 import { horizon } from "./MailChoices.ts"
 import { columnsOfMessages, recordset, valuesOfMessages } from "./MessageFields.ts"
-import type { Merged, Place } from "./MessageMerge.ts"
+import { isWithin, type Merged, type Place } from "./MessageMerge.ts"
 import { type Told, toRows } from "./MessageRows.ts"
 
 /**
@@ -44,7 +44,6 @@ export const insertNew = (
   if (told.length === 0) return Effect.succeed([])
   const { sql, tables: t } = database
   return Effect.map(
-    // Without its time nobody can tell whether a message is to be kept, where there is an end.
     sql<{ id: string; remote_id: string; folder: FolderId }>`insert into ${t.messages} (account_id, id, remote_id,
         folder_id, seen_round, ${sql.literal(columnsOfMessages)})
       select ${accountId}::uuid, p.new_id, p.remote_id, coalesce(f.id, ${folderId}::uuid), ${round},
@@ -53,8 +52,7 @@ export const insertNew = (
         folder_remote_id text, has text[], ${sql.literal(recordset)})
       cross join (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h
       left join ${t.folders} f on f.account_id = ${accountId} and f.remote_id = p.folder_remote_id
-      where h.days is null or ('receivedAt' = any(p.has)
-        and coalesce(p.received_at, 'infinity') >= now() - make_interval(days => h.days))
+      where ${sql.literal(isWithin)}
       returning id, remote_id, folder_id as folder`,
     (rows) => rows.map((row) => ({ ...row, was_folder: null, fields: [], adopted: false, left: false })),
   )

@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer"
 import http from "node:http"
 import https from "node:https"
 import { Webhook as Signer } from "standardwebhooks"
+import { parseRetryAfter } from "../../domain/ProviderError.ts"
 import { Settings } from "../../domain/Settings.ts"
 import type { DeliveryOutcome } from "../../domain/Webhook.ts"
 import { hostOf, WebhookAddress } from "./WebhookAddress.ts"
@@ -41,6 +42,7 @@ const longestWait = Duration.days(1)
 interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
+  readonly date: string | undefined
 }
 
 export class WebhookSender extends Context.Service<WebhookSender, {
@@ -82,7 +84,8 @@ export class WebhookSender extends Context.Service<WebhookSender, {
             response.on("close", () => clearTimeout(patience))
             // The status is all that was waited for.
             response.on("error", () => {})
-            resume(Effect.succeed({ status: response.statusCode ?? 0, retryAfter: response.headers["retry-after"] }))
+            const { date, "retry-after": retryAfter } = response.headers
+            resume(Effect.succeed({ status: response.statusCode ?? 0, retryAfter, date }))
           })
           request.on("error", (error) => resume(Effect.fail(error)))
           request.end(body)
@@ -122,11 +125,12 @@ export class WebhookSender extends Context.Service<WebhookSender, {
 
       const send = Effect.fn("WebhookSender.send")(
         function* (target: WebhookTarget, message: WebhookMessage): Effect.fn.Return<SendOutcome> {
+          const clock = yield* Clock.Clock
           const [took, outcome] = yield* attempt(target, message).pipe(
             Effect.timeoutOption(webhookTimeout),
             Effect.map(Option.match({
               onNone: () => failed(null, `no answer within ${Duration.format(webhookTimeout)}`),
-              onSome: outcomeOf,
+              onSome: (answer) => outcomeOf(answer, clock.currentTimeMillisUnsafe()),
             })),
             Effect.catch((error) => Effect.succeed(failed(null, reasonOf(error)))),
             Effect.timed,
@@ -148,23 +152,20 @@ const failed = (status: number | null, error: string) => ({
   retryAfter: Option.none<Duration.Duration>(),
 })
 
-const outcomeOf = ({ retryAfter, status }: Answer) => {
+const outcomeOf = (answer: Answer, nowMillis: number) => {
+  const { status } = answer
   if (status >= 200 && status < 300) return { ...failed(status, ""), delivered: true, error: null }
   if (status === 410) return { ...failed(status, "the receiver is gone: it answered 410"), gone: true }
   if (status >= 300 && status < 400) return failed(status, `it answered ${status}: redirects are not followed`)
-  const wait = status === 429 || status === 503 ? parseRetryAfter(retryAfter) : Option.none()
+  const wait = status === 429 || status === 503 ? waitOf(answer, nowMillis) : Option.none()
   return { ...failed(status, `it answered ${status}`), retryAfter: wait }
 }
 
-/** Seconds, or a date (RFC 9110 §10.2.3). */
-const parseRetryAfter = (text: string | undefined): Option.Option<Duration.Duration> => {
-  const seconds = text === undefined
-    ? Number.NaN
-    : /^\s*\d+(?:\.\d+)?\s*$/.test(text)
-    ? Number(text)
-    : (Date.parse(text) - Date.now()) / 1_000
-  return seconds >= 0 ? Option.some(Duration.min(Duration.seconds(seconds), longestWait)) : Option.none()
-}
+const waitOf = ({ date, retryAfter }: Answer, nowMillis: number): Option.Option<Duration.Duration> =>
+  Option.map(
+    Option.fromUndefinedOr(parseRetryAfter(retryAfter, date, nowMillis)),
+    (millis) => Duration.min(Duration.millis(millis), longestWait),
+  )
 
 const codeOf = (error: unknown): string | undefined =>
   typeof error === "object" && error !== null && "code" in error ? String(error.code) : undefined

@@ -47,19 +47,19 @@ export const columnsOfMessages: string = messageFields.map(({ column }) => colum
 export const valuesOfMessages: string = messageFields.map(({ absent, column }) => `coalesce(p.${column}, ${absent})`)
   .join(", ")
 
-/** The fields that came, under their column names; `has` names them, since a missing field is not null. */
+/** The fields that came, under their column names. */
 export const toColumns = (fields: Partial<RemoteMessage>): Record<string, unknown> => {
   const columns: Record<string, unknown> = {}
-  const has: Array<string> = []
   for (const { name, column } of messageFields) {
     const value = fields[name]
-    if (value === undefined) continue
-    has.push(name)
-    columns[column] = DateTime.isDateTime(value) ? DateTime.formatIso(value) : value
+    if (value !== undefined) columns[column] = DateTime.isDateTime(value) ? DateTime.formatIso(value) : value
   }
-  columns["has"] = has
   return columns
 }
+
+/** The names of the fields that came: one that did not is not null. */
+export const namesOf = (fields: Partial<RemoteMessage>): ReadonlyArray<string> =>
+  messageFields.map(({ name }) => name).filter((name) => fields[name] !== undefined)
 
 export interface MessageRow {
   readonly id: string

@@ -72,7 +72,7 @@ export interface IndexEntry {
 
 /**
  * Writes entries of messages that are stored; one that is not is left out. Index: messages_pkey; lateral, here as elsewhere, so
- * that no plan reads all messages of an account for a page of them. `missing`: entries with words stay as they are.
+ * that no plan reads all messages of an account for a page of them. They are locked: what is deleted meanwhile gets no entry. `missing`: entries with words stay as they are.
  */
 export const writeIndex = (
   { sql, tables: t }: Database["Service"],
@@ -86,7 +86,8 @@ export const writeIndex = (
       select m.account_id, m.id, coalesce(m.received_at, '-infinity'), coalesce(n."twinKey", left(m.internet_message_id, 500)),
         left(m.thread_id, 500), m.body_state = 'headers', n.search
       from json_to_recordset(${postgresJson(entries)}::json) as n (id uuid, "twinKey" text, search tsvector)
-      cross join lateral (select * from ${t.messages} m where m.account_id = ${accountId} and m.id = n.id limit 1) m
+      cross join lateral (
+        select * from ${t.messages} m where m.account_id = ${accountId} and m.id = n.id limit 1 for key share) m
       on conflict (account_id, message_id) do update set received_at = excluded.received_at,
         twin_key = coalesce(i.twin_key, excluded.twin_key), thread_id = excluded.thread_id,
         wants_body = excluded.wants_body, search = excluded.search

@@ -1,14 +1,14 @@
 /** The statements for messages that are new, which most pages of a first listing are full of: nothing is to be compared. */
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
-import type { AccountId, FolderId } from "../../domain/Ids.ts"
+import { type AccountId, type FolderId, newId } from "../../domain/Ids.ts"
 import type { SettingsValues } from "../../domain/Settings.ts"
 import { column, type Database } from "../Database.ts"
 import { postgresJson, postgresText } from "../PostgresText.ts"
 import { horizon } from "./MailChoices.ts"
-import { columnsOfMessages, recordset, valuesOfMessages } from "./MessageFields.ts"
+import { columnsOfMessages, recordset, toColumns, valuesOfMessages } from "./MessageFields.ts"
 import { isWithin, type Merged, type Place } from "./MessageMerge.ts"
-import { type Told, toRows } from "./MessageRows.ts"
+import type { Told } from "./MessageRows.ts"
 
 /**
  * The remote ids of a page that are stored, or whose twin keys are: what is to be made of those, `mergePage` knows. Indexes:
@@ -34,26 +34,53 @@ export const knownOf = (
     (rows) => new Set(rows.map(({ place }) => told[place - 1]!.remoteId)),
   )
 
-/** Stores what a page shows and {@link knownOf} does not know, as far as the account's choice keeps it. */
+/** As the statement takes it: the columns that came, and what it is found by. */
+const toNewRow = ({ fields, folderRemoteId, remoteId, twinKey }: Told, words: ReadonlyMap<string, string>) => {
+  const row: Record<string, unknown> = {
+    id: newId(),
+    remote_id: remoteId,
+    twin_key: twinKey,
+    words: words.get(remoteId) ?? "",
+    has_time: fields.receivedAt !== undefined,
+    ...toColumns(fields),
+  }
+  if (folderRemoteId !== null) row["folder_remote_id"] = folderRemoteId
+  return row
+}
+
+/**
+ * Stores what a page shows and {@link knownOf} does not know, as far as the account's choice keeps it, with what it is found by.
+ *
+ * @param words the text of a `tsvector` by remote id
+ */
 export const insertNew = (
   database: Database["Service"],
   settings: Pick<SettingsValues, "mail">,
   { accountId, folderId, round }: Place,
   told: ReadonlyArray<Told>,
+  words: ReadonlyMap<string, string>,
 ): Effect.Effect<ReadonlyArray<Merged>, SqlError.SqlError> => {
   if (told.length === 0) return Effect.succeed([])
   const { sql, tables: t } = database
+  const rows = postgresJson(told.map((one) => toNewRow(one, words)))
   return Effect.map(
-    sql<{ id: string; remote_id: string; folder: FolderId }>`insert into ${t.messages} (account_id, id, remote_id,
-        folder_id, seen_round, ${sql.literal(columnsOfMessages)})
-      select ${accountId}::uuid, p.new_id, p.remote_id, coalesce(f.id, ${folderId}::uuid), ${round},
-        ${sql.literal(valuesOfMessages)}
-      from json_to_recordset(${postgresJson(toRows(told))}::json) as p (new_id uuid, remote_id text,
-        folder_remote_id text, has text[], ${sql.literal(recordset)})
-      cross join (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h
-      left join ${t.folders} f on f.account_id = ${accountId} and f.remote_id = p.folder_remote_id
-      where ${sql.literal(isWithin)}
-      returning id, remote_id, folder_id as folder`,
+    sql<{ id: string; remote_id: string; folder: FolderId }>`with page as materialized (
+        select p.*, coalesce(f.id, ${folderId}::uuid) as folder
+        from json_to_recordset(${rows}::json) as p (id uuid, remote_id text, folder_remote_id text, twin_key text,
+          words tsvector, has_time boolean, ${sql.literal(recordset)})
+        cross join (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h
+        left join ${t.folders} f on f.account_id = ${accountId} and f.remote_id = p.folder_remote_id
+        where ${sql.literal(isWithin("p.has_time"))}
+      ), inserted as (
+        insert into ${t.messages} (account_id, id, remote_id, folder_id, seen_round, ${sql.literal(columnsOfMessages)})
+        select ${accountId}::uuid, p.id, p.remote_id, p.folder, ${round}, ${sql.literal(valuesOfMessages)} from page p
+      ), indexed as (
+        insert into ${t.message_index} (account_id, message_id, received_at, twin_key, thread_id, wants_body, search)
+        select ${accountId}::uuid, p.id, coalesce(p.received_at, '-infinity'), p.twin_key, left(p.thread_id, 500),
+          coalesce(p.body_state, 'headers') = 'headers', p.words
+        from page p
+      )
+      select id, remote_id, folder from page`,
     (rows) => rows.map((row) => ({ ...row, was_folder: null, fields: [], adopted: false, left: false })),
   )
 }

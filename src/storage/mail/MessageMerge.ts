@@ -62,9 +62,9 @@ const streamOf = ({ sql, tables: t }: Database["Service"], { accountId, folderId
       and (f.id = o.id or f.followed_by = o.remote_id)
     where o.account_id = ${accountId} and o.id = ${folderId}`
 
-/** True for a message of the page `p` that a choice of `h.days` keeps. Without its time, nobody can tell, where there is an end. */
-export const isWithin = `(h.days is null or ('receivedAt' = any(p.has)
-  and coalesce(p.received_at, 'infinity') >= now() - make_interval(days => h.days)))`
+/** True for a message of the page `p` that a choice of `h.days` keeps. Unless it came with a time, nobody can tell, where there is an end. */
+export const isWithin = (hasTime: string): string =>
+  `(h.days is null or (${hasTime} and coalesce(p.received_at, 'infinity') >= now() - make_interval(days => h.days)))`
 
 /** True for a new message that the account's choice keeps. */
 const isKept = (
@@ -73,7 +73,7 @@ const isKept = (
   accountId: AccountId,
 ): Statement.Fragment => {
   const { sql, tables: t } = database
-  return sql`(select ${sql.literal(isWithin)}
+  return sql`(select ${sql.literal(isWithin("'receivedAt' = any(p.has)"))}
     from (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h)`
 }
 

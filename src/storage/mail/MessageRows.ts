@@ -1,7 +1,7 @@
 /** What a page says of each message, as one row for the statement that merges it. */
 import { newId } from "../../domain/Ids.ts"
 import type { Page, RemoteMessage, Upsert } from "../../mail/Mailbox.ts"
-import { toColumns } from "./MessageFields.ts"
+import { namesOf, toColumns } from "./MessageFields.ts"
 
 /** Of a text or HTML so many UTF-16 units are stored: more is no letter, and an answer with it would be hard to read. */
 export const longestBody = 4 * 1024 * 1024
@@ -109,5 +109,6 @@ export const toRows = (told: ReadonlyArray<Told>): ReadonlyArray<Record<string, 
     folder_remote_id: folderRemoteId,
     if_known: ifKnown,
     twin_key: twinKey,
+    has: namesOf(fields),
     ...toColumns(fields),
   }))

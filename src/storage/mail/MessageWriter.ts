@@ -175,20 +175,19 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         const mayBeNew = told.filter(({ ifKnown, word }) => word === "shown" && !ifKnown)
         const known = yield* knownOf(database, place.accountId, mayBeNew)
         const isNew = (one: Told) => one.word === "shown" && !one.ifKnown && !known.has(one.remoteId)
-        const inserted = yield* insertNew(database, settings, place, told.filter(isNew))
+        const inserted = yield* insertNew(database, settings, place, told.filter(isNew), words)
         const found = yield* mergePage(database, settings, place, told.filter((one) => !isNew(one)))
-        const merged = inPageOrder(told, [...inserted, ...found])
         const twinKeys = new Map(told.map(({ remoteId, twinKey }) => [remoteId, twinKey]))
         const fresh: Array<IndexEntry> = []
         const changed: Array<string> = []
-        for (const { fields, id, remote_id, was_folder } of merged) {
+        for (const { fields, id, remote_id, was_folder } of found) {
           if (was_folder === null) {
             fresh.push({ id, twinKey: twinKeys.get(remote_id) ?? undefined, search: words.get(remote_id) ?? "" })
           } else if (fields.some((field) => indexedFields.has(field))) changed.push(id)
         }
         yield* writeIndex(database, place.accountId, fresh)
         yield* reindex(database, place.accountId, changed)
-        return merged
+        return inPageOrder(told, [...inserted, ...found])
       })
 
       const placeOf = ({ accountId }: LeaseKey, { id, origin, round }: FolderState): Place => ({

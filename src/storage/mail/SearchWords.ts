@@ -100,57 +100,92 @@ export interface Searchable {
 
 const utf8 = new TextEncoder()
 
+/** Takes the lexemes of a message, each as often as it comes up. */
+interface Lexemes {
+  /** False once there is no room for more. */
+  readonly add: (lexeme: string, position?: number) => boolean
+  /** The text of a `tsvector`. */
+  readonly vector: () => string
+}
+
+/** For messages of any length: as much as a `tsvector` holds. */
+const boundedLexemes = (): Lexemes => {
+  const lexemes = new Map<string, Array<number>>()
+  let bytes = 0
+  return {
+    add: (lexeme, position) => {
+      let positions = lexemes.get(lexeme)
+      if (positions === undefined) {
+        // At most 4 bytes for each UTF-16 unit.
+        bytes += lexeme.length * 4 + 16
+        if (bytes > mostBytes) bytes = mostBytes + 1
+        if (bytes > mostBytes) return false
+        positions = []
+        lexemes.set(lexeme, positions)
+      }
+      if (position !== undefined && position <= lastPosition && positions.length < mostPositions) {
+        positions.push(position)
+        bytes += 2
+      }
+      return bytes <= mostBytes
+    },
+    vector: () => {
+      let vector = ""
+      for (const [lexeme, positions] of lexemes) {
+        const at = positions.length === 0 ? " " : `:${positions.join(",")} `
+        vector += quote(lexeme) + at
+      }
+      return vector
+    },
+  }
+}
+
+/** For those with room to spare, which are nearly all: Postgres puts the positions of a lexeme together itself. */
+const fewLexemes = (): Lexemes => {
+  let vector = ""
+  return {
+    add: (lexeme, position) => {
+      vector += position === undefined ? `${quote(lexeme)} ` : `${quote(lexeme)}:${position} `
+      return true
+    },
+    vector: () => vector,
+  }
+}
+
+/** Characters of a message that {@link fewLexemes} bears: even if all are letters of one subject, cut into parts. */
+const shortMessage = 4_000
+
 /** The text of a `tsvector` with the words of a message. */
 export const vectorOf = (
   accountId: string,
   { people, receivedAt, sender, subject, texts }: Searchable,
   now: number,
 ): string => {
-  const lexemes = new Map<string, Array<number>>(
-    [accountLexeme(accountId), ...dayLexemes(receivedAt, now)].map((lexeme) => [lexeme, []]),
-  )
-  let bytes = 0
+  const length = [subject, ...people, ...texts].reduce((sum, text) => sum + text.length + gap, 0)
+  const { add, vector } = length <= shortMessage ? fewLexemes() : boundedLexemes()
   let position = 1
-  const add = (lexeme: string, at?: number) => {
-    let positions = lexemes.get(lexeme)
-    if (positions === undefined) {
-      // At most 4 bytes for each UTF-16 unit.
-      bytes += lexeme.length * 4 + 16
-      if (bytes > mostBytes) bytes = mostBytes + 1
-      if (bytes > mostBytes) return
-      positions = []
-      lexemes.set(lexeme, positions)
-    }
-    if (at !== undefined && at <= lastPosition && positions.length < mostPositions) {
-      positions.push(at)
-      bytes += 2
-    }
-  }
   const addText = (text: string, whole: boolean) => {
     const folded = fold(text.slice(0, longestText))
     for (const piece of piecesOf(folded)) {
+      let hasRoom = true
       if (piece.run) {
-        for (const pair of pairsOf(piece.text)) add(pair, position++)
+        for (const pair of pairsOf(piece.text)) hasRoom = add(pair, position++)
       } else {
-        add(piece.text, position++)
-        if (whole) { for (const part of partsOf(piece.text)) add(partMark + part) }
+        hasRoom = add(piece.text, position++)
+        if (whole) { for (const part of partsOf(piece.text)) hasRoom = add(partMark + part) }
       }
-      if (bytes > mostBytes) break
+      if (!hasRoom) break
     }
     // Asked first: to look for addresses is dear, and most texts have none.
     if (folded.includes("@")) { for (const address of folded.match(addressIn) ?? []) add(wholeAddress(address)) }
     position += gap
   }
+  for (const lexeme of [accountLexeme(accountId), ...dayLexemes(receivedAt, now)]) add(lexeme)
   if (sender !== "") { for (const lexeme of senderLexemes(sender)) add(lexeme) }
   addText(subject, true)
   for (const person of people) addText(person, false)
   for (const text of texts) addText(text, false)
-  let vector = ""
-  for (const [lexeme, positions] of lexemes) {
-    const at = positions.length === 0 ? " " : positions.length === 1 ? `:${positions[0]} ` : `:${positions.join(",")} `
-    vector += quote(lexeme) + at
-  }
-  return vector
+  return vector()
 }
 
 /** What a message is found by that is from an address: the address, and its domain. */

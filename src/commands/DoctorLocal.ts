@@ -61,7 +61,7 @@ export const encryption = Effect.fnUntraced(function* (settings: SettingsValues,
   if (Option.isNone(settings.encryptionKeys) && Option.isNone(settings.databaseUrl)) {
     return ok("encryption keys", exists(kept) ? `kept in ${kept}; back it up with the data` : "made at the first start")
   }
-  const vault = yield* Layer.build(Vault.layer).pipe(
+  const vault = yield* Layer.build(Vault.layerConfigured).pipe(
     Effect.provideService(Settings, Settings.of(settings)),
     Effect.scoped,
     Effect.result,

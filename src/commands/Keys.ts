@@ -10,6 +10,7 @@ import { Connection, firstOf } from "./Connection.ts"
 import { CommandError } from "./ExitCode.ts"
 import { given, json, limit } from "./Flags.ts"
 import { printJson } from "./Report.ts"
+import { rotateEncryption } from "./RotateEncryption.ts"
 import { relative, table, upcoming } from "./Text.ts"
 
 const newEncryptionKey = Command.make(
@@ -24,8 +25,8 @@ const newEncryptionKey = Command.make(
   ({ id }) => Console.log(`${id}:${randomBytes(32).toString("base64")}`),
 ).pipe(
   Command.withDescription(
-    "Print a new key for MAILFLEET_ENCRYPTION_KEYS. To replace a key, put the new one, under another id, before the old one: " +
-      "the first encrypts, all decrypt.",
+    "Print a new key for MAILFLEET_ENCRYPTION_KEYS. To replace a key, put the new one, under another id, before the old one, " +
+      "start all processes again, and run keys rotate-encryption.",
   ),
   Command.withShortDescription("Print a new key for MAILFLEET_ENCRYPTION_KEYS"),
   Command.withExamples([
@@ -135,7 +136,7 @@ const revoke = Command.make(
 
 export const keys = Command.make("keys").pipe(
   Command.withDescription(
-    "Make, list and revoke the API keys of a running server; or print new keys for its settings, which take effect where the " +
+    "Make, list and revoke the API keys of a running server, and rotate its encryption key; or print new keys for its settings, which take effect where the " +
       "settings name them.",
   ),
   Command.withShortDescription("API keys, and keys for the settings"),
@@ -144,7 +145,7 @@ export const keys = Command.make("keys").pipe(
     { command: "mailfleet keys new-admin-key" },
   ]),
   Command.withSubcommands([
-    { group: "At a running server", commands: [create, list, revoke] },
+    { group: "At a running server", commands: [create, list, revoke, rotateEncryption] },
     { group: "For the settings", commands: [newEncryptionKey, newAdminKey] },
   ]),
 )

@@ -37,6 +37,8 @@ const tables = [
   "notifications",
   "webhooks",
   "webhook_deliveries",
+  "data_keys",
+  "encryption_rotations",
   "meta",
 ] as const
 

@@ -4,7 +4,7 @@ import { Command, Flag } from "effect/cli"
 import { EncryptionRotation } from "../domain/EncryptionRotation.ts"
 import { Connection } from "./Connection.ts"
 import { CommandError, whenInterrupted } from "./ExitCode.ts"
-import { json, wait } from "./Flags.ts"
+import { json } from "./Flags.ts"
 import * as Progress from "./Progress.ts"
 import { printJson } from "./Report.ts"
 import { count } from "./Text.ts"
@@ -25,7 +25,10 @@ const summary = ({ keysInUse, removable, resealed, unreadable }: EncryptionRotat
 export const rotateEncryption = Command.make(
   "rotate-encryption",
   {
-    wait,
+    wait: Flag.Boolean("wait").pipe(
+      Flag.withDescription("Show the progress until the end. --no-wait leaves; it goes on at the server"),
+      Flag.withDefault(true),
+    ),
     status: Flag.Boolean("status").pipe(
       Flag.withDescription("Only say how the last one stands"),
       Flag.withDefault(false),

@@ -20,10 +20,10 @@ export interface LookupKey {
 }
 
 /** How soon the other processes seal by a new key. */
-const refreshEvery = "1 second"
+const refreshEvery = "500 millis"
 
 /** Seconds after which they do, unless they are frozen: what they read and write is slow at times. */
-export const settledSeconds = 3
+export const settledSeconds = 2
 
 export class KeyRing extends Context.Service<KeyRing, {
   /** The key that seals. */

@@ -8,6 +8,7 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
 import { apps } from "./commands/Apps.ts"
+import { backup, restore } from "./commands/Backup.ts"
 import { changes } from "./commands/Changes.ts"
 import { connect } from "./commands/Connect.ts"
 import { demo } from "./commands/Demo.ts"
@@ -53,7 +54,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         webhooks,
       ],
     },
-    { group: "Set up", commands: [doctor, migrate, keys] },
+    { group: "Set up", commands: [doctor, migrate, backup, restore, keys] },
   ]),
 )
 

@@ -1,4 +1,5 @@
 /** `keys`: keys of a running server's API, and freshly made keys in the form that the settings take. */
+import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { Console, DateTime, Effect, Option, Redacted, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Buffer } from "node:buffer"
@@ -45,6 +46,25 @@ const newAdminKey = Command.make(
   Command.withExamples([
     { command: "export MAILFLEET_ADMIN_KEY=$(mailfleet keys new-admin-key)", description: "A key for the server" },
   ]),
+)
+
+const newBackupKey = Command.make(
+  "new-backup-key",
+  {},
+  Effect.fnUntraced(function* () {
+    const identity = yield* Effect.promise(generateX25519Identity)
+    yield* Console.log(identity)
+    yield* Console.error(
+      `its public part, which only encrypts: ${yield* Effect.promise(() => identityToRecipient(identity))}`,
+    )
+  }),
+).pipe(
+  Command.withDescription(
+    "Print a new key for MAILFLEET_BACKUP_KEY. Machines that only make backups need no more than its public part, which is " +
+      "printed on standard error.",
+  ),
+  Command.withShortDescription("Print a new key for MAILFLEET_BACKUP_KEY"),
+  Command.withExamples([{ command: "export MAILFLEET_BACKUP_KEY=$(mailfleet keys new-backup-key)" }]),
 )
 
 const ApiKeyPage = Schema.Struct({ items: Schema.Array(ApiKey), nextCursor: Schema.NullOr(Schema.String) })
@@ -146,6 +166,6 @@ export const keys = Command.make("keys").pipe(
   ]),
   Command.withSubcommands([
     { group: "At a running server", commands: [create, list, revoke, rotateEncryption] },
-    { group: "For the settings", commands: [newEncryptionKey, newAdminKey] },
+    { group: "For the settings", commands: [newEncryptionKey, newAdminKey, newBackupKey] },
   ]),
 )

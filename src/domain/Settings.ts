@@ -39,6 +39,10 @@ export interface SettingsValues {
   /** The program that wraps data keys; none = the first of `encryptionKeys` does. */
   readonly keyCommand: Option.Option<string>
   readonly adminKey: Option.Option<Redacted.Redacted>
+  /** What backups are encrypted by: a passphrase, or an age key. */
+  readonly backupKey: Option.Option<Redacted.Redacted>
+  /** Over how long what is due after a restore is spread. */
+  readonly restoreSpread: Duration.Duration
   readonly microsoftAuthority: string
   readonly microsoftTenant: string
   readonly microsoftGraphScope: string
@@ -263,6 +267,8 @@ const fromEnvironment = Effect.gen(function* () {
       "the absolute path of a program, without arguments",
     ),
     adminKey: yield* secret("MAILFLEET_ADMIN_KEY"),
+    backupKey: yield* secret("MAILFLEET_BACKUP_KEY"),
+    restoreSpread: yield* duration("MAILFLEET_RESTORE_SPREAD", "1 hour", Duration.zero),
     microsoftAuthority: yield* url("MAILFLEET_MICROSOFT_AUTHORITY", "https://login.microsoftonline.com"),
     microsoftTenant: yield* text(
       "MAILFLEET_MICROSOFT_TENANT",

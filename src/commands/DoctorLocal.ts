@@ -1,7 +1,7 @@
 /** What `doctor` looks at on this machine: keys, files, rights, the database and the clock. */
 import { Clock, Duration, Effect, Option, Result } from "effect"
 import { Settings, type SettingsValues } from "../domain/Settings.ts"
-import { configuredKeys } from "../oauth/ConfiguredKeys.ts"
+import { commandIsFirst, configuredKeys } from "../oauth/ConfiguredKeys.ts"
 import { runKeyCommand } from "../oauth/KeyCommand.ts"
 import { byCommand, lacking, nameOf } from "../oauth/KeyProvider.ts"
 import { DatabaseError } from "../storage/Database.ts"
@@ -84,7 +84,7 @@ export const encryption = Effect.fnUntraced(function* (settings: SettingsValues,
   if (lacked.length > 0) {
     return fail(name, lacking(lacked), "without them these accounts must sign in again")
   }
-  const current = Option.isSome(keyCommand) ? "the command" : held[0]!
+  const current = commandIsFirst(settings) ? "the command" : held[0]!
   const idle = seen === undefined ? [] : held.filter((id) => id !== current && !needed.includes(id))
   return ok(
     name,

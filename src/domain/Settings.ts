@@ -36,7 +36,7 @@ export interface SettingsValues {
   readonly returnOrigins: Option.Option<ReadonlyArray<string>>
   /** `id:base64-of-32-bytes,…`; the first encrypts, all decrypt. */
   readonly encryptionKeys: Option.Option<Redacted.Redacted>
-  /** The program that wraps data keys; none = the first of `encryptionKeys` does. */
+  /** The program that wraps data keys, unless a key stands before `command` among `encryptionKeys`; none = the first of them does. */
   readonly keyCommand: Option.Option<string>
   readonly adminKey: Option.Option<Redacted.Redacted>
   /** What backups are encrypted by: a passphrase, or an age key. */

@@ -18,15 +18,28 @@ const wrong = (message: string) =>
     message: `MAILFLEET_ENCRYPTION_KEYS ${message}; ${howToMakeAKey}`,
   })
 
+/** Stands for the command among the keys. */
+const commandWord = "command"
+
+const partsOf = (encryptionKeys: SettingsValues["encryptionKeys"]): ReadonlyArray<string> =>
+  Option.match(encryptionKeys, { onNone: () => [], onSome: (keys) => Redacted.value(keys).split(",") })
+
+/** Whether the command wraps new keys: it does where it is set, unless a key stands before the word for it. */
+export const commandIsFirst = ({ encryptionKeys, keyCommand }: KeySettings): boolean =>
+  Option.isSome(keyCommand) && partsOf(encryptionKeys).findIndex((part) => part.trim() === commandWord) <= 0
+
+type KeySettings = Pick<SettingsValues, "encryptionKeys" | "keyCommand">
+
 /** The current one first. Empty only where a command wraps the keys. */
 export const configuredKeys = Effect.fnUntraced(function* (
-  { encryptionKeys, keyCommand }: Pick<SettingsValues, "encryptionKeys" | "keyCommand">,
+  { encryptionKeys, keyCommand }: KeySettings,
 ): Effect.fn.Return<ReadonlyArray<ConfiguredKey>, SettingsError> {
   if (Option.isNone(encryptionKeys)) {
     return Option.isSome(keyCommand) ? [] : yield* wrong("must be set together with DATABASE_URL")
   }
   const keys: Array<ConfiguredKey> = []
-  for (const part of Redacted.value(encryptionKeys.value).split(",")) {
+  for (const part of partsOf(encryptionKeys)) {
+    if (Option.isSome(keyCommand) && part.trim() === commandWord) continue
     const match = /^\s*([\w.-]{1,64}):([A-Za-z0-9+/_-]{43}=?)\s*$/.exec(part)
     const bytes = match === null ? undefined : Buffer.from(match[2]!, "base64")
     if (match === null || bytes === undefined || bytes.length !== keyBytes) {

@@ -2,7 +2,7 @@
 import { Context, Effect, Layer, Option } from "effect"
 import { Settings, type SettingsError } from "../domain/Settings.ts"
 import { openWith, sealingKey, sealWith } from "./Cipher.ts"
-import { configuredKeys } from "./ConfiguredKeys.ts"
+import { commandIsFirst, configuredKeys } from "./ConfiguredKeys.ts"
 import { runKeyCommand } from "./KeyCommand.ts"
 import { KeyProviderError } from "./KeyProviderError.ts"
 
@@ -23,20 +23,21 @@ export class KeyProvider extends Context.Service<KeyProvider, {
   readonly wrap: (key: Uint8Array) => Effect.Effect<Uint8Array, KeyProviderError>
   readonly unwrap: (by: string, wrapped: Uint8Array) => Effect.Effect<Uint8Array, KeyProviderError>
 }>()("mailfleet/oauth/KeyProvider") {
-  /** The command where one is set, else the first configured key. Whichever is set as well goes on unwrapping. */
+  /** The command where one is set and no key stands before it, else the first configured key. The others go on unwrapping. */
   static readonly layer: Layer.Layer<KeyProvider, SettingsError, Settings> = Layer.effect(
     KeyProvider,
     Effect.gen(function* () {
       const settings = yield* Settings
       const keys = (yield* configuredKeys(settings)).map(({ bytes, id }) => sealingKey(1, id, bytes))
       const program = Option.getOrUndefined(settings.keyCommand)
+      const current = commandIsFirst(settings) ? byCommand : keys[0]!.id
       return KeyProvider.of({
-        current: program === undefined ? keys[0]!.id : byCommand,
+        current,
         holds: (by) => by === byCommand ? program !== undefined : keys.some(({ id }) => id === by),
         wrap: (key) =>
-          program === undefined
-            ? Effect.sync(() => sealWith(keys[0]!, owner, owner, key))
-            : runKeyCommand(program, "wrap", key),
+          program !== undefined && current === byCommand
+            ? runKeyCommand(program, "wrap", key)
+            : Effect.sync(() => sealWith(keys[0]!, owner, owner, key)),
         unwrap: (by, wrapped) => {
           if (by === byCommand && program !== undefined) return runKeyCommand(program, "unwrap", wrapped)
           const key = keys.find(({ id }) => id === by)

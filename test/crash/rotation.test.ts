@@ -12,7 +12,7 @@ import { keysOf, processWith } from "../support/keys.ts"
 import { eventually, install, runToEnd, type Service } from "../support/processes.ts"
 import { usableEngines } from "../support/databases.ts"
 
-const grants = 12_000
+const grants = 6_000
 const path = "/v1/encryption/rotation"
 const one = keysOf("k1")
 const both = keysOf("k2", "k1")
@@ -23,7 +23,11 @@ describe.runIf(engines.includes(engine) && (await usableEngines).includes(engine
   it.live("is gone on with", () =>
     Effect.gen(function* () {
       const installation = yield* install(engine, "http://127.0.0.1:9", { MAILFLEET_ENCRYPTION_KEYS: one })
-      yield* Effect.flatMap(installation.start(), ({ stop }) => stop)
+      const openDatabase = (sql: PgClient.PgClient) =>
+        Database.fromClient({ schema: installation.schema, engine }).pipe(
+          Effect.provideService(PgClient.PgClient, sql),
+          Effect.orDie,
+        )
 
       const key = sealingKey(1, "k1", new TextEncoder().encode("k1".padEnd(32, "-")))
       const ids = Array.from({ length: grants }, newId).toSorted()
@@ -31,6 +35,8 @@ describe.runIf(engines.includes(engine) && (await usableEngines).includes(engine
       const hash = hmacOf(new Uint8Array(32))
       yield* installation.query((sql, table) =>
         Effect.gen(function* () {
+          const database = yield* openDatabase(sql)
+          yield* Effect.provideService(processWith(one), Database, database)
           const app = newId()
           yield* sql`insert into ${
             table("apps")
@@ -38,7 +44,7 @@ describe.runIf(engines.includes(engine) && (await usableEngines).includes(engine
           yield* sql`insert into ${table("grants")} (id, app_id, secret, token_hash)
             select id, ${app}, secret, hash from unnest(${column("uuid", ids)}, ${column("bytea", sealed)},
               ${column("bytea", ids.map((id) => hash(id).slice(0, 16)))}) as n (id, secret, hash)`
-        })
+        }).pipe(Effect.scoped)
       )
 
       const env = { MAILFLEET_ENCRYPTION_KEYS: both }
@@ -75,9 +81,7 @@ describe.runIf(engines.includes(engine) && (await usableEngines).includes(engine
 
       yield* installation.query((sql) =>
         Effect.gen(function* () {
-          const database = yield* Database.fromClient({ schema: installation.schema, engine }).pipe(
-            Effect.provideService(PgClient.PgClient, sql),
-          )
+          const database = yield* openDatabase(sql)
           const context = yield* Effect.provideService(processWith(keysOf("k2")), Database, database)
           const vault = yield* Effect.provideContext(Vault, context)
           const rows = yield* sql<{ id: string; secret: Uint8Array }>`select id, secret from ${database.tables.grants}`

@@ -44,6 +44,7 @@ const portsForStorage = [
   "src/oauth/DataKeys.ts",
   "src/oauth/GrantStore.ts",
   "src/oauth/KeyProvider.ts",
+  "src/oauth/KeyProviderError.ts",
   "src/oauth/KeyRing.ts",
   "src/oauth/Vault.ts",
   "src/mail/Mailbox.ts",

@@ -206,6 +206,10 @@ base64 -d | openssl enc -aes-256-cbc -pbkdf2 $flag -pass pass:theirs | base64 -w
       const without = yield* Effect.flip(processWith(keysOf("k1")))
       assert.strictEqual(without.message, "MAILFLEET_KEY_COMMAND must be set: it wraps the keys of stored secrets")
 
+      const back = yield* rotate(yield* processWith(`${keysOf("k3")},command`, command))
+      assert.deepStrictEqual(back.keysInUse, ["k3"])
+      yield* rotate(yield* processWith(keysOf("k3"), command))
+
       const refused = (script: string, name: string) =>
         Effect.map(
           Effect.flatMap(write(name, script), (path) => Effect.flip(processWith("", path))),

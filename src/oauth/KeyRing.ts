@@ -129,8 +129,15 @@ export class KeyRing extends Context.Service<KeyRing, {
         if (key !== undefined && key.id !== current.id) current = atHand.get(key.id) ?? hold(yield* open(key))
         version = seen
       })
+      let told = ""
       yield* refresh.pipe(
-        Effect.catchCause((cause) => Effect.logError("a new data key cannot be used by this process", cause)),
+        Effect.catch(({ message }) => {
+          if (told === message) return Effect.void
+          told = message
+          return Effect.logError(`a new data key cannot be used by this process: ${message}`)
+        }),
+        // A database that does not answer: whoever needs it says so.
+        Effect.ignoreCause,
         Effect.repeat(Schedule.spaced(refreshEvery)),
         Effect.forkScoped,
       )

@@ -65,18 +65,15 @@ describe.runIf(engines.includes(engine) && (await usableEngines).includes(engine
       )
 
       service = yield* installation.start(env)
-      const done = yield* eventually("it is completed", rotation(service), ({ state }) => state === "completed")
-      assert.strictEqual(done.total, grants)
-      assert.strictEqual(done.processed, grants)
-      assert.deepStrictEqual(done.removable, ["k1"])
-
-      // Once more, by the command.
+      // The command joins the one that is under way.
       const { code, output } = yield* runToEnd(["keys", "rotate-encryption"], {
         MAILFLEET_URL: service.url,
         MAILFLEET_API_KEY: installation.adminKey,
       })
       assert.strictEqual(code, 0, output)
       assert.include(output, "may be removed from MAILFLEET_ENCRYPTION_KEYS of every process: k1")
+      const done = yield* rotation(service)
+      assert.deepInclude(done, { state: "completed", total: grants, processed: grants, removable: ["k1"] })
       yield* service.stop
 
       yield* installation.query((sql) =>

@@ -45,7 +45,7 @@ const formats = Effect.fnUntraced(function* () {
   return [...found].toSorted()
 })
 
-await onDatabases("RotateEncryption", Logger.layer([]), (it) => {
+await onDatabases("RotateEncryption", Logger.layer([]), (it, engine) => {
   it.effect("knows every column that may hold a sealed value", () =>
     Effect.gen(function* () {
       const { schema, sql } = yield* Database
@@ -206,9 +206,12 @@ base64 -d | openssl enc -aes-256-cbc -pbkdf2 $flag -pass pass:theirs | base64 -w
       const without = yield* Effect.flip(processWith(keysOf("k1")))
       assert.strictEqual(without.message, "MAILFLEET_KEY_COMMAND must be set: it wraps the keys of stored secrets")
 
-      const back = yield* rotate(yield* processWith(`${keysOf("k3")},command`, command))
-      assert.deepStrictEqual(back.keysInUse, ["k3"])
-      yield* rotate(yield* processWith(keysOf("k3"), command))
+      // The way back takes as long again on an engine that other processes may be on.
+      if (engine === "embedded") {
+        const back = yield* rotate(yield* processWith(`${keysOf("k3")},command`, command))
+        assert.deepStrictEqual(back.keysInUse, ["k3"])
+        yield* rotate(yield* processWith(keysOf("k3"), command))
+      }
 
       const refused = (script: string, name: string) =>
         Effect.map(

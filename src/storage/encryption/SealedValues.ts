@@ -8,12 +8,12 @@ import { accessOf, grantOwner } from "../grants/Grants.ts"
 import { blockOwner } from "../runs/ImportStaging.ts"
 import { webhookOwner } from "../webhooks/Webhooks.ts"
 
-/** A column of sealed values. Of a key of one part the second is empty. */
+/** A column of sealed values, with what its rows are found by and the owner is told from. Without `rest` that is empty. */
 interface SealedColumn {
   readonly table: "apps" | "grants" | "access_tokens" | "connect_sessions" | "webhooks" | "import_blocks"
   readonly column: string
   readonly key: readonly [name: string, type: "uuid"]
-  readonly rest?: readonly [name: string, type: "text" | "int4"]
+  readonly rest?: readonly [name: string, type: "uuid" | "text" | "int4"]
   readonly owner: (key: string, rest: string) => string
   readonly which?: (rest: string) => string
 }

@@ -11,6 +11,7 @@ import sync from "./0007_sync.ts"
 import apiKeys from "./0008_api_keys.ts"
 import webhooks from "./0009_webhooks.ts"
 import dashboardSessions from "./0010_dashboard_sessions.ts"
+import keys from "./0011_keys.ts"
 import messageCascades from "./0015_message_cascades.ts"
 
 export const migrations: Readonly<
@@ -26,5 +27,6 @@ export const migrations: Readonly<
   "0008_api_keys": apiKeys,
   "0009_webhooks": webhooks,
   "0010_dashboard_sessions": dashboardSessions,
+  "0011_keys": keys,
   "0015_message_cascades": messageCascades,
 }

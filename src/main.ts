@@ -8,6 +8,7 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
 import { apps } from "./commands/Apps.ts"
+import { backup } from "./commands/Backup.ts"
 import { changes } from "./commands/Changes.ts"
 import { connect } from "./commands/Connect.ts"
 import { demo } from "./commands/Demo.ts"
@@ -21,6 +22,7 @@ import { messages } from "./commands/Messages.ts"
 import { migrate } from "./commands/Migrate.ts"
 import { policies } from "./commands/Policies.ts"
 import { refresh } from "./commands/Refresh.ts"
+import { restore } from "./commands/Restore.ts"
 import { runs } from "./commands/Runs.ts"
 import { serve } from "./commands/Serve.ts"
 import { simulate } from "./commands/Simulate.ts"
@@ -53,7 +55,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         webhooks,
       ],
     },
-    { group: "Set up", commands: [doctor, migrate, keys] },
+    { group: "Set up", commands: [doctor, migrate, backup, restore, keys] },
   ]),
 )
 

@@ -50,6 +50,7 @@ export { AccountNotFound, WrongResource } from "./programs/AccessTokens.ts"
 export { DuplicateApp } from "./programs/AppRequests.ts"
 export { DuplicateAccount, ImportRefused, type NewAccount } from "./programs/RunRequests.ts"
 export { InvalidCursor } from "./storage/Cursor.ts"
+export { PositionExpired } from "./storage/mail/Positions.ts"
 export { DatabaseError } from "./storage/Database.ts"
 export { IdempotencyConflict } from "./storage/runs/Runs.ts"
 

@@ -5,6 +5,7 @@ import { Apps } from "./Apps.ts"
 import { Audit } from "./Audit.ts"
 import { ConnectSessions } from "./ConnectSessions.ts"
 import { documented } from "./Documentation.ts"
+import { Encryption } from "./Encryption.ts"
 import { Events } from "./Events.ts"
 import { Grants } from "./Grants.ts"
 import { Imports } from "./Imports.ts"
@@ -28,6 +29,7 @@ export class Api extends HttpApi.make("mailfleet")
     Accounts,
     Apps,
     Keys,
+    Encryption,
     Grants,
     ConnectSessions,
     Policies,

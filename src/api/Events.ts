@@ -23,7 +23,8 @@ export class Events extends HttpApiGroup.make("events")
         "`account.blocked` and `account.recovered`, once for each change of their status; `subject` is the account's id.",
         "`grant.ending`: a refresh token that ends soon; `subject` is the grant's id, `code` how long before it is told.",
         "`run.finished`: a run has ended; `subject` is its id, `code` its state. `webhook.disabled`: nothing is sent to a",
-        "webhook any more; `subject` is its id. Webhooks are sent all of these.",
+        "webhook any more; `subject` is its id. `backup.restored`: the database is of a backup, and positions of the change",
+        "log of before are expired. Webhooks are sent all of these.",
       ].join(" "),
     })),
   )

@@ -115,6 +115,17 @@ export const examples: Readonly<Record<string, unknown>> = {
     messageId,
     folderId,
   },
+  EncryptionRotation: {
+    state: "completed",
+    startedAt: at,
+    finishedAt: "2026-03-01T09:30:41.000Z",
+    total: 40_212,
+    processed: 40_212,
+    resealed: 40_230,
+    unreadable: 0,
+    keysInUse: ["k2"],
+    removable: ["k1"],
+  },
   Event: {
     id: "0199c1f6-3333-7444-8555-a66677788899",
     at,
@@ -170,6 +181,14 @@ export const examples: Readonly<Record<string, unknown>> = {
     status: 404,
     code: "not_found",
     detail: "there is no account with this id",
+  },
+  PositionExpired: {
+    type: "urn:mailfleet:problem:position_expired",
+    title: "Position expired",
+    status: 410,
+    code: "position_expired",
+    detail: "a backup has been restored since this position was given out, and the change log goes on otherwise: …",
+    position: "1772357400-0000000000000004711",
   },
   Run: run,
   RunItem: {

@@ -13,6 +13,7 @@ import {
   AttachmentTooLarge,
   InvalidCursor,
   NotFound,
+  PositionExpired,
   ProviderUnavailable,
 } from "./Problems.ts"
 
@@ -107,25 +108,27 @@ export class Mail extends HttpApiGroup.make("mail")
     HttpApiEndpoint.get("changes", "/v1/changes", {
       query: { limit: Limit, after: Cursor, cursor: Cursor },
       success: Schema.Struct({ items: Schema.Array(Change), nextCursor: Schema.String }),
-      error: InvalidCursor,
+      error: [InvalidCursor, PositionExpired],
     }).annotateMerge(OpenApi.annotations({
       summary: "Read the change log",
       description: [
         "Each change once, oldest first. `after` takes the `position` of a change; `nextCursor` is the position to go on",
-        "from, now or later, and never null. `cursor` means the same as `after`.",
+        "from, now or later, and never null. `cursor` means the same as `after`. A position of before the restore of a backup is",
+        "answered with 410: list the messages anew, then go on from the `position` of that answer.",
       ].join(" "),
     })),
     HttpApiEndpoint.get("changeStream", "/v1/changes/stream", {
       query: { after: Cursor },
       headers: { "last-event-id": Schema.optionalKey(Schema.String) },
       success: HttpApiSchema.StreamSse({ events: ChangeEvent }),
-      error: InvalidCursor,
+      error: [InvalidCursor, PositionExpired],
     }).annotateMerge(OpenApi.annotations({
       summary: "Follow the change log",
       description: [
         "Server-sent events, one for each entry: those after `after`, or from the beginning, and then each new one as it",
         "comes. The id of an event is its position: `Last-Event-ID`, which browsers send when they connect again, goes on",
-        "after it and wins over `after`. Comments keep the connection alive.",
+        "after it and wins over `after`. Comments keep the connection alive. A position of before the restore of a backup is",
+        "answered with 410, as in the list.",
       ].join(" "),
     })),
   )

@@ -253,6 +253,24 @@ export class ProviderUnavailable extends HttpApiError.Problem<ProviderUnavailabl
   },
 ) {}
 
+/** The command that wraps data keys has failed: `detail` says how. */
+export class KeyProviderUnavailable extends HttpApiError.Problem<KeyProviderUnavailable>()(
+  "KeyProviderUnavailable",
+  problem("key_provider_unavailable", 503, "Key command failed"),
+  { code: Schema.tag("key_provider_unavailable") },
+) {}
+
+/** The position is of the change log as it was before a backup was restored. `position` is where the log stands now. */
+export class PositionExpired extends HttpApiError.Problem<PositionExpired>()(
+  "PositionExpired",
+  problem("position_expired", 410, "Position expired"),
+  {
+    code: Schema.tag("position_expired"),
+    /** Where to go on from, once all messages have been listed anew. */
+    position: Schema.String,
+  },
+) {}
+
 /** The database does not answer, or this process is shutting down. */
 export class NotReady extends HttpApiError.Problem<NotReady>()("NotReady", problem("not_ready", 503, "Not ready"), {
   code: Schema.tag("not_ready"),

@@ -37,6 +37,8 @@ const scopes: Readonly<Record<string, Scope>> = {
   "keys.list": "admin",
   "keys.create": "admin",
   "keys.revoke": "admin",
+  "encryption.rotation": "admin",
+  "encryption.rotate": "admin",
   "policies.list": "accounts:read",
   "policies.set": "admin",
   "policies.unset": "admin",

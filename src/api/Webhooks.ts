@@ -7,7 +7,7 @@ import { Authorization } from "./Authorization.ts"
 import { Boundary } from "./Boundary.ts"
 import { DeliveryOutcome, Webhook, WebhookDelivery } from "./Models.ts"
 import { Id, page, pageOf, Tags } from "./Parameters.ts"
-import { InvalidBody, InvalidCursor, NotFound } from "./Problems.ts"
+import { InvalidBody, InvalidCursor, NotFound, PositionExpired } from "./Problems.ts"
 
 const fields = {
   /** http or https, at a host of the public internet unless the settings allow others. */
@@ -117,7 +117,7 @@ export class Webhooks extends HttpApiGroup.make("webhooks")
         after: Schema.String,
       }),
       success: Webhook,
-      error: [NotFound, InvalidBody],
+      error: [NotFound, InvalidBody, PositionExpired],
     }).annotateMerge(OpenApi.annotations({
       summary: "Send from a position",
       description: [

@@ -1,7 +1,9 @@
 /** What `doctor` looks at on this machine: keys, files, rights, the database and the clock. */
-import { Clock, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
+import { Clock, Duration, Effect, Option, Result } from "effect"
 import { Settings, type SettingsValues } from "../domain/Settings.ts"
-import { Vault } from "../oauth/Vault.ts"
+import { commandIsFirst, configuredKeys } from "../oauth/ConfiguredKeys.ts"
+import { runKeyCommand } from "../oauth/KeyCommand.ts"
+import { byCommand, lacking, nameOf } from "../oauth/KeyProvider.ts"
 import { DatabaseError } from "../storage/Database.ts"
 import { diagnose, type Diagnosis } from "../storage/Diagnosis.ts"
 import { clientOfSettings } from "../storage/Embedded.ts"
@@ -57,24 +59,40 @@ export const rights = ({ dataDir, databaseUrl }: SettingsValues): ReadonlyArray<
 
 /** Whether secrets can be sealed and, where a database was seen, opened again. */
 export const encryption = Effect.fnUntraced(function* (settings: SettingsValues, seen: Diagnosis | undefined) {
+  const name = "encryption keys"
   const kept = `${settings.dataDir}/encryption.keys`
-  if (Option.isNone(settings.encryptionKeys) && Option.isNone(settings.databaseUrl)) {
-    return ok("encryption keys", exists(kept) ? `kept in ${kept}; back it up with the data` : "made at the first start")
+  const { encryptionKeys, keyCommand } = settings
+  if (Option.isNone(encryptionKeys) && Option.isNone(settings.databaseUrl) && Option.isNone(keyCommand)) {
+    return ok(name, exists(kept) ? `kept in ${kept}; back it up with the data` : "made at the first start")
   }
-  const vault = yield* Layer.build(Vault.layer).pipe(
-    Effect.provideService(Settings, Settings.of(settings)),
-    Effect.scoped,
-    Effect.result,
-  )
-  if (Result.isFailure(vault)) return fail("encryption keys", vault.failure.message)
-  const held = Redacted.value(Option.getOrThrow(settings.encryptionKeys)).split(",").map((key) =>
-    key.split(":")[0]!.trim()
-  )
-  const missing = (seen?.keyIds ?? []).filter((id) => !held.includes(id))
-  return missing.length === 0 ? ok("encryption keys", `${held.join(", ")}; ${held[0]} encrypts`) : fail(
-    "encryption keys",
-    `stored secrets need the keys ${missing.join(", ")}, which MAILFLEET_ENCRYPTION_KEYS does not hold`,
-    "put them back behind the current key: without them these accounts must sign in again",
+  const configured = yield* Effect.result(configuredKeys(settings))
+  if (Result.isFailure(configured)) return fail(name, configured.failure.message)
+  const held = configured.success.map(({ id }) => id)
+  if (Option.isSome(keyCommand)) {
+    const probe = new TextEncoder().encode("a key of 32 bytes, to be tried.")
+    const tried = yield* runKeyCommand(keyCommand.value, "wrap", probe).pipe(
+      Effect.flatMap((wrapped) => runKeyCommand(keyCommand.value, "unwrap", wrapped)),
+      Effect.result,
+    )
+    if (Result.isFailure(tried)) return fail(name, tried.failure.message)
+    if (!tried.success.every((byte, at) => byte === probe[at]) || tried.success.length !== probe.length) {
+      return fail(name, "MAILFLEET_KEY_COMMAND unwraps something else than it wrapped", "mend the program")
+    }
+  }
+  const needed = seen?.keyIds ?? []
+  const lacked = needed.filter((by) => by === byCommand ? Option.isNone(keyCommand) : !held.includes(by))
+  if (lacked.length > 0) {
+    return fail(name, lacking(lacked), "without them these accounts must sign in again")
+  }
+  const current = commandIsFirst(settings) ? "the command" : held[0]!
+  const idle = seen === undefined ? [] : held.filter((id) => id !== current && !needed.includes(id))
+  return ok(
+    name,
+    [
+      `${current} wraps new keys`,
+      ...(needed.length === 0 ? [] : [`in use: ${needed.map(nameOf).join(", ")}`]),
+      ...(idle.length === 0 ? [] : [`may be removed: ${idle.join(", ")}`]),
+    ].join("; "),
   )
 })
 

@@ -1,4 +1,5 @@
 /** `keys`: keys of a running server's API, and freshly made keys in the form that the settings take. */
+import { generateX25519Identity, identityToRecipient } from "age-encryption"
 import { Console, DateTime, Effect, Option, Redacted, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { Buffer } from "node:buffer"
@@ -10,6 +11,7 @@ import { Connection, firstOf } from "./Connection.ts"
 import { CommandError } from "./ExitCode.ts"
 import { given, json, limit } from "./Flags.ts"
 import { printJson } from "./Report.ts"
+import { rotateEncryption } from "./RotateEncryption.ts"
 import { relative, table, upcoming } from "./Text.ts"
 
 const newEncryptionKey = Command.make(
@@ -24,8 +26,8 @@ const newEncryptionKey = Command.make(
   ({ id }) => Console.log(`${id}:${randomBytes(32).toString("base64")}`),
 ).pipe(
   Command.withDescription(
-    "Print a new key for MAILFLEET_ENCRYPTION_KEYS. To replace a key, put the new one, under another id, before the old one: " +
-      "the first encrypts, all decrypt.",
+    "Print a new key for MAILFLEET_ENCRYPTION_KEYS. To replace a key, put the new one, under another id, before the old one, " +
+      "start all processes again, and run keys rotate-encryption.",
   ),
   Command.withShortDescription("Print a new key for MAILFLEET_ENCRYPTION_KEYS"),
   Command.withExamples([
@@ -44,6 +46,25 @@ const newAdminKey = Command.make(
   Command.withExamples([
     { command: "export MAILFLEET_ADMIN_KEY=$(mailfleet keys new-admin-key)", description: "A key for the server" },
   ]),
+)
+
+const newBackupKey = Command.make(
+  "new-backup-key",
+  {},
+  Effect.fnUntraced(function* () {
+    const identity = yield* Effect.promise(generateX25519Identity)
+    yield* Console.log(identity)
+    yield* Console.error(
+      `its public part, which only encrypts: ${yield* Effect.promise(() => identityToRecipient(identity))}`,
+    )
+  }),
+).pipe(
+  Command.withDescription(
+    "Print a new key for MAILFLEET_BACKUP_KEY. Machines that only make backups need no more than its public part, which is " +
+      "printed on standard error.",
+  ),
+  Command.withShortDescription("Print a new key for MAILFLEET_BACKUP_KEY"),
+  Command.withExamples([{ command: "export MAILFLEET_BACKUP_KEY=$(mailfleet keys new-backup-key)" }]),
 )
 
 const ApiKeyPage = Schema.Struct({ items: Schema.Array(ApiKey), nextCursor: Schema.NullOr(Schema.String) })
@@ -135,7 +156,7 @@ const revoke = Command.make(
 
 export const keys = Command.make("keys").pipe(
   Command.withDescription(
-    "Make, list and revoke the API keys of a running server; or print new keys for its settings, which take effect where the " +
+    "Make, list and revoke the API keys of a running server, and rotate its encryption key; or print new keys for its settings, which take effect where the " +
       "settings name them.",
   ),
   Command.withShortDescription("API keys, and keys for the settings"),
@@ -144,7 +165,7 @@ export const keys = Command.make("keys").pipe(
     { command: "mailfleet keys new-admin-key" },
   ]),
   Command.withSubcommands([
-    { group: "At a running server", commands: [create, list, revoke] },
-    { group: "For the settings", commands: [newEncryptionKey, newAdminKey] },
+    { group: "At a running server", commands: [create, list, revoke, rotateEncryption] },
+    { group: "For the settings", commands: [newEncryptionKey, newAdminKey, newBackupKey] },
   ]),
 )

@@ -12,6 +12,7 @@ import { Schema } from "effect"
  * - `account.recovered`: an account that was told of by one of these two is active again
  * - `grant.ending`: a refresh token ends soon unless it is used, or somebody signs in again
  * - `run.finished`: an import, refresh or sync that somebody asked for has ended, however it ended
+ * - `backup.restored`: the database is of a backup, and the change log goes on otherwise than it did
  * - `webhook.disabled`: nothing is sent to a webhook any more, for its receiver has not taken anything for days, or is gone
  */
 export const EventKind = Schema.Literals([
@@ -25,6 +26,7 @@ export const EventKind = Schema.Literals([
   "account.recovered",
   "grant.ending",
   "run.finished",
+  "backup.restored",
   "webhook.disabled",
 ])
 export type EventKind = typeof EventKind.Type

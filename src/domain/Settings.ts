@@ -36,7 +36,13 @@ export interface SettingsValues {
   readonly returnOrigins: Option.Option<ReadonlyArray<string>>
   /** `id:base64-of-32-bytes,…`; the first encrypts, all decrypt. */
   readonly encryptionKeys: Option.Option<Redacted.Redacted>
+  /** The program that wraps data keys, unless a key stands before `command` among `encryptionKeys`; none = the first of them does. */
+  readonly keyCommand: Option.Option<string>
   readonly adminKey: Option.Option<Redacted.Redacted>
+  /** What backups are encrypted by: a passphrase, or an age key. */
+  readonly backupKey: Option.Option<Redacted.Redacted>
+  /** Over how long what is due after a restore is spread. */
+  readonly restoreSpread: Duration.Duration
   readonly microsoftAuthority: string
   readonly microsoftTenant: string
   readonly microsoftGraphScope: string
@@ -122,6 +128,12 @@ const integer = (variable: string, fallback: number, minimum: number, maximum: n
     (value) => /^\d{1,9}$/.test(value) && Number(value) >= minimum && Number(value) <= maximum,
     `a whole number from ${minimum} to ${maximum}`,
   ).pipe(Effect.map(Number))
+
+const optionalText = (variable: string, check: (value: string) => boolean, expected: string) =>
+  Effect.flatMap(
+    optional(variable),
+    (value) => value === undefined ? Effect.succeedNone : Effect.asSome(text(variable, value, check, expected)),
+  )
 
 const concurrency = (variable: string, fallback: number) =>
   text(
@@ -249,7 +261,14 @@ const fromEnvironment = Effect.gen(function* () {
     connectTtl: yield* duration("MAILFLEET_CONNECT_TTL", "15 minutes", Duration.minutes(1)),
     returnOrigins: yield* optionalOrigins("MAILFLEET_RETURN_ORIGINS"),
     encryptionKeys: yield* secret("MAILFLEET_ENCRYPTION_KEYS"),
+    keyCommand: yield* optionalText(
+      "MAILFLEET_KEY_COMMAND",
+      (value) => /^(?:\/|[A-Za-z]:\\)[^\0]*$/.test(value),
+      "the absolute path of a program, without arguments",
+    ),
     adminKey: yield* secret("MAILFLEET_ADMIN_KEY"),
+    backupKey: yield* secret("MAILFLEET_BACKUP_KEY"),
+    restoreSpread: yield* duration("MAILFLEET_RESTORE_SPREAD", "1 hour", Duration.zero),
     microsoftAuthority: yield* url("MAILFLEET_MICROSOFT_AUTHORITY", "https://login.microsoftonline.com"),
     microsoftTenant: yield* text(
       "MAILFLEET_MICROSOFT_TENANT",

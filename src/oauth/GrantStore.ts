@@ -21,6 +21,8 @@ export interface GrantLease {
   readonly failures: number
   readonly failingSeconds: number
   readonly failureClass: FailureClass | undefined
+  /** It comes out of a backup, and was not redeemed since: its refresh token may be an old one. */
+  readonly restored: boolean
 }
 
 /** A grant that can be redeemed. */

@@ -88,6 +88,10 @@ export const verdict = (
 export const isConfirmed = (failures: number, failingSeconds: number): boolean =>
   failures > spikeConfirmations && failingSeconds >= spikeConfirmationSeconds
 
+/** True where the refusal of a grant out of a backup is believed: like one without a known code. */
+export const isConfirmedOfRestored = (failures: number, failingSeconds: number): boolean =>
+  failures > confirmations && failingSeconds >= confirmationSeconds
+
 /** A refusal that is not believed yet: asked again soon, and then more rarely. */
 export const held = (failures: number, jitter: Jitter): Verdict => ({
   status: undefined,

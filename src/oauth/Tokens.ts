@@ -34,7 +34,16 @@ import {
   type StoredFailure,
 } from "./GrantStore.ts"
 import { OAuthProvider, type Redemption, type RedemptionFailure } from "./OAuthProvider.ts"
-import { held, isConfirmed, isPassing, keepAliveSeconds, type Verdict, verdict, warmSeconds } from "./RefreshPolicy.ts"
+import {
+  held,
+  isConfirmed,
+  isConfirmedOfRestored,
+  isPassing,
+  keepAliveSeconds,
+  type Verdict,
+  verdict,
+  warmSeconds,
+} from "./RefreshPolicy.ts"
 import { makeWriter } from "./SettlementWriter.ts"
 import { spanned } from "./spanned.ts"
 
@@ -176,8 +185,11 @@ export class Tokens extends Context.Service<Tokens, {
         const failingSeconds = same ? grant.failingSeconds : 0
         const usual = verdict(error, failures, failingSeconds, jitter)
         // A grant that never worked here has nothing to do with what happens to the others.
-        const doubtful = usual.status === "needs_reauth" && redeemedBefore && !isConfirmed(failures, failingSeconds) &&
-          (failures === 1 ? !(yield* spike.refused(grant.id)) : yield* spike.suspected)
+        const doubtful = usual.status === "needs_reauth" &&
+          (grant.restored
+            ? !isConfirmedOfRestored(failures, failingSeconds)
+            : redeemedBefore && !isConfirmed(failures, failingSeconds) &&
+              (failures === 1 ? !(yield* spike.refused(grant.id)) : yield* spike.suspected))
         const chosen: Verdict = undecided
           ? { status: undefined, attemptInSeconds: undecidedSeconds, movesDue: false }
           : doubtful

@@ -37,6 +37,7 @@ import { GrantRequests } from "../programs/GrantRequests.ts"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { Reconnect } from "../programs/Reconnect.ts"
 import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
+import { RotateEncryption } from "../programs/RotateEncryption.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { RunWorker } from "../programs/RunWorker.ts"
 import { SyncAccount } from "../programs/SyncAccount.ts"
@@ -53,6 +54,8 @@ import { ConnectSessions } from "../storage/grants/ConnectSessions.ts"
 import { Changes } from "../storage/mail/Changes.ts"
 import { DashboardSessions } from "../storage/DashboardSessions.ts"
 import type { Database } from "../storage/Database.ts"
+import { layerDataKeys } from "../storage/encryption/DataKeys.ts"
+import { Rotations } from "../storage/encryption/Rotations.ts"
 import { DueGrants } from "../storage/grants/DueGrants.ts"
 import { DueStats } from "../storage/grants/DueStats.ts"
 import { Endings } from "../storage/grants/Endings.ts"
@@ -82,6 +85,7 @@ import { WebhookOutbox } from "../storage/webhooks/WebhookOutbox.ts"
 import { Webhooks } from "../storage/webhooks/Webhooks.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
+import * as EncryptionRotation from "./EncryptionRotation.ts"
 import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import * as ImapWatch from "./ImapWatch.ts"
@@ -125,6 +129,7 @@ export type Engine =
   | Reconnect
   | ReconnectLinks
   | Reconnects
+  | RotateEncryption
   | RunRequests
   | Runs
   | Stats
@@ -162,6 +167,7 @@ const storage = Layer.mergeAll(
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
+  Rotations.layer,
   SignedIn.layer,
   Subscriptions.layer,
   SyncCounts.layer,
@@ -172,7 +178,7 @@ const storage = Layer.mergeAll(
   Webhooks.layer,
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
   layerGrantStore,
-).pipe(Layer.provideMerge(Vault.layer))
+).pipe(Layer.provideMerge(Vault.layer), Layer.provideMerge(layerDataKeys))
 
 const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
@@ -216,7 +222,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
     Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
     Layer.provide(OperatorEvents.layer),
     Layer.provideMerge(tokens),
-    Layer.provideMerge(Stats.layer),
+    Layer.provideMerge(Layer.merge(Stats.layer, RotateEncryption.layer)),
     Layer.provideMerge(pacing),
     Layer.provideMerge(storage),
   )
@@ -225,6 +231,7 @@ export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClie
 export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(
   BackgroundRefresh.layer,
   BackgroundSync.layer,
+  EncryptionRotation.layer,
   GraphPush.layer,
   Housekeeping.layer,
   ImapWatch.layer,

@@ -2,10 +2,12 @@
 import { ConfigProvider, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { Settings, SettingsError } from "../domain/Settings.ts"
 
-/** Everything but the keys has a default: that of the environment variable that means the same. */
+/** Everything but the keys, or the command in their place, has a default: that of the environment variable that means the same. */
 export interface MailfleetOptions {
   /** `id:base64-of-32-bytes,…`: the first encrypts, all decrypt. One: `echo "k1:$(openssl rand -base64 32)"`. */
-  readonly encryptionKeys: string | Redacted.Redacted
+  readonly encryptionKeys?: string | Redacted.Redacted | undefined
+  /** The absolute path of a program that wraps data keys, in place of the first of `encryptionKeys`. Default: none. */
+  readonly keyCommand?: string | undefined
   /** The Postgres schema that holds our tables, made where it is missing. Default `mailfleet`. */
   readonly schema?: string | undefined
   /** Default `https://login.microsoftonline.com`. */
@@ -74,6 +76,7 @@ export interface MailfleetOptions {
 
 const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   encryptionKeys: "MAILFLEET_ENCRYPTION_KEYS",
+  keyCommand: "MAILFLEET_KEY_COMMAND",
   schema: "MAILFLEET_DATABASE_SCHEMA",
   microsoftAuthority: "MAILFLEET_MICROSOFT_AUTHORITY",
   microsoftTenant: "MAILFLEET_MICROSOFT_TENANT",

@@ -9,10 +9,12 @@ import {
   ImportRefused as ImportRefusedProblem,
   InvalidCursor as InvalidCursorProblem,
   NotFound,
+  PositionExpired as PositionExpiredProblem,
 } from "../api/Problems.ts"
 import type { Run } from "../domain/Run.ts"
 import type { ImportRefused } from "../programs/RunRequests.ts"
 import type { InvalidCursor } from "../storage/Cursor.ts"
+import type { PositionExpired } from "../storage/mail/Positions.ts"
 import type { IdempotencyConflict } from "../storage/runs/Runs.ts"
 
 /** Adds headers to the answer of the request under way, whatever becomes of it. */
@@ -42,6 +44,12 @@ export const started = (run: Run) =>
   HttpApiSchema.withHeaders({ body: run, headers: { location: `/v1/runs/${run.id}` } })
 
 export const cursorProblem = (error: InvalidCursor) => new InvalidCursorProblem({ detail: error.message })
+
+export const expiredProblem = ({ message, position }: PositionExpired) =>
+  new PositionExpiredProblem({ detail: message, position })
+
+export const positionProblem = (error: InvalidCursor | PositionExpired) =>
+  error._tag === "InvalidCursor" ? cursorProblem(error) : expiredProblem(error)
 
 export const conflictProblem = ({ kind }: IdempotencyConflict) =>
   kind === "reused"

@@ -10,7 +10,7 @@ import { Changes } from "../storage/mail/Changes.ts"
 import { decodeCursor, encodeCursor, invalidCursor } from "../storage/Cursor.ts"
 import { Folders } from "../storage/mail/Folders.ts"
 import { Messages } from "../storage/mail/Messages.ts"
-import { cursorProblem, limited, orNotFound } from "./Answers.ts"
+import { cursorProblem, limited, orNotFound, positionProblem } from "./Answers.ts"
 import { changeEvents } from "./ChangeEvents.ts"
 import { Shutdown } from "./Shutdown.ts"
 import { makeDownload } from "./Downloads.ts"
@@ -72,12 +72,12 @@ export const layerMail = HttpApiBuilder.group(
       changes: ({ query }) =>
         Effect.mapError(
           changes.list({ after: query.after ?? query.cursor, limit: limited(query).limit }),
-          cursorProblem,
+          positionProblem,
         ),
       changeStream: ({ headers, query }) =>
         Effect.mapError(
           Effect.map(changes.follow({ after: headers["last-event-id"] ?? query.after }), changeEvents(shutdown)),
-          cursorProblem,
+          positionProblem,
         ),
     })
   }),

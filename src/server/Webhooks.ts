@@ -6,7 +6,7 @@ import { InvalidBody, NotFound } from "../api/Problems.ts"
 import type { InvalidWebhook } from "../domain/Webhook.ts"
 import { WebhookRequests } from "../programs/webhooks/WebhookRequests.ts"
 import { Webhooks } from "../storage/webhooks/Webhooks.ts"
-import { cursorProblem, limited, orNotFound } from "./Answers.ts"
+import { cursorProblem, expiredProblem, limited, orNotFound } from "./Answers.ts"
 
 const invalid = (field: string, message: string) =>
   new InvalidBody({ detail: `${field}: ${message}`, issues: [{ in: "body", field, message }] })
@@ -45,7 +45,11 @@ export const layerWebhooks = HttpApiBuilder.group(
       test: ({ params }) => orNoWebhook(requests.test(params.id)),
       replay: ({ params, payload }) =>
         webhooks.replay(params.id, payload.after).pipe(
-          Effect.mapError(() => invalid("after", "a position of the change log is expected")),
+          Effect.mapError((error) =>
+            error._tag === "InvalidCursor"
+              ? invalid("after", "a position of the change log is expected")
+              : expiredProblem(error)
+          ),
           orNoWebhook,
         ),
       deliveries: Effect.fn("webhooks.deliveries")(function* ({ params, query }) {

@@ -37,6 +37,8 @@ const tables = [
   "notifications",
   "webhooks",
   "webhook_deliveries",
+  "data_keys",
+  "encryption_rotations",
   "meta",
 ] as const
 
@@ -111,11 +113,11 @@ const hostOf = (databaseUrl: Option.Option<Redacted.Redacted>): string =>
   Option.match(databaseUrl, { onNone: () => "?", onSome: (redacted) => new URL(Redacted.value(redacted)).host })
 
 /**
- * Creates the schema and runs what migrations are missing. Safe when several processes start at once: the migrator holds
+ * Creates the schema and runs what migrations are missing, up to the one with the number `newest`. Safe when several processes start at once: the migrator holds
  * a lock on its table, and a lost race to create the schema is not an error.
  */
-const migrate = Effect.fn("Database.migrate")(
-  function* (sql: PgClient.PgClient, schema: string) {
+export const migrate = Effect.fn("Database.migrate")(
+  function* (sql: PgClient.PgClient, schema: string, newest: number = newestMigration) {
     const exists = sql`select 1 from pg_namespace where nspname = ${schema}`.pipe(Effect.map((rows) => rows.length > 0))
     // Asked first: "create schema if not exists" needs the right to create even where the schema exists.
     if (!(yield* exists)) {
@@ -126,7 +128,10 @@ const migrate = Effect.fn("Database.migrate")(
     yield* Migrator.make({})({
       table: `${schema}.migrations`,
       loader: Migrator.fromRecord(
-        Object.fromEntries(Object.entries(migrations).map(([name, migration]) => [name, migration(schema)])),
+        Object.fromEntries(
+          Object.entries(migrations).filter(([name]) => Number.parseInt(name) <= newest)
+            .map(([name, migration]) => [name, migration(schema)]),
+        ),
       ),
     }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
   },
@@ -138,7 +143,7 @@ const migrate = Effect.fn("Database.migrate")(
   ),
 )
 
-const newestMigration = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
+export const newestMigration = Math.max(...Object.keys(migrations).map((name) => Number.parseInt(name)))
 
 /** Whether the tables are those that this program knows, or newer ones. An older backup that was restored under it has others. */
 export const isMigrated = ({ schema, sql }: Database["Service"]): Effect.Effect<boolean, SqlError.SqlError> =>

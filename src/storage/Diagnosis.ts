@@ -18,7 +18,7 @@ export interface Diagnosis {
   readonly unknown: number
   /** Providers that apps are registered at. */
   readonly providers: ReadonlyArray<string>
-  /** Ids of the encryption keys that stored secrets need, as far as a sample of them shows. */
+  /** What wraps the data keys, and the keys that stored secrets need themselves, as far as a sample of them shows. */
   readonly keyIds: ReadonlyArray<string>
 }
 
@@ -46,10 +46,13 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
     ? yield* sql<{ provider: string }>`select distinct provider from ${sql(`${schema}.apps`)}`
     : []
   const keys = complete
-    ? yield* sql<
-      { id: string }
-    >`select distinct encode(substring(secret from 3 for get_byte(secret, 1)), 'escape') as id
-        from (select secret from ${sql(`${schema}.grants`)} where length(secret) > 2 limit ${sample}) s`
+    ? yield* sql<{ id: string }>`select case use when 'direct' then id else wrapped_by end as id
+          from ${sql(`${schema}.data_keys`)}
+        union
+        select encode(substring(secret from 3 for get_byte(secret, 1)), 'escape')
+        from (select secret from ${sql(`${schema}.grants`)} where length(secret) > 2 limit ${sample}) s
+        where get_byte(secret, 0) = 1
+        order by id`
     : []
   return {
     version,

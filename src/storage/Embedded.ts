@@ -131,6 +131,7 @@ const endLeases = ({ sql, tables: t }: Database["Service"]) =>
       where lease_until is not null or claimed_until is not null`
     yield* sql`update ${t.accounts} set sync_lease_until = null where sync_lease_until is not null`
     yield* sql`update ${t.webhooks} set lease_until = null where lease_until is not null`
+    yield* sql`update ${t.encryption_rotations} set lease_until = null where lease_until is not null`
   }).pipe(Effect.mapError((cause) => new DatabaseError({ message: "the embedded database cannot be written", cause })))
 
 /** The embedded database in the folder that the settings name. */

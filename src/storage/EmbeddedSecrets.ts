@@ -3,7 +3,7 @@ import { Effect, Layer, Option, Redacted } from "effect"
 import { Buffer } from "node:buffer"
 import { randomBytes } from "node:crypto"
 import { Settings, SettingsError, type SettingsValues } from "../domain/Settings.ts"
-import { howToMakeAKey } from "../oauth/Vault.ts"
+import { howToMakeAKey } from "../oauth/ConfiguredKeys.ts"
 
 /** The secret in `file`, made by `make` where there is none yet. Written aside and linked: a crash leaves all of it or nothing. */
 const ownSecret = (folder: string, name: string, make: () => string): Effect.Effect<Redacted.Redacted, SettingsError> =>
@@ -38,11 +38,21 @@ const ownSecret = (folder: string, name: string, make: () => string): Effect.Eff
       }),
   })
 
+const keysFile = "encryption.keys"
+
+const madeBefore = (folder: string): boolean => {
+  try {
+    return Deno.statSync(`${folder}/${keysFile}`).isFile
+  } catch {
+    return false
+  }
+}
+
 /** Settings with both keys: as set, or made in the data folder. With `DATABASE_URL` they must be set: processes share them. */
 export const resolveSecrets = (settings: SettingsValues): Effect.Effect<SettingsValues, SettingsError> =>
   Effect.gen(function* () {
     if (Option.isSome(settings.databaseUrl)) {
-      if (Option.isNone(settings.encryptionKeys)) {
+      if (Option.isNone(settings.encryptionKeys) && Option.isNone(settings.keyCommand)) {
         return yield* missing("MAILFLEET_ENCRYPTION_KEYS", howToMakeAKey)
       }
       if (Option.isNone(settings.adminKey)) {
@@ -50,8 +60,10 @@ export const resolveSecrets = (settings: SettingsValues): Effect.Effect<Settings
       }
       return settings
     }
-    const encryptionKeys = Option.isSome(settings.encryptionKeys) ? settings.encryptionKeys : Option.some(
-      yield* ownSecret(settings.dataDir, "encryption.keys", () => `k1:${randomBytes(32).toString("base64")}`),
+    // A key that was made before a command was set goes on opening what it sealed.
+    const own = Option.isNone(settings.keyCommand) || madeBefore(settings.dataDir)
+    const encryptionKeys = Option.isSome(settings.encryptionKeys) || !own ? settings.encryptionKeys : Option.some(
+      yield* ownSecret(settings.dataDir, keysFile, () => `k1:${randomBytes(32).toString("base64")}`),
     )
     const adminKey = Option.isSome(settings.adminKey) ? settings.adminKey : Option.some(
       yield* ownSecret(settings.dataDir, "admin.key", () => `mf_${Buffer.from(randomBytes(24)).toString("hex")}`),

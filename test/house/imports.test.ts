@@ -39,7 +39,16 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
 }
 
 /** The ports that `storage/` implements, and the encryption that what it stores goes through. */
-const portsForStorage = ["src/oauth/GrantStore.ts", "src/oauth/Vault.ts", "src/mail/Mailbox.ts"]
+const portsForStorage = [
+  "src/oauth/ConfiguredKeys.ts",
+  "src/oauth/DataKeys.ts",
+  "src/oauth/GrantStore.ts",
+  "src/oauth/KeyProvider.ts",
+  "src/oauth/KeyProviderError.ts",
+  "src/oauth/KeyRing.ts",
+  "src/oauth/Vault.ts",
+  "src/mail/Mailbox.ts",
+]
 
 /** `Deno.*` beside `main` and `commands/`. */
 const onDeno = /^src\/(?:main\.ts|commands\/.*|mail\/imap\/ImapTransport\.ts|storage\/Embedded[^/]*)$/

@@ -5,7 +5,7 @@ import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { newId } from "../../src/domain/Ids.ts"
 import type { GrantStore, Settlement } from "../../src/oauth/GrantStore.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
-import { Database, orDie } from "../../src/storage/Database.ts"
+import { column, Database, orDie } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
 import { changesOf } from "../support/mail.ts"
 import { eventually } from "../support/processes.ts"
@@ -576,6 +576,37 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       yield* step("ambiguous")
       assert.strictEqual(yield* statusOf(member), "needs_reauth")
       assert.isAtLeast((yield* grantOf(member)).due!, 86_000)
+    }))
+
+  it.effect("believes the refusal of a grant out of a backup only after three further tries over three hours", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const tokens = yield* process(script)
+      const [member, cured] = [yield* addAccount(), yield* addAccount()]
+      const { sql, tables: t } = yield* Database
+      const both = column("uuid", [member.grantId, cured.grantId])
+      yield* Effect.forEach([member, cured], ({ grantId }) => tokens.refresh(grantId, "graph"))
+      yield* orDie(sql`update ${t.grants} set restored_at = now() where id = any(${both})`)
+
+      const refuse = ({ grantId }: typeof member) => {
+        script.answer = failing("needs_user", { providerCode: "AADSTS700082" })
+        return Effect.flip(tokens.refresh(grantId, "graph"))
+      }
+      for (let n = 1; n <= 5; n++) yield* refuse(member)
+      assert.strictEqual(yield* statusOf(member), "active", "five tries in a second")
+      assert.isBelow((yield* grantOf(member)).due!, 3_600 * 1.2)
+      yield* orDie(sql`update ${t.grants} set failing_since = failing_since - interval '3 hours'
+        where id = ${member.grantId}`)
+      yield* refuse(member)
+      assert.strictEqual(yield* statusOf(member), "needs_reauth")
+
+      // One that has been redeemed since is as any other.
+      yield* refuse(cured)
+      assert.strictEqual(yield* statusOf(cured), "active")
+      script.answer = rotated
+      yield* tokens.refresh(cured.grantId, "graph")
+      yield* refuse(cured)
+      assert.strictEqual(yield* statusOf(cured), "needs_reauth")
     }))
 
   it.effect("sends nothing under a key that is paused, and goes on under the others", () =>

@@ -7,7 +7,7 @@ import { Vault } from "../../src/oauth/Vault.ts"
 const key = (letter: string) => btoa(letter.repeat(32))
 
 const build = (keys: string | undefined) =>
-  Layer.build(Vault.layer.pipe(
+  Layer.build(Vault.layerConfigured.pipe(
     Layer.provide(Layer.orDie(Settings.layerWith({
       encryptionKeys: Option.map(Option.fromUndefinedOr(keys), (text) => Redacted.make(text)),
     }))),

@@ -18,6 +18,7 @@ import { Accounts } from "../../src/storage/Accounts.ts"
 import { DueGrants } from "../../src/storage/grants/DueGrants.ts"
 import { Changes } from "../../src/storage/mail/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
+import { layerDataKeys } from "../../src/storage/encryption/DataKeys.ts"
 import { grantOwner, layerGrantStore } from "../../src/storage/grants/Grants.ts"
 import { ImportStaging } from "../../src/storage/runs/ImportStaging.ts"
 import { Runs } from "../../src/storage/runs/Runs.ts"
@@ -149,6 +150,7 @@ export const fleet = Layer.mergeAll(
   ImportStaging.layer.pipe(Layer.provideMerge(Runs.layer)),
 ).pipe(
   Layer.provideMerge(Vault.layer),
+  Layer.provideMerge(layerDataKeys),
   Layer.provideMerge(settings),
   // Failures that a test makes on purpose are logged, and nobody reads them.
   Layer.provideMerge(Logger.layer([])),

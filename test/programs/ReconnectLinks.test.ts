@@ -15,7 +15,7 @@ const withKeys = (keys: string, publicUrl?: string) =>
     Effect.all([ReconnectLinks, PublicUrl]),
     ReconnectLinks.layer.pipe(
       Layer.provideMerge(PublicUrl.layer),
-      Layer.provide(Vault.layer),
+      Layer.provide(Vault.layerConfigured),
       Layer.provide(Settings.layerWith({
         databaseUrl: Option.none(),
         host: "::1",

@@ -441,7 +441,7 @@ const throughProcess = Effect.fnUntraced(function* (engine: Engine) {
   return { installation, secrets, simulator }
 })
 
-/** A database that refuses rows says which ones; and a key that is not the one that secrets were encrypted with. */
+/** A database that refuses rows says which ones; a start without a key that is needed; and secrets that cannot be decrypted. */
 const throughFaults = Effect.fnUntraced(function* (engine: Engine) {
   const { installation, secrets, simulator } = yield* throughProcess(engine)
   yield* installation.query((sql, table) =>
@@ -459,18 +459,24 @@ const throughFaults = Effect.fnUntraced(function* (engine: Engine) {
   yield* second.kill
   assertClean("the log of a fault", second.output(), secrets)
 
-  const third = yield* installation.start({
-    MAILFLEET_SCHEDULES: "off",
-    MAILFLEET_ENCRYPTION_KEYS: `k2:${btoa(marker.padEnd(32).slice(0, 32))}`,
-  }, trace)
+  const withoutKey = yield* Effect.flip(
+    installation.start({ MAILFLEET_ENCRYPTION_KEYS: `k2:${btoa(marker.padEnd(32).slice(0, 32))}` }, trace),
+  )
+  assert.include(withoutKey.message, "MAILFLEET_ENCRYPTION_KEYS lacks k1")
+  assertClean("the refusal of a start without the key", withoutKey.message, secrets)
+
+  yield* installation.query((sql, table) =>
+    sql`update ${table("grants")} set secret = set_byte(secret, 30, get_byte(secret, 30) # 1)`
+  )
+  const third = yield* installation.start({ MAILFLEET_SCHEDULES: "off" }, trace)
   const started = yield* third.send("/v1/refreshes", post("application/json", `{"filter":{"search":"sim00005"}}`))
   const { id } = decode(Run, started)
   yield* eventually("the run ends", third.send(`/v1/runs/${id}`), (seen) => hasEnded(decode(Run, seen)))
   const items = yield* third.send(`/v1/runs/${id}/items`)
   assert.match(items.text, /"outcome":"failed"/)
-  assertClean("an item without the key", items.text, secrets)
+  assertClean("an item that cannot be read", items.text, secrets)
   yield* third.kill
-  assertClean("the log without the key", third.output(), secrets)
+  assertClean("the log of what cannot be read", third.output(), secrets)
 })
 
 /** Writes down what a tracer is told: names, attributes, events, and how spans end. */

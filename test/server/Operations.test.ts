@@ -228,6 +228,8 @@ await onDatabases("Operations", server, (it) => {
         "GET /v1/keys",
         "POST /v1/keys",
         "DELETE /v1/keys/{id}",
+        "GET /v1/encryption/rotation",
+        "POST /v1/encryption/rotation",
         "GET /v1/changes/stream",
         "POST /v1/notifications/graph",
         "POST /v1/notifications/gmail",

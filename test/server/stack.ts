@@ -33,6 +33,7 @@ import * as OperatorEvents from "../../src/programs/OperatorEvents.ts"
 import { PublicUrl } from "../../src/programs/PublicUrl.ts"
 import { Reconnect } from "../../src/programs/Reconnect.ts"
 import { ReconnectLinks } from "../../src/programs/ReconnectLinks.ts"
+import { RotateEncryption } from "../../src/programs/RotateEncryption.ts"
 import { RunRequests } from "../../src/programs/RunRequests.ts"
 import { RunWorker } from "../../src/programs/RunWorker.ts"
 import { SyncAccount } from "../../src/programs/SyncAccount.ts"
@@ -51,6 +52,8 @@ import { DashboardSessions } from "../../src/storage/DashboardSessions.ts"
 import { DueStats } from "../../src/storage/grants/DueStats.ts"
 import { ConnectSessions } from "../../src/storage/grants/ConnectSessions.ts"
 import { Events } from "../../src/storage/Events.ts"
+import { layerDataKeys } from "../../src/storage/encryption/DataKeys.ts"
+import { Rotations } from "../../src/storage/encryption/Rotations.ts"
 import { layerGrantStore } from "../../src/storage/grants/Grants.ts"
 import { ImportStaging } from "../../src/storage/runs/ImportStaging.ts"
 import { Notifications } from "../../src/storage/mail/Notifications.ts"
@@ -156,30 +159,32 @@ export class Server extends Context.Service<Server, {
   static readonly layer = Layer.effect(Server, Effect.map(makeHandler, (handler) => ({ handler })))
 }
 
+const vault = Layer.provideMerge(Vault.layer, layerDataKeys)
+
 const storage = Layer.mergeAll(
   Accounts.layer,
   AppOnlyGrants.layer,
-  Apps.layer.pipe(Layer.provide(Vault.layer)),
+  Apps.layer.pipe(Layer.provide(vault)),
   ApiKeys.layer,
   Audit.layer,
-  DashboardSessions.layer.pipe(Layer.provide(Vault.layer)),
+  DashboardSessions.layer.pipe(Layer.provide(vault)),
   DueStats.layer,
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,
   Layer.mergeAll(ConnectSessions.layer, SignedIn.layer, Notifications.layer, Subscriptions.layer).pipe(
-    Layer.provide(Vault.layer),
+    Layer.provide(vault),
   ),
   Policies.layer,
   Reattempts.layer,
   Reconnects.layer.pipe(Layer.provide(Accounts.layer)),
   Runs.layer,
   WebhookOutbox.layer,
-  Webhooks.layer.pipe(Layer.provide(Vault.layer)),
+  Webhooks.layer.pipe(Layer.provide(vault)),
   mailStorage,
 )
 
-const tokens = Tokens.layer.pipe(Layer.provide([layerGrantStore.pipe(Layer.provide(Vault.layer)), provider]))
+const tokens = Tokens.layer.pipe(Layer.provide([layerGrantStore.pipe(Layer.provide(vault)), provider]))
 
 const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
@@ -194,16 +199,17 @@ const edges = Layer.mergeAll(
   AccessTokens.layer.pipe(Layer.provideMerge(tokens)),
   AppRequests.layer,
   GrantRequests.layer.pipe(Layer.provide(directory)),
-  ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer), Layer.provide(Vault.layer)),
+  ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer), Layer.provide(vault)),
   OperatorEvents.layer,
   SyncAccount.layer.pipe(Layer.provide(mailboxes), Layer.provide(tokens)),
   Attachments.layer.pipe(Layer.provide(mailboxes)),
   Concurrency.layer,
-  ImportStaging.layer.pipe(Layer.provide(Vault.layer)),
+  ImportStaging.layer.pipe(Layer.provide(vault)),
+  RotateEncryption.layer.pipe(Layer.provide([vault, Rotations.layer])),
   WebhookRequests.layer.pipe(
     Layer.provide(WebhookSender.layer),
     Layer.provide(WebhookAddress.layerSystem),
-    Layer.provide(Vault.layer),
+    Layer.provide(vault),
   ),
 ).pipe(
   (services) =>

@@ -6,7 +6,7 @@ import { Notifications } from "../../src/storage/mail/Notifications.ts"
 import { Subscriptions } from "../../src/storage/mail/Subscriptions.ts"
 
 export const pushStorage = Layer.merge(Notifications.layer, Subscriptions.layer).pipe(
-  Layer.provide(Layer.orDie(Vault.layer)),
+  Layer.provide(Layer.orDie(Vault.layerConfigured)),
   Layer.provide(
     Layer.orDie(Settings.layerWith({ encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)) })),
   ),

@@ -165,7 +165,7 @@ const services = Layer.mergeAll(WebhookRequests.layer, WebhookSession.layer).pip
   Layer.provide(ReconnectLinks.layer.pipe(Layer.provide(PublicUrl.layer))),
   Layer.provide(Reconnects.layer.pipe(Layer.provide(Accounts.layer))),
   Layer.provideMerge(Layer.mergeAll(WebhookOutbox.layer, Webhooks.layer)),
-  Layer.provide(Vault.layer),
+  Layer.provide(Vault.layerConfigured),
   Layer.orDie,
 )
 

@@ -86,7 +86,7 @@ const toStored = (row: Row): StoredSession => ({
 const hash = (secret: Redacted.Redacted): Uint8Array =>
   Uint8Array.from(createHash("sha256").update(Redacted.value(secret)).digest())
 
-const sessionOwner = (id: string): string => `connect:${id}`
+export const sessionOwner = (id: string): string => `connect:${id}`
 
 const first = (rows: ReadonlyArray<Row>) => Option.map(Option.fromUndefinedOr(rows[0]), toStored)
 

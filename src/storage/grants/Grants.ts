@@ -43,6 +43,7 @@ interface LeasedRow extends CredentialRow {
   readonly failures: number
   readonly failing_seconds: number | null
   readonly failure_class: FailureClass | null
+  readonly restored: boolean
   readonly taken_over: boolean
   readonly channel_open: boolean
   readonly app_updated_at: Date
@@ -76,6 +77,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
         failures: row.failures,
         failingSeconds: row.failing_seconds ?? 0,
         failureClass: row.failure_class ?? undefined,
+        restored: row.restored,
       }
       const unreadable = (code: string) => (what: string, { message }: VaultError) => ({
         _tag: "Unreadable" as const,
@@ -132,6 +134,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             lease_until = now() + make_interval(secs => ${leaseSeconds})
           from free where g.id = free.id
           returning g.id, g.app_id, g.tenant as grant_tenant, g.subject, g.version, g.secret, g.lease_fence, g.refreshed_at, g.failures, g.failure_class,
+            g.restored_at is not null as restored,
             extract(epoch from g.due_at - now())::float8 as due_seconds,
             extract(epoch from now() - g.failing_since)::float8 as failing_seconds, free.taken_over
         )
@@ -228,7 +231,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
             secret = coalesce(new.secret, g.secret), token_hash = coalesce(new.hash, g.token_hash), refreshed_at = now(),
             lease_fence = g.lease_fence + 1, lease_until = null, claimed_until = null, failures = 0, failing_since = null, failure_class = null,
             failure_code = null, failure_message = null, failure_trace_id = null, failure_correlation_id = null,
-            failed_at = null,
+            failed_at = null, restored_at = null,
             -- A grant that rests, for its accounts were disabled meanwhile, goes on resting.
             (due_at, attempt_at) = (select next.at, next.at from (select case when g.attempt_at is not null then ${nextDue} end as at) next)
           from unmoved join new using (id) where g.id = unmoved.id returning g.id

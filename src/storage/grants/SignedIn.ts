@@ -135,7 +135,9 @@ export class SignedIn extends Context.Service<SignedIn, {
       const fresh = (signIn: NewSignIn, grantId: GrantId) =>
         sql`app_id = ${signIn.appId}, kind = 'refresh_token', tenant = null, subject = ${signIn.subject},
           secret = ${vault.seal(grantOwner(grantId), Redacted.value(signIn.refreshToken))},
-          token_hash = ${vault.hash(signIn.refreshToken)}, refreshed_at = now(), signed_in_at = now(),
+          token_hash = ${
+          vault.hash(signIn.refreshToken)
+        }, refreshed_at = now(), signed_in_at = now(), restored_at = null,
           lives_until = (select least(now() + make_interval(secs => ${signIn.livesSeconds ?? null}::float8),
             now() + ${sql.literal(registeredLife)}) from ${t.apps} p where p.id = ${signIn.appId}),
           due_at = now() + make_interval(secs => ${signIn.dueInSeconds.keepAlive}::float8),

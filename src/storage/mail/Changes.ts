@@ -3,7 +3,7 @@ import { Context, DateTime, Effect, Layer, Option, Stream } from "effect"
 import type { Change, ChangeKind, ChangeOrigin } from "../../domain/Mail.ts"
 import type { InvalidCursor } from "../Cursor.ts"
 import { Database, orDie } from "../Database.ts"
-import { positionsOf } from "./Positions.ts"
+import { type PositionExpired, positionsOf } from "./Positions.ts"
 
 export interface ChangeRow {
   readonly id: bigint
@@ -41,7 +41,7 @@ export class Changes extends Context.Service<Changes, {
    */
   readonly list: (options: { readonly after?: string | undefined; readonly limit: number }) => Effect.Effect<
     { readonly items: ReadonlyArray<Change>; readonly nextCursor: string },
-    InvalidCursor
+    InvalidCursor | PositionExpired
   >
   /** The position of the newest entry: what a reader who wants only the future starts after. */
   readonly latest: Effect.Effect<string>
@@ -51,7 +51,7 @@ export class Changes extends Context.Service<Changes, {
    */
   readonly follow: (options?: { readonly after?: string | undefined }) => Effect.Effect<
     Stream.Stream<Change>,
-    InvalidCursor
+    InvalidCursor | PositionExpired
   >
 }>()("mailfleet/storage/Changes") {
   static readonly layer: Layer.Layer<Changes, never, Database> = Layer.effect(
@@ -59,7 +59,7 @@ export class Changes extends Context.Service<Changes, {
     Effect.gen(function* () {
       const database = yield* Database
       const { sql, tables: t } = database
-      const { parse, position } = yield* orDie(positionsOf(database))
+      const { latest: newest, parse, position } = yield* orDie(positionsOf(database))
       const toChange = (row: ChangeRow) => changeOf(position, row)
 
       // Entries are inserted under a lock that is held until commit, so what a reader sees of the log is always a prefix
@@ -76,11 +76,7 @@ export class Changes extends Context.Service<Changes, {
         },
       )
 
-      const latest = sql<{ id: bigint | null }>`select max(id) as id from ${t.changes}`.pipe(
-        Effect.map((found) => position(found[0]?.id ?? 0n)),
-        orDie,
-        Effect.withSpan("Changes.latest"),
-      )
+      const latest = Effect.withSpan(orDie(newest), "Changes.latest")
 
       // Asked for all followers at once: never within the transaction of one of them.
       const seen = yield* Effect.cachedWithTTL(

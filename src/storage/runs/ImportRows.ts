@@ -310,7 +310,7 @@ const replaceTokens = Effect.fnUntraced(function* (
   yield* sql`update ${t.grants} g set app_id = new.app_id, secret = new.secret, token_hash = new.hash,
       version = g.version + 1, failures = 0, failing_since = null, failure_class = null, failure_code = null,
       failure_message = null, failure_trace_id = null, failure_correlation_id = null, failed_at = null,
-      signed_in_at = null, lives_until = (select now() + ${
+      restored_at = null, signed_in_at = null, lives_until = (select now() + ${
     sql.literal(registeredLife)
   } from ${t.apps} p where p.id = new.app_id),
       (due_at, attempt_at) = (select next.at, next.at from (select case when exists (

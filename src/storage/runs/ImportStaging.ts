@@ -43,7 +43,7 @@ const BlockRow = Schema.Struct({
 const Block = Schema.fromJsonString(Schema.Array(BlockRow))
 const decodeBlock = Schema.decodeUnknownEffect(Block)
 
-const blockOwner = (runId: RunId, block: number): string => `import:${runId}:${block}`
+export const blockOwner = (runId: RunId, block: number): string => `import:${runId}:${block}`
 
 /** What the file says of a row, before any account is looked at. */
 interface Staged {

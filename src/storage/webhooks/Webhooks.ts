@@ -16,7 +16,7 @@ import { Vault } from "../../oauth/Vault.ts"
 import { afterCursor, type InvalidCursor, pageOf } from "../Cursor.ts"
 import { column, Database, orDie } from "../Database.ts"
 import { placeEvents } from "../EventPositions.ts"
-import { positionsOf } from "../mail/Positions.ts"
+import { type PositionExpired, positionsOf } from "../mail/Positions.ts"
 import { beforeCursor, pageBefore } from "../NewestFirst.ts"
 import { type DeliveryRow, toDelivery, toWebhook, webhookColumns, type WebhookRow } from "./WebhookRows.ts"
 
@@ -58,7 +58,10 @@ export class Webhooks extends Context.Service<Webhooks, {
    * Sends what comes after a position of the change log, whatever was sent of it already; events likewise, from the time of
    * that position. What waits is sent in its turn of the log, or, where the position is later, not at all.
    */
-  readonly replay: (id: WebhookId, after: string) => Effect.Effect<Option.Option<Webhook>, InvalidCursor>
+  readonly replay: (
+    id: WebhookId,
+    after: string,
+  ) => Effect.Effect<Option.Option<Webhook>, InvalidCursor | PositionExpired>
   /** Newest first. */
   readonly deliveries: (
     id: WebhookId,

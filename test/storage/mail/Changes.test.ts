@@ -57,13 +57,18 @@ await onDatabases("Changes", Changes.layer, (it, engine) => {
           "x",
           "1",
           "0001-1",
-          "0002-0000000000000000001",
           "0001-9999999999999999999",
           "0001-000000000000000000x",
         ]
       ) {
         const error = yield* Effect.flip(log.list({ after, limit: 1 }))
         assert.strictEqual(error._tag, "InvalidCursor", after)
+      }
+      // Of before a restore, or of a database that was restored and is no more.
+      for (const after of ["0000-0000000000000000001", "1772357400-0000000000000000001"]) {
+        const error = yield* Effect.flip(log.list({ after, limit: 1 }))
+        assert(error._tag === "PositionExpired", after)
+        assert.strictEqual(error.position, yield* log.latest)
       }
     }))
 

@@ -13,7 +13,7 @@ import { eventually } from "../../support/processes.ts"
 import { append, numbered, webhookSettings } from "../../support/webhooks.ts"
 
 const storage = Layer.mergeAll(WebhookOutbox.layer, Webhooks.layer, Sweeps.layer).pipe(
-  Layer.provide(Vault.layer),
+  Layer.provide(Vault.layerConfigured),
   Layer.provide(webhookSettings()),
   Layer.orDie,
 )

@@ -44,15 +44,21 @@ export const insertNew = (
   if (told.length === 0) return Effect.succeed([])
   const { sql, tables: t } = database
   return Effect.map(
-    sql<{ id: string; remote_id: string; folder: FolderId }>`insert into ${t.messages} (account_id, id, remote_id,
-        folder_id, seen_round, ${sql.literal(columnsOfMessages)})
+    sql<{ id: string; remote_id: string; folder: FolderId }>`with page as materialized (
+        select p.* from json_to_recordset(${postgresJson(toRows(told))}::json) as p (new_id uuid, remote_id text,
+          folder_remote_id text, has text[], ${sql.literal(recordset)})
+        cross join (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h
+        where ${sql.literal(isWithin)}
+      ), bodies as (
+        insert into ${t.message_bodies} (account_id, message_id, body_text, body_html)
+        select ${accountId}::uuid, new_id, body_text, body_html from page
+        where body_text is not null or body_html is not null
+      )
+      insert into ${t.messages} (account_id, id, remote_id, folder_id, seen_round, ${sql.literal(columnsOfMessages)})
       select ${accountId}::uuid, p.new_id, p.remote_id, coalesce(f.id, ${folderId}::uuid), ${round},
         ${sql.literal(valuesOfMessages)}
-      from json_to_recordset(${postgresJson(toRows(told))}::json) as p (new_id uuid, remote_id text,
-        folder_remote_id text, has text[], ${sql.literal(recordset)})
-      cross join (select ${horizon(database, settings)} as days from ${t.accounts} a where a.id = ${accountId}) h
+      from page p
       left join ${t.folders} f on f.account_id = ${accountId} and f.remote_id = p.folder_remote_id
-      where ${sql.literal(isWithin)}
       returning id, remote_id, folder_id as folder`,
     (rows) => rows.map((row) => ({ ...row, was_folder: null, fields: [], adopted: false, left: false })),
   )

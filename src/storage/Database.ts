@@ -175,7 +175,8 @@ export const column = (
  * table was empty is otherwise kept for the life of the connection, unless something analyzes the table: then any index will
  * do, and each look reads all of the account. So plans are made for the tables as large as they are, and never read them whole.
  */
-export const byIndex = "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
+export const byIndex =
+  "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
 
 /** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
 export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>

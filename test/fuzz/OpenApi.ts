@@ -136,7 +136,16 @@ export const faultOf = (
   mediaType: string,
   body: unknown,
 ): string | undefined => {
-  const validate = validator("paths", path, method.toLowerCase(), "responses", String(status), "content", mediaType, "schema")
+  const validate = validator(
+    "paths",
+    path,
+    method.toLowerCase(),
+    "responses",
+    String(status),
+    "content",
+    mediaType,
+    "schema",
+  )
   return validate(body) ? undefined : ajv.errorsText(validate.errors)
 }
 

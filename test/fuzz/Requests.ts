@@ -51,7 +51,9 @@ export const makeRequest = (random: Random, operation: Operation, seen: Seen, ke
       if (place === "header") headers[name] = inHeader(value)
       else {
         query.push(`${name}=${encodeURIComponent(value.toWellFormed())}`)
-        if (random.chance(0.05)) query.push(`${name}=${encodeURIComponent(asText(random.pick(hostileTexts)).toWellFormed())}`)
+        if (random.chance(0.05)) {
+          query.push(`${name}=${encodeURIComponent(asText(random.pick(hostileTexts)).toWellFormed())}`)
+        }
       }
     }
   }

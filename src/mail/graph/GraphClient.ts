@@ -9,6 +9,7 @@ import { mailboxKey, Throttle } from "../../pacing/Throttle.ts"
 import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
 import type { MailAccount } from "../Mailbox.ts"
 import {
+  decodeAnswer,
   holdAccessToken,
   longestPause,
   mostPauses,
@@ -198,11 +199,7 @@ export const makeGraphClient = (
     graphUrl,
     call,
     get: (url, schema, options) =>
-      Effect.flatMap(call({ url, ...options }), ({ body }) =>
-        Effect.mapError(
-          Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body),
-          () => strangeAnswer(200),
-        )),
+      Effect.flatMap(call({ url, ...options }), ({ body }) => decodeAnswer(schema, body, strangeAnswer(200))),
     stream: (url) =>
       Stream.unwrap(
         Effect.gen(function* () {

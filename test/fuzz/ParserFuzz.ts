@@ -12,8 +12,10 @@ export interface ParserFinding {
 /** Of one input; a machine that does much else takes its time. */
 const longestMillis = 3_000
 
-const show = (input: unknown): string =>
-  (input instanceof Uint8Array ? new TextDecoder().decode(input) : JSON.stringify(input) ?? "").slice(0, 1_000)
+const readable = (_key: string, value: unknown) =>
+  value instanceof Uint8Array ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(value) : value
+
+const show = (input: unknown): string => (JSON.stringify(input, readable) ?? "").slice(0, 1_000)
 
 /** One finding of a kind is enough. */
 export const fuzzParser = async (

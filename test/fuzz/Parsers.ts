@@ -270,7 +270,7 @@ export const parsers: ReadonlyArray<Parser> = [
     }),
     ({ date, header }) => {
       const millis = parseRetryAfter(header, date, 1_764_064_800_000)
-      return unless(millis === undefined || (Number.isFinite(millis) && millis >= 0), `a pause of ${millis}`)
+      return unless(millis === undefined || (millis >= 0 && millis <= 86_400_000), `a pause of ${millis}`)
     },
   ),
   parser("cursors", from("WyIwMTkiXQ", "WzE3NjQsIjAxOSJd", "bnVsbA"), (text) => {

@@ -153,23 +153,29 @@ export class BodyKeeping extends Context.Service<BodyKeeping, {
 
       let lastSeen = { account_id: first, message_id: first }
 
+      // All accounts are asked for it, which is too much for each minute.
+      const keptLately = yield* Effect.cachedWithTTL(kept, "1 hour")
+
       const sweep = Effect.gen(function* () {
-        const from = yield* kept
-        const rows = yield* sql<typeof lastSeen & { count: number }>`with page as materialized (
+        const from = yield* keptLately
+        // Lateral, so that no plan reads all messages.
+        const rows = yield* sql<typeof lastSeen & { orphan: boolean }>`select p.account_id, p.message_id,
+            m.id is null as orphan
+          from (
             select account_id, message_id from ${t.message_bodies}
             where (account_id, message_id) > (${lastSeen.account_id}, ${lastSeen.message_id}) and message_id >= ${from}
             order by account_id, message_id limit ${looked}
-          ), orphans as materialized (
-            select p.account_id, p.message_id from page p
-            left join ${t.messages} m on m.account_id = p.account_id and m.id = p.message_id where m.id is null
-          ), gone as (
-            delete from ${t.message_bodies} b using orphans o
-            where b.account_id = o.account_id and b.message_id = o.message_id
-          )
-          select account_id, message_id, (select count(*)::integer from page) as count from page
-          order by account_id desc, message_id desc limit 1`
-        const last = rows[0]
-        lastSeen = last !== undefined && last.count === looked ? last : { account_id: first, message_id: first }
+          ) p
+          left join lateral (
+            select m.id from ${t.messages} m where m.account_id = p.account_id and m.id = p.message_id limit 1
+          ) m on true
+          order by p.account_id, p.message_id`
+        const orphans = rows.filter(({ orphan }) => orphan)
+        for (const { account_id, message_id } of orphans) {
+          yield* sql`delete from ${t.message_bodies} where account_id = ${account_id} and message_id = ${message_id}`
+        }
+        const last = rows.at(-1)
+        lastSeen = last !== undefined && rows.length === looked ? last : { account_id: first, message_id: first }
       })
 
       return BodyKeeping.of({

@@ -80,6 +80,6 @@ if (parts.includes("provider")) {
   const fuzzed = await Effect.runPromise(fuzzProvider(engine, { seed, accounts: 40, millis }))
   const findings = fuzzed.dead.length + fuzzed.lured + fuzzed.secrets + fuzzed.notBack.length + fuzzed.defects.length
   row("providers that misbehave", fuzzed.answers, begun, findings)
-  console.log({ ...fuzzed, defects: fuzzed.defects.slice(0, 10).map((line) => line.slice(0, 1_500)) })
+  console.log({ ...fuzzed, defects: fuzzed.defects.slice(0, 10).map((line) => line.slice(0, 6_000)) })
 }
 Deno.exit(found === 0 ? 0 : 1)

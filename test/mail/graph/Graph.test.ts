@@ -87,7 +87,7 @@ describe("Graph", () => {
   it.live("waits out a pause once for all requests of the mailbox", () =>
     Effect.gen(function* () {
       const times: Array<number> = []
-      const box = yield* scripted((_request, _origin, count) => {
+      const box = yield* scripted((request, _origin, count) => {
         times.push(performance.now())
         return count === 1
           ? new Response("Too many requests", { status: 429, headers: { "retry-after": "0.3" } })

@@ -61,6 +61,10 @@ export interface SettingsValues {
   readonly concurrencyCeiling: number
   /** Token requests per second under one app, in this process; none = no limit of ours. */
   readonly tokenRate: Option.Option<number>
+  /** Days that ended runs are kept with their items; null = for ever. */
+  readonly runDays: number | null
+  /** Days that entries of the change log are kept; null = for ever. */
+  readonly changeDays: number | null
   /** Of a process that was told to end: how long it goes on answering while `/health/ready` says that it ends. */
   readonly shutdownDelay: Duration.Duration
   readonly syncSpacing: Duration.Duration
@@ -311,6 +315,8 @@ const fromEnvironment = Effect.gen(function* () {
       folders: null,
       retentionDays: yield* days("MAILFLEET_MAIL_RETENTION_DAYS", "all", 1),
     },
+    runDays: yield* days("MAILFLEET_RUN_RETENTION_DAYS", "400", 1),
+    changeDays: yield* days("MAILFLEET_CHANGE_RETENTION_DAYS", "all", 1),
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
     push: yield* onOff("MAILFLEET_PUSH", "off"),
     gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),

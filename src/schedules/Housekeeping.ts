@@ -52,6 +52,8 @@ export const layer: Layer.Layer<
         ["bodies without a message", bodies.sweep],
         ["old sessions of sign-ins", sweeps.connectSessions],
         ["old events and audit entries", sweeps.records],
+        ["old runs", sweeps.runs],
+        ["old changes", sweeps.changes],
         ["deliveries to webhooks that arrived", sweeps.deliveries],
         ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
       ])

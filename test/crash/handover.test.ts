@@ -22,7 +22,7 @@ it.live.skipIf(!(await usableEngines).includes("postgres"))(
       yield* ended(first, id)
       const { id: sync } = yield* startOverAll(first, "sync")
       yield* ended(first, sync)
-      const { calls, exitCode, failed } = yield* handOver(installation, first, { lanes: 8, millis: 8_000 })
+      const { calls, exitCode, failed } = yield* handOver(installation, first, { lanes: 8, millis: 5_000 })
       assert.deepStrictEqual(failed, [])
       assert.isAbove(calls, 100)
       assert.strictEqual(exitCode, 0)

@@ -12,13 +12,13 @@ it.live.skipIf(!(await usableEngines).includes("postgres"))(
       const { keys, service } = yield* startFleet("postgres")
       const { byStatus, findings, requests, unreached } = yield* fuzzApi(
         { origin: service.url, keys },
-        { seed: 1, requests: 1_500, lanes: 4 },
+        { seed: 1, requests: 900, lanes: 4 },
       )
       assert.deepStrictEqual(findings, [])
-      assert.strictEqual(requests, 1_500)
-      assert.isAbove(byStatus.get(200) ?? 0, 300)
+      assert.strictEqual(requests, 900)
+      assert.isAbove(byStatus.get(200) ?? 0, 150)
       // What providers and people begin elsewhere is not to be reached from here.
-      assert.isBelow(unreached.length, 20, unreached.join(", "))
+      assert.isBelow(unreached.length, 25, unreached.join(", "))
       assert.strictEqual((yield* service.send("/health/ready")).status, 200)
       assert.notInclude(service.output(), "a request failed")
       assert.notInclude(service.output(), "CANARY")

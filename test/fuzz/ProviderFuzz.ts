@@ -110,19 +110,6 @@ export const fuzzProvider = (
         notBack.push(...items.map(({ email, error }) => `${kind} ${email}: ${error?.code} ${error?.message}`))
       }
     }
-    if (notBack.length > 0 && Deno.env.get("DEBUG_FUZZ")) {
-      console.log(
-        JSON.stringify(
-          yield* installation.query((sql, t) =>
-            sql`select a.email, f.remote_id, f.display_name, f.cursor, f.gone, a.sync_failure_message from ${
-              t("folders")
-            } f join ${t("accounts")} a on a.id = f.account_id where a.sync_failure_code is not null`
-          ),
-          null,
-          1,
-        ).slice(0, 8000),
-      )
-    }
     const texts = [output, again.output(), ...shown.map(({ text }) => text)]
     return {
       answers: provider.answers,

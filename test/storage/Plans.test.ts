@@ -6,6 +6,7 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Layer, Option, type Tracer } from "effect"
 import { Statement } from "effect/sql"
+import { Settings } from "../../src/domain/Settings.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { DueGrants } from "../../src/storage/grants/DueGrants.ts"
@@ -59,7 +60,7 @@ const wholes: Readonly<Record<string, ReadonlyArray<string>>> = {
   // A part of an address, and a tag that few have: one look through the accounts.
   "GET /v1/accounts?search=": ["accounts", "grants"],
   // What is looked at in one go is as much as these tables hold here.
-  "sweeps": ["access_tokens", "webhook_deliveries"],
+  "sweeps": ["access_tokens", "webhook_deliveries", "run_items"],
   // Once an hour each account is looked at.
   "retention": ["accounts"],
   "sweep of bodies": ["accounts"],
@@ -96,7 +97,9 @@ const plansOf = Effect.fnUntraced(function* (statements: ReadonlyArray<Compiled>
 const scanned = (plan: string): ReadonlyArray<string> =>
   [...plan.matchAll(/Seq Scan on (\w+)/g)].map(([, name]) => name!.replace(/_now$/, ""))
 
-const layer = Layer.mergeAll(server, DueGrants.layer, Sweeps.layer).pipe(
+const sweeps = Sweeps.layer.pipe(Layer.provide(Layer.orDie(Settings.layerWith({ runDays: 400, changeDays: 400 }))))
+
+const layer = Layer.mergeAll(server, DueGrants.layer, sweeps).pipe(
   Layer.provideMerge(databaseLayer("postgres")),
   Layer.provideMerge(recorder),
 )
@@ -182,6 +185,8 @@ it.live.skipIf(!(await usableEngines).includes("postgres"))(
             sweeps.deliveries,
             sweeps.records,
             sweeps.tokenHashes,
+            sweeps.runs,
+            sweeps.changes,
           ])),
       )
       work.set(

@@ -28,7 +28,7 @@ import { hostOf, isPublic, parseTarget } from "../../src/programs/webhooks/Webho
 import { decodeCursor } from "../../src/storage/Cursor.ts"
 import { searchQuery } from "../../src/storage/mail/SearchQuery.ts"
 import { vectorOf } from "../../src/storage/mail/SearchWords.ts"
-import { hostileTexts, hostileValues, mutated, mutatedJson, type Random } from "./Random.ts"
+import { hostileTexts, mutated, mutatedJson, type Random } from "./Random.ts"
 
 export interface Parser {
   readonly name: string

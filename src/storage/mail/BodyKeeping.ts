@@ -63,6 +63,12 @@ export class BodyKeeping extends Context.Service<BodyKeeping, {
         for (let later = 0; later <= ahead; later++) {
           const { from, name, to } = bodyMonth(monthAt(now, later))
           if (there.has(name)) continue
+          // After months without housekeeping: what lies in the rest already keeps its month there.
+          const [held] = yield* sql<{ held: boolean }>`select exists (select from ${
+            sql(`${schema}.message_bodies_rest`)
+          }
+            where message_id >= ${from} and message_id < ${to}) as held`
+          if (held!.held) continue
           yield* sql.withTransaction(Effect.andThen(
             brief,
             sql`create table if not exists ${sql(`${schema}.${name}`)} partition of ${t.message_bodies}

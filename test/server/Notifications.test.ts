@@ -57,6 +57,7 @@ await onDatabases("Notifications over HTTP", server, (it) => {
         { subscriptionId: "5b5c", clientState: "CANARY-another" },
         { subscriptionId: "5b5c" },
         { subscriptionId: "unknown", clientState: "CANARY-client-state" },
+        { subscriptionId: "no\0thing\ud800", clientState: "CANARY-client-state" },
       ]
       for (const one of forged) {
         const answer = yield* post({ value: [one] })

@@ -53,8 +53,6 @@ const large = ["messages", "message_index", "message_bodies", "changes", "run_it
 const wholes: Readonly<Record<string, ReadonlyArray<string>>> = {
   // Counts of the fleet, which are kept for some seconds.
   "GET /v1/stats": ["accounts", "grants", "messages"],
-  "GET /v1/stats/due": ["accounts", "grants"],
-  "GET /metrics": ["accounts", "grants"],
   // It is over all accounts.
   'POST /v1/syncs {"all":true}': ["accounts", "grants"],
   // A part of an address, and a tag that few have: one look through the accounts.
@@ -70,6 +68,7 @@ const plain = (line: string, schema: string, month: string): string =>
   line.replaceAll(`${schema}.`, "").replaceAll(schema, "schema")
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "<id>")
     .replace(/'\d{4}-\d\d-\d\d[ T][^']*'/g, "'<time>'")
+    .replace(/\{<id>(?:,<id>)*\}/g, "{<ids>}")
     .replaceAll(month, "message_bodies_now")
     .replace(/message_bodies_\d{4}_\d\d/g, "message_bodies_later")
     .replace(/'[^']{60,}'/g, "'…'")
@@ -147,11 +146,13 @@ it.live.skipIf(!(await usableEngines).includes("postgres"))(
           "/v1/apps",
           "/v1/webhooks",
           `/v1/webhooks/${webhook}/deliveries`,
-          "/v1/stats",
-          "/v1/stats/due",
-          "/metrics",
         ]
       ) get(path)
+      // Together, for some of their counts are kept for seconds: whoever comes first asks for them.
+      work.set(
+        "GET /v1/stats, /v1/stats/due, /metrics",
+        Effect.forEach(["/v1/stats", "/v1/stats/due", "/metrics"], (path) => send(path, { secret: true })),
+      )
       work.set(`POST /v1/refreshes {"accountIds"}`, send("/v1/refreshes", { json: { accountIds: [account] } }))
       work.set(`POST /v1/syncs {"all":true}`, send("/v1/syncs", { json: { all: true } }))
       work.set("POST /v1/runs/{id}/retry", send(`/v1/runs/${run}/retry`, { method: "POST" }))

@@ -12,6 +12,7 @@ import apiKeys from "./0008_api_keys.ts"
 import webhooks from "./0009_webhooks.ts"
 import dashboardSessions from "./0010_dashboard_sessions.ts"
 import keys from "./0011_keys.ts"
+import messageBodies from "./0014_message_bodies.ts"
 import messageCascades from "./0015_message_cascades.ts"
 
 export const migrations: Readonly<
@@ -28,5 +29,6 @@ export const migrations: Readonly<
   "0009_webhooks": webhooks,
   "0010_dashboard_sessions": dashboardSessions,
   "0011_keys": keys,
+  "0014_message_bodies": messageBodies,
   "0015_message_cascades": messageCascades,
 }

@@ -239,7 +239,7 @@ const run = (options: { readonly full: boolean; readonly stay: boolean }) =>
     yield* Console.log("Starting an embedded database, a simulated provider and the service …")
     yield* Effect.gen(function* () {
       const settings = yield* Settings
-      const { url } = yield* listen({ host: "127.0.0.1", port: options.stay ? settings.port : 0 })
+      const { url } = yield* listen({ ...settings, host: "127.0.0.1", port: options.stay ? settings.port : 0 })
       yield* Console.log(`Serving on ${url}; every answer of the provider takes ${latencyMillis} ms\n`)
       const timings = yield* jobs({ simulator, latencyMillis, spacingMillis })
       yield* Console.log(`\n${table(timings)}`)

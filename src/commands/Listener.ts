@@ -1,5 +1,5 @@
 /** The HTTP port of a process: opened with a scope, closed with it in the order that clients need. */
-import { Context, Deferred, Effect, type Scope } from "effect"
+import { Context, Deferred, type Duration, Effect, type Scope } from "effect"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { makeHandler } from "../server/Http.ts"
 import { RemoteAddress } from "../server/RateLimits.ts"
@@ -9,19 +9,33 @@ import { CommandError } from "./ExitCode.ts"
 /** How long requests that are under way may take to end, once no new ones are taken. */
 const drain = "5 seconds"
 
-/** Serves the HTTP API. Answers with its URL; closing the scope ends event streams first, then waits for requests. */
+/**
+ * Serves the HTTP API. Answers with its URL; closing the scope ends event streams first and goes on answering for the delay, so
+ * that whoever looks at `/health/ready` goes elsewhere, then waits for requests.
+ */
 export const listen = Effect.fn("Listener.listen")(
-  function* (options: { readonly host: string; readonly port: number }) {
+  function* (options: { readonly host: string; readonly port: number; readonly shutdownDelay: Duration.Duration }) {
     const shutdown = yield* Shutdown
     const publicUrl = yield* PublicUrl
     const handler = yield* makeHandler
+    let isEnding = false
     const server = yield* serve(
       options,
-      (request, { remoteAddr }) => handler(request, Context.make(RemoteAddress, () => remoteAddr.hostname)),
+      async (request, { remoteAddr }) => {
+        const response = await handler(request, Context.make(RemoteAddress, () => remoteAddr.hostname))
+        // The next request is to come on another connection, which may be one to another process.
+        if (isEnding) response.headers.set("connection", "close")
+        return response
+      },
       { automaticCompression: true },
     )
     yield* publicUrl.listening(server.url)
-    yield* Effect.addFinalizer(() => shutdown.begin)
+    yield* Effect.addFinalizer(() =>
+      Effect.andThen(shutdown.begin, () => {
+        isEnding = true
+        return Effect.sleep(options.shutdownDelay)
+      })
+    )
     return server
   },
 )

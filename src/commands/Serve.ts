@@ -1,5 +1,5 @@
 /** `serve`: the long-running process, with API, runs and schedules. */
-import { Console, Effect, Layer } from "effect"
+import { Console, Duration, Effect, Layer } from "effect"
 import { Command } from "effect/cli"
 import { Settings } from "../domain/Settings.ts"
 import { layerSchedules } from "../schedules/Engine.ts"
@@ -11,11 +11,13 @@ import { layerLog, layerProcess, toCommandError } from "./Process.ts"
 const graceMillis = 9_500
 
 /** The runtime takes SIGINT and SIGTERM as an interruption of the command; from then on the process has its grace and no more. */
-const limitGrace = Effect.sync(() => {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => Deno.unrefTimer(setTimeout(() => Deno.exit(0), graceMillis)))
-  }
-})
+const limitGrace = (delay: Duration.Duration) =>
+  Effect.sync(() => {
+    const millis = graceMillis + Duration.toMillis(delay)
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => Deno.unrefTimer(setTimeout(() => Deno.exit(0), millis)))
+    }
+  })
 
 export const serve = Command.make(
   "serve",
@@ -23,7 +25,7 @@ export const serve = Command.make(
   Effect.fn(function* () {
     yield* Effect.gen(function* () {
       const settings = yield* Settings
-      yield* limitGrace
+      yield* limitGrace(settings.shutdownDelay)
       const { url } = yield* listen(settings)
       if (settings.schedules) yield* Layer.build(layerSchedules)
       yield* Console.log(`listening on ${url}`)

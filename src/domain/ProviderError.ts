@@ -32,8 +32,12 @@ export class ProviderError extends Schema.TaggedError<ProviderError>()("Provider
   }
 }
 
+/** A longer `Retry-After` is taken for a fault of whoever sent it: nobody is to be silenced for years by one header. */
+const longestRetryAfter = 86_400_000
+
 /**
- * `Retry-After` as milliseconds: whole or fractional seconds, or an HTTP date. Undefined where it is missing or senseless.
+ * `Retry-After` as milliseconds, a day at most: whole or fractional seconds, or an HTTP date. Undefined where it is missing or
+ * senseless.
  *
  * @param dateHeader `Date` of the same answer: an HTTP date is by the server's clock, which may be hours off ours
  */
@@ -44,8 +48,11 @@ export const parseRetryAfter = (
 ): number | undefined => {
   if (header === null || header === undefined) return undefined
   const seconds = Number(header.trim())
-  if (header.trim() !== "" && Number.isFinite(seconds)) return seconds >= 0 ? Math.ceil(seconds * 1_000) : undefined
+  if (header.trim() !== "" && Number.isFinite(seconds)) {
+    return seconds >= 0 ? Math.min(Math.ceil(seconds * 1_000), longestRetryAfter) : undefined
+  }
   const date = Date.parse(header)
   const serverMillis = Date.parse(dateHeader ?? "")
-  return Number.isNaN(date) ? undefined : Math.max(0, date - (Number.isNaN(serverMillis) ? nowMillis : serverMillis))
+  if (Number.isNaN(date)) return undefined
+  return Math.min(Math.max(0, date - (Number.isNaN(serverMillis) ? nowMillis : serverMillis)), longestRetryAfter)
 }

@@ -67,6 +67,12 @@ export interface SettingsValues {
   readonly concurrencyCeiling: number
   /** Token requests per second under one app, in this process; none = no limit of ours. */
   readonly tokenRate: Option.Option<number>
+  /** Days that ended runs are kept with their items; null = for ever. */
+  readonly runDays: number | null
+  /** Days that entries of the change log are kept; null = for ever. */
+  readonly changeDays: number | null
+  /** Of a process that was told to end: how long it goes on answering while `/health/ready` says that it ends. */
+  readonly shutdownDelay: Duration.Duration
   readonly syncSpacing: Duration.Duration
   readonly refreshEvery: Duration.Duration
   /** How long before its end the access token of a `warm` account is replaced. */
@@ -308,6 +314,7 @@ const fromEnvironment = Effect.gen(function* () {
     syncConcurrency: yield* concurrency("MAILFLEET_SYNC_CONCURRENCY", 5),
     concurrencyCeiling: yield* integer("MAILFLEET_CONCURRENCY_CEILING", 512, 1, 10_000),
     tokenRate: yield* optionalInteger("MAILFLEET_TOKEN_RATE", 1, 1_000),
+    shutdownDelay: yield* duration("MAILFLEET_SHUTDOWN_DELAY", "0 seconds", Duration.zero),
     syncSpacing: yield* duration("MAILFLEET_SYNC_SPACING", "2 seconds", Duration.zero),
     refreshEvery: yield* duration("MAILFLEET_REFRESH_EVERY", "1 day", Duration.seconds(1)),
     warmMargin: yield* duration("MAILFLEET_WARM_MARGIN", "10 minutes", Duration.seconds(1)),
@@ -327,6 +334,8 @@ const fromEnvironment = Effect.gen(function* () {
       folders: null,
       retentionDays: yield* days("MAILFLEET_MAIL_RETENTION_DAYS", "all", 1),
     },
+    runDays: yield* days("MAILFLEET_RUN_RETENTION_DAYS", "400", 1),
+    changeDays: yield* days("MAILFLEET_CHANGE_RETENTION_DAYS", "all", 1),
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
     push: yield* onOff("MAILFLEET_PUSH", "off"),
     gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),

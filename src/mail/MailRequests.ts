@@ -1,5 +1,5 @@
 /** What requests to a mailbox over HTTP have in common: the access token that they carry, and how they wait. */
-import { Clock, Effect, Redacted, Schedule, Semaphore } from "effect"
+import { Clock, Effect, Redacted, Schedule, Schema, Semaphore } from "effect"
 import type { Resource } from "../domain/Account.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import type { ProviderError } from "../domain/ProviderError.ts"
@@ -22,6 +22,17 @@ export const transientRetries = {
   schedule: Schedule.exponential("250 millis").pipe(Schedule.jittered),
   times: 3,
 }
+
+/** What an answer holds; one of another form is `strange`, and so is one that is nested beyond the stack. */
+export const decodeAnswer = <S extends Schema.Codec<unknown, unknown>, E>(
+  schema: S,
+  body: string,
+  strange: E,
+): Effect.Effect<S["Type"], E> =>
+  Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(
+    Effect.mapError(() => strange),
+    Effect.catchDefect(() => Effect.fail(strange)),
+  )
 
 const isSame = (one: AccessToken, other: AccessToken): boolean =>
   Redacted.value(one.token) === Redacted.value(other.token)

@@ -20,9 +20,6 @@ const cautiousLife = 300
 /** The longest life that Microsoft gives an access token (configurable token lifetimes: 28 hours), in seconds. */
 const longestLife = 28 * 3_600
 
-/** A longer `Retry-After` is taken for a fault of the provider. */
-const longestPauseMillis = 86_400_000
-
 /** What any provider may answer with, good or bad. A field of the wrong type counts as absent; others are ignored. */
 export interface TokenBody {
   readonly access_token: string | undefined
@@ -132,7 +129,7 @@ const headOf = ({ headers, status }: Response, clock: Clock.Clock): TokenAnswer 
     status,
     slowDown: status === 429 || (header !== undefined && header.trim() !== ""),
     // A pause of nothing is no pause: the caller's own backoff serves better than a request in the same moment.
-    retryAfterMillis: millis === undefined || millis === 0 ? undefined : Math.min(millis, longestPauseMillis),
+    retryAfterMillis: millis === 0 ? undefined : millis,
     body: undefined,
   }
 }

@@ -51,6 +51,7 @@ import { Apps } from "../storage/grants/Apps.ts"
 import { ApiKeys } from "../storage/ApiKeys.ts"
 import { Audit } from "../storage/Audit.ts"
 import { ConnectSessions } from "../storage/grants/ConnectSessions.ts"
+import { BodyKeeping } from "../storage/mail/BodyKeeping.ts"
 import { Changes } from "../storage/mail/Changes.ts"
 import { DashboardSessions } from "../storage/DashboardSessions.ts"
 import type { Database } from "../storage/Database.ts"
@@ -104,6 +105,7 @@ export type Engine =
   | Apps
   | ApiKeys
   | Audit
+  | BodyKeeping
   | Changes
   | Concurrency
   | Connect
@@ -162,7 +164,7 @@ const storage = Layer.mergeAll(
   IdleWatches.layer,
   Messages.layer,
   MessageWriter.layer,
-  MailKeeping.layer,
+  MailKeeping.layer.pipe(Layer.provideMerge(BodyKeeping.layer)),
   Notifications.layer,
   Policies.layer,
   Reattempts.layer,

@@ -2,6 +2,7 @@
 import { type Duration, Effect, Layer, Schedule } from "effect"
 import type { Event } from "../domain/Event.ts"
 import { Apps } from "../storage/grants/Apps.ts"
+import { BodyKeeping } from "../storage/mail/BodyKeeping.ts"
 import { Endings } from "../storage/grants/Endings.ts"
 import { ImportStaging } from "../storage/runs/ImportStaging.ts"
 import { MailKeeping } from "../storage/mail/MailKeeping.ts"
@@ -28,12 +29,17 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
     { discard: true },
   ).pipe(Effect.repeat(Schedule.spaced(pause)), Effect.forkScoped)
 
-export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | MailKeeping | Policies | Sweeps> = Layer
+export const layer: Layer.Layer<
+  never,
+  never,
+  Apps | BodyKeeping | Endings | ImportStaging | MailKeeping | Policies | Sweeps
+> = Layer
   .effectDiscard(
     Effect.gen(function* () {
       const apps = yield* Apps
       const endings = yield* Endings
       const staging = yield* ImportStaging
+      const bodies = yield* BodyKeeping
       const mail = yield* MailKeeping
       const policies = yield* Policies
       const sweeps = yield* Sweeps
@@ -42,8 +48,12 @@ export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | M
         ["changes of tag policies", policies.followUnfinished],
         ["hashes of past tokens", sweeps.tokenHashes],
         ["access tokens that have ended", sweeps.accessTokens],
+        ["partitions of bodies", bodies.makeAhead],
+        ["bodies without a message", bodies.sweep],
         ["old sessions of sign-ins", sweeps.connectSessions],
         ["old events and audit entries", sweeps.records],
+        ["old runs", sweeps.runs],
+        ["old changes", sweeps.changes],
         ["deliveries to webhooks that arrived", sweeps.deliveries],
         ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
       ])
@@ -51,6 +61,7 @@ export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | M
       yield* repeated("1 minute", [
         ["what old messages are found by", mail.fillIndex],
         ["bodies that accounts do not keep", mail.eraseBodies],
+        ["bodies of before they were apart", bodies.moveOld],
       ])
       yield* repeated("1 hour", [
         ["messages past their retention", mail.prune],

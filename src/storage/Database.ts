@@ -23,6 +23,7 @@ const tables = [
   "folders",
   "messages",
   "message_index",
+  "message_bodies",
   "changes",
   "runs",
   "run_items",

@@ -1,6 +1,7 @@
 /** Deletes what has no use any more, a bounded number of rows at a time. */
 import { Context, Effect, Layer } from "effect"
 import type { SqlError, Statement } from "effect/sql"
+import { Settings } from "../domain/Settings.ts"
 import { Database, orDie } from "./Database.ts"
 
 /**
@@ -32,14 +33,18 @@ export class Sweeps extends Context.Service<Sweeps, {
   readonly accessTokens: Effect.Effect<void>
   /** Removes events and audit entries past their time. */
   readonly records: Effect.Effect<void>
+  /** Removes runs that ended so many days ago as the settings say, with their items. */
+  readonly runs: Effect.Effect<void>
+  /** Removes entries of the change log as old as the settings say, but for what a webhook has not sent yet. */
+  readonly changes: Effect.Effect<void>
   /** Removes deliveries to webhooks that arrived, but for the newest of each webhook. */
   readonly deliveries: Effect.Effect<void>
   /** Removes sessions of sign-ins that ended long ago. */
   readonly connectSessions: Effect.Effect<void>
 }>()("mailfleet/storage/Sweeps") {
-  static readonly layer: Layer.Layer<Sweeps, never, Database> = Layer.effect(
+  static readonly layer: Layer.Layer<Sweeps, never, Database | Settings> = Layer.effect(
     Sweeps,
-    Effect.map(Database, ({ sql, tables: t }) => {
+    Effect.map(Effect.all([Database, Settings]), ([{ sql, tables: t }, { changeDays, runDays }]) => {
       /** Repeats a deletion of at most {@link rowsAtOnce} until nothing is left. Others have the database in between. */
       const sweepAll = (deletion: Statement.Fragment): Effect.Effect<void, SqlError.SqlError> =>
         Effect.gen(function* () {
@@ -53,6 +58,10 @@ export class Sweeps extends Context.Service<Sweeps, {
 
       let lastSeen = beforeAll
 
+      /** The oldest by the primary key, which are looked at whether or not they are past their time. */
+      const oldRuns = sql`select id from (select id, finished_at from ${t.runs} order by id limit 1000) oldest
+        where finished_at < now() - make_interval(days => ${runDays ?? 0})`
+
       return Sweeps.of({
         // Index: grant_tokens_retired.
         tokenHashes: sweepAll(sql`delete from ${t.grant_tokens} where (grant_id, hash) in (
@@ -65,6 +74,19 @@ export class Sweeps extends Context.Service<Sweeps, {
         connectSessions: sweepAll(sql`delete from ${t.connect_sessions} where id in (
           select id from ${t.connect_sessions} where expires_at < now() - make_interval(days => ${sessionDays})
           limit ${rowsAtOnce})`).pipe(orDie),
+        // Items first: a run may have a million. Index: run_items_pkey.
+        runs: runDays === null ? Effect.void : Effect.andThen(
+          sweepAll(sql`delete from ${t.run_items} where (run_id, position) in (
+            select run_id, position from ${t.run_items} where run_id in (${oldRuns}) limit ${rowsAtOnce})`),
+          sweepAll(sql`delete from ${t.runs} where id in (${oldRuns})`),
+        ).pipe(orDie),
+        // Indexes: changes_pkey, webhook_deliveries_waiting.
+        changes: changeDays === null ? Effect.void : sweepAll(sql`delete from ${t.changes} where id in (
+          select id from (select id, at from ${t.changes} order by id limit ${rowsAtOnce}) oldest
+          where at < now() - make_interval(days => ${changeDays})
+            and id <= coalesce((select min(change_cursor) from ${t.webhooks} where enabled), id)
+            and id < coalesce((select min(change_id) from ${t.webhook_deliveries} where delivered_at is null), id + 1))`)
+          .pipe(orDie),
         // Index: webhook_deliveries_recent. What waits is kept, however old it is.
         deliveries: sweepAll(sql`delete from ${t.webhook_deliveries} where id in (
           select d.id from ${t.webhooks} w

@@ -50,8 +50,8 @@ const account = Effect.gen(function* () {
   )
   const stored = Effect.map(
     sql<{ id: string; folder: string; body: string | null }>`select m.remote_id as id, f.remote_id as folder,
-        m.body_text as body
-      from ${t.messages} m join ${t.folders} f on f.account_id = m.account_id and f.id = m.folder_id
+        b.body_text as body
+      from ${t.messages} m left join ${t.message_bodies} b on b.message_id = m.id join ${t.folders} f on f.account_id = m.account_id and f.id = m.folder_id
       where m.account_id = ${id}`,
     (rows) => new Map(rows.map((row) => [row.id, row])),
   )

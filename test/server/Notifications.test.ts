@@ -57,6 +57,7 @@ await onDatabases("Notifications over HTTP", server, (it) => {
         { subscriptionId: "5b5c", clientState: "CANARY-another" },
         { subscriptionId: "5b5c" },
         { subscriptionId: "unknown", clientState: "CANARY-client-state" },
+        { subscriptionId: "no\0thing\ud800", clientState: "CANARY-client-state" },
       ]
       for (const one of forged) {
         const answer = yield* post({ value: [one] })
@@ -75,7 +76,7 @@ await onDatabases("Notifications over HTTP", server, (it) => {
       assert.strictEqual(yield* waiting, 1)
       const after = yield* counted
       const grown = (outcome: string) => after(outcome) - before(outcome)
-      assert.deepStrictEqual(["accepted", "forged", "unknown"].map(grown), [3, 4, 2])
+      assert.deepStrictEqual(["accepted", "forged", "unknown"].map(grown), [3, 4, 4])
       const metrics = (yield* send("/metrics")).text
       assert.match(metrics, /^mailfleet_subscriptions\{state="active"\} 1$/m)
       assert.match(metrics, /^mailfleet_notifications_waiting 1$/m)

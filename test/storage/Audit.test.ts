@@ -1,6 +1,7 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Effect, Layer } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
+import { Settings } from "../../src/domain/Settings.ts"
 import { Audit } from "../../src/storage/Audit.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { Events } from "../../src/storage/Events.ts"
@@ -16,7 +17,9 @@ const entry = (accountId: string, outcome = "issued") => ({
   outcome,
 })
 
-await onDatabases("Audit", Layer.mergeAll(Audit.layer, Events.layer, Sweeps.layer), (it, engine) => {
+const sweeps = Sweeps.layer.pipe(Layer.provide(Layer.orDie(Settings.layerWith({}))))
+
+await onDatabases("Audit", Layer.mergeAll(Audit.layer, Events.layer, sweeps), (it, engine) => {
   it.effect("keeps who was given what, newest first, page by page, of all accounts or of one", () =>
     Effect.gen(function* () {
       const audit = yield* Audit

@@ -1,12 +1,15 @@
 /** What is swept, and what stays. */
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
+import { Settings } from "../../src/domain/Settings.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { Sweeps } from "../../src/storage/Sweeps.ts"
 import { onDatabases } from "../support/databases.ts"
 import { addApp, addGrant, noGrants } from "../support/grants.ts"
 
-await onDatabases("Sweeps", Sweeps.layer, (it) => {
+const layer = Sweeps.layer.pipe(Layer.provide(Layer.orDie(Settings.layerWith({ runDays: 30, changeDays: 30 }))))
+
+await onDatabases("Sweeps", layer, (it) => {
   const addGrants = Effect.fnUntraced(function* (count: number) {
     const appId = yield* addApp(crypto.randomUUID())
     const { sql, tables: t } = yield* Database
@@ -34,6 +37,42 @@ await onDatabases("Sweeps", Sweeps.layer, (it) => {
       const left = yield* sql`select p.provider, extract(day from now() - k.retired_at)::int as days
         from ${t.grant_tokens} k join ${t.grants} g on g.id = k.grant_id join ${t.apps} p on p.id = g.app_id order by 2`
       assert.deepStrictEqual(left, [{ provider: "microsoft", days: 95 }, { provider: "google", days: 105 }])
+    }))
+
+  it.effect("runs go with their items, and changes that every webhook has sent", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const sweeps = yield* Sweeps
+      const add = (state: string, days: number) =>
+        sql`with made as (
+          insert into ${t.runs} (id, kind, state, trigger, finished_at)
+          values (gen_random_uuid(), 'refresh', ${state}, ${`${state} ${days}`},
+            case when ${state} = 'completed' then now() - make_interval(days => ${days}::int) end)
+          returning id
+        ) insert into ${t.run_items} (run_id, position) select id, n from made, generate_series(1, 10500) n`
+      yield* add("completed", 40)
+      yield* add("completed", 20)
+      yield* add("running", 40)
+      yield* sweeps.runs
+      const runs = yield* sql`select r.trigger, count(*)::int as items from ${t.runs} r
+        join ${t.run_items} i on i.run_id = r.id group by r.trigger order by 1`
+      assert.deepStrictEqual(runs, [{ trigger: "completed 20", items: 10_500 }, {
+        trigger: "running 40",
+        items: 10_500,
+      }])
+
+      yield* sql`insert into ${t.changes} (at, account_id, kind, origin)
+        select now() - interval '40 days' + n * interval '5 days', gen_random_uuid(), 'message.created', 'live'
+        from generate_series(1, 4) n`
+      const ids = yield* sql<{ id: string }>`select id::text as id from ${t.changes} order by id`
+      yield* sql`insert into ${t.webhooks} (id, url, description, origins, secret, change_cursor, event_cursor)
+        values (gen_random_uuid(), 'https://example.com/', '', '{live}', '', ${ids[0]!.id}::bigint, 0)`
+      const left = sql`select 1 from ${t.changes}`
+      yield* sweeps.changes
+      assert.lengthOf(yield* left, 3)
+      yield* sql`update ${t.webhooks} set enabled = false`
+      yield* sweeps.changes
+      assert.lengthOf(yield* left, 2)
     }))
 
   it.effect("access tokens that ended a day ago are found in some turns, and then again from the start", () =>

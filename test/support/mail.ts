@@ -3,6 +3,7 @@ import { Context, Effect, Layer, Option } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { type MailAccount, type Page, type RemoteFolder, type RemoteMessage } from "../../src/mail/Mailbox.ts"
+import { BodyKeeping } from "../../src/storage/mail/BodyKeeping.ts"
 import { Changes } from "../../src/storage/mail/Changes.ts"
 import { Database, orDie } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/mail/Folders.ts"
@@ -19,7 +20,7 @@ export const mailStorage = Layer.mergeAll(
   Changes.layer,
   Folders.layer,
   IdleWatches.layer,
-  MailKeeping.layer,
+  MailKeeping.layer.pipe(Layer.provideMerge(BodyKeeping.layer)),
   Messages.layer,
   MessageWriter.layer,
   SyncCounts.layer,

@@ -115,9 +115,13 @@ const unfitForTag = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff]/u
 
 const channels: Record<Provider, ReadonlyArray<Channel>> = { microsoft: ["graph", "imap"], google: ["gmail", "imap"] }
 
-/** True for what is stored as an address: one `@`, no white space, a domain, at most 320 characters. */
+/**
+ * True for what is stored as an address: one `@`, no white space, a domain, at most 320 characters. A domain with `----` in it is
+ * a line of another format, whose password or token would be shown as a part of the address.
+ */
 export const isEmail = (text: string): boolean =>
-  text.length <= maxEmail && (asciiAddress.test(text) || unicodeAddress.test(text))
+  text.length <= maxEmail && !text.includes("----", text.indexOf("@")) &&
+  (asciiAddress.test(text) || unicodeAddress.test(text))
 
 /**
  * A copy with memory of its own. A slice keeps the text it was cut from alive: a kept address would hold a whole block of

@@ -3,7 +3,9 @@
  * bytes that are not UTF-8 as U+FFFD. Bytes are not refused here, because only the reader knows which row they belong to.
  */
 export class TextPieces {
-  readonly #decoder = new TextDecoder("utf-8")
+  // Deno's decoder takes a byte order mark away wherever a chunk begins with it: rows would depend on how a file is cut.
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+  #isBegun = false
   #pending = ""
 
   /** Text is handed on in pieces of `minLength` or more, so that a sender of single bytes costs no more than others. */
@@ -11,7 +13,9 @@ export class TextPieces {
 
   /** The text that is ready; empty while it is too little. */
   push(bytes: Uint8Array): string {
-    this.#pending += this.#decoder.decode(bytes, { stream: true })
+    const text = this.#decoder.decode(bytes, { stream: true })
+    this.#pending += this.#isBegun || !text.startsWith("\uFEFF") ? text : text.slice(1)
+    this.#isBegun ||= text !== ""
     return this.#pending.length < this.minLength ? "" : this.#take()
   }
 

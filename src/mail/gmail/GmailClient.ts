@@ -17,6 +17,7 @@ import { batchContentType, type BatchPart, decodeBatch, encodeBatch, mostInBatch
 import { gmailError, GmailRefusal, noAnswer, refusalOf, strangeAnswer } from "./GmailErrors.ts"
 import type { MailAccount } from "../Mailbox.ts"
 import {
+  decodeAnswer,
   holdAccessToken,
   longestPause,
   mostPauses,
@@ -179,7 +180,7 @@ export const makeGmailClient = (
   const succeeded = throttle.succeeded(key)
 
   const decoded = <S extends AnySchema>(schema: S, body: string): Effect.Effect<S["Type"], GmailRefusal> =>
-    Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(Effect.mapError(() => strangeAnswer(200)))
+    decodeAnswer(schema, body, strangeAnswer(200))
 
   const get: GmailClient["get"] = (path, schema, cost) =>
     request(HttpClientRequest.get(base + path), cost).pipe(

@@ -10,7 +10,7 @@ import type { Throttle } from "../../pacing/Throttle.ts"
 import { makeGraphReader } from "./GraphBatch.ts"
 import { makeBodyReader } from "./GraphBodies.ts"
 import { type GraphClient, graphServices, makeGraphClient } from "./GraphClient.ts"
-import { type GraphRefusal, isCursorLost, isNotFound, ofNamedMailbox, strangeAnswer } from "./GraphErrors.ts"
+import { type GraphRefusal, isCursorLost, isInvalid, isNotFound, ofNamedMailbox, strangeAnswer } from "./GraphErrors.ts"
 import {
   DeltaPage,
   FolderPage,
@@ -180,8 +180,16 @@ const openMailbox = (client: GraphClient, account: MailAccount): Mailbox => {
         const first = `${
           folderUrl(folderRemoteId)
         }/messages/delta?$select=${messageSelect}&$orderby=receivedDateTime%20desc`
+        // Of another Graph than the one that the settings name by now: nothing of it is known here.
+        if (cursor !== null && !client.isOurs(cursor)) return yield* new CursorLost()
         const lane = laneOf(folderRemoteId, cursor)
-        const page = yield* client.get(cursor ?? first, DeltaPage, { lane })
+        const page = yield* client.get(cursor ?? first, DeltaPage, { lane }).pipe(
+          // A request that is wrong by its cursor alone would be wrong in each round.
+          Effect.catchIf(
+            (error) => cursor !== null && error._tag === "GraphRefusal" && isInvalid(error),
+            () => Effect.fail(new CursorLost()),
+          ),
+        )
         const changes: Array<Upsert | Removed> = []
         for (const message of page.value) {
           changes.push(toChange(message))
@@ -190,12 +198,14 @@ const openMailbox = (client: GraphClient, account: MailAccount): Mailbox => {
         }
         const deltaLink = page["@odata.deltaLink"]
         const next = deltaLink ?? page["@odata.nextLink"]
-        if (next === undefined) return yield* strangeAnswer(200)
+        // A link to another host would be stored, and refused in each round.
+        if (next === undefined || !client.isOurs(next)) return yield* strangeAnswer(200)
         // Its bodies and the page after it are as urgent as it is.
         lanes.set(folderRemoteId, lane)
         return { changes, cursor: next, roundComplete: deltaLink !== undefined } satisfies Page
       },
       Effect.mapError((error) => {
+        if (error._tag === "CursorLost") return error
         if (error._tag === "GraphRefusal" && isCursorLost(error)) return new CursorLost()
         return orGone(error)
       }),

@@ -9,6 +9,7 @@ import { mailboxKey, Throttle } from "../../pacing/Throttle.ts"
 import { graphError, GraphRefusal, noAnswer, refusalOf, strangeAnswer } from "./GraphErrors.ts"
 import type { MailAccount } from "../Mailbox.ts"
 import {
+  decodeAnswer,
   holdAccessToken,
   longestPause,
   mostPauses,
@@ -75,6 +76,8 @@ export interface GraphAnswer {
 export interface GraphClient {
   /** Without a slash at the end. */
   readonly graphUrl: string
+  /** True for a URL at the host that access tokens may be sent to. */
+  readonly isOurs: (url: string) => boolean
   /** Reads a whole URL, which is used as it is: delta links are opaque. */
   readonly get: <S extends Schema.Codec<unknown, unknown>>(
     url: string,
@@ -137,6 +140,8 @@ export const makeGraphClient = (
       Effect.provideService(HttpClient.TracerPropagationEnabled, false),
     )
 
+  const isOurs = (url: string): boolean => URL.canParse(url) && new URL(url).origin === origin
+
   const isGood = (status: number): boolean => status >= 200 && status < 300
 
   /** Until there is an answer to take, or a refusal that neither a pause nor another token helps against. */
@@ -144,7 +149,7 @@ export const makeGraphClient = (
     call: GraphCall,
     take: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, unknown>,
   ) {
-    if (!URL.canParse(call.url) || new URL(call.url).origin !== origin) return yield* strangeAnswer(0)
+    if (!isOurs(call.url)) return yield* strangeAnswer(0)
     let token = yield* accessToken()
     let refreshed = false
     for (let paused = 0;;) {
@@ -196,13 +201,10 @@ export const makeGraphClient = (
 
   return {
     graphUrl,
+    isOurs,
     call,
     get: (url, schema, options) =>
-      Effect.flatMap(call({ url, ...options }), ({ body }) =>
-        Effect.mapError(
-          Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body),
-          () => strangeAnswer(200),
-        )),
+      Effect.flatMap(call({ url, ...options }), ({ body }) => decodeAnswer(schema, body, strangeAnswer(200))),
     stream: (url) =>
       Stream.unwrap(
         Effect.gen(function* () {

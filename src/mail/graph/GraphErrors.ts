@@ -135,6 +135,9 @@ const lostCodes = new Set(["resyncrequired", "syncstatenotfound", "syncstateinva
 
 export const isCursorLost = ({ code, status }: GraphRefusal): boolean => status === 410 || lostCodes.has(code)
 
+/** A request that Graph cannot read, for a reason that has no class of its own. */
+export const isInvalid = ({ error, status }: GraphRefusal): boolean => status === 400 && error.class === "unknown"
+
 const goneCodes = new Set(["erroritemnotfound", "itemnotfound", "errorfoldernotfound", "resourcenotfound"])
 
 export const isNotFound = ({ code, status }: GraphRefusal): boolean => status === 404 && goneCodes.has(code)

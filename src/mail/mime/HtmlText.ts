@@ -53,8 +53,16 @@ const withoutTags = (html: string): string => {
   return texts.join(" ")
 }
 
-/** Of the first million characters; without any structure where that is deeper than anybody writes. */
+/**
+ * Of the first million characters; without any structure where that is deeper than anybody writes, or where the library throws,
+ * as it does for an element named `constructor`: one letter with that would end each sync of its mailbox.
+ */
 export const textOfHtml = (html: string): string => {
   const start = html.length > longest ? html.slice(0, longest) : html
-  return convert(isDeep(start) ? withoutTags(start) : start)
+  if (isDeep(start)) return convert(withoutTags(start))
+  try {
+    return convert(start)
+  } catch {
+    return convert(withoutTags(start))
+  }
 }

@@ -40,15 +40,6 @@ const dateOf = (date: string | undefined): string | null =>
 
 const orNull = (text: string | undefined): string | null => text === undefined ? null : storable(text)
 
-const textOf = (html: string): string | null => {
-  try {
-    return textOfHtml(html)
-  } catch {
-    // Elements nested so deeply that the stack ends.
-    return null
-  }
-}
-
 /**
  * @param source a whole message, or its beginning; messages attached to it are left closed
  * @throws where it is nested, or has headers, beyond all measure
@@ -56,7 +47,7 @@ const textOf = (html: string): string | null => {
 export const parseMime = async (source: Uint8Array): Promise<MimeMessage> => {
   const email: Email = await PostalMime.parse(source, { forceRfc822Attachments: true, maxNestingDepth })
   const html = email.html === undefined ? null : storable(email.html)
-  const plain = email.text ?? (html === null ? null : textOf(html))
+  const plain = email.text ?? (html === null ? null : textOfHtml(html))
   const text = plain === null ? null : storable(plain)
   return {
     text,

@@ -6,7 +6,7 @@ import type { RemoteFolder } from "../../mail/Mailbox.ts"
 import { Database, orDie } from "../Database.ts"
 import { carriedOver } from "./FolderMatch.ts"
 import { dropEarlier, renameFolders } from "./FolderRenames.ts"
-import { postgresJson } from "../PostgresText.ts"
+import { postgresCount, postgresJson } from "../PostgresText.ts"
 import { holdLease, type LeaseKey, LeaseLost } from "./SyncLeases.ts"
 
 /** How far a folder is synced. */
@@ -176,7 +176,7 @@ export class Folders extends Context.Service<Folders, {
           display_name: folder.displayName,
           role: folder.role,
           followed_by: folder.followedBy ?? null,
-          remote_messages: folder.totalItems,
+          remote_messages: postgresCount(folder.totalItems),
         })))
         return sql`insert into ${t.folders} as f
             (account_id, id, remote_id, parent_remote_id, display_name, role, followed_by, remote_messages, round, origin)

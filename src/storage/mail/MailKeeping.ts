@@ -5,9 +5,11 @@
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import { Settings } from "../../domain/Settings.ts"
+import { BodyKeeping } from "./BodyKeeping.ts"
 import { appendChanges } from "./ChangeLog.ts"
 import { column, Database, orDie } from "../Database.ts"
 import { choiceDays } from "./MailChoices.ts"
+import { bodyOf } from "./MessageBodies.ts"
 import { entryOf, reindex, searchedColumns, type SearchedRow, writeIndex } from "./MessageIndex.ts"
 
 /** Messages in a transaction: some hundredths of a second, for which the account's other writers wait. */
@@ -26,14 +28,18 @@ export class MailKeeping extends Context.Service<MailKeeping, {
   readonly fillIndex: Effect.Effect<number>
   /** Erases bodies that accounts have chosen not to keep. Answers how many. */
   readonly eraseBodies: Effect.Effect<number>
-  /** Deletes messages that are past their account's retention, from the store only. Answers how many. */
+  /**
+   * Deletes messages that are past their account's retention, from the store only, and with them their bodies, or the
+   * partitions that those lie in. Answers how many.
+   */
   readonly prune: Effect.Effect<number>
 }>()("mailfleet/storage/MailKeeping") {
-  static readonly layer: Layer.Layer<MailKeeping, never, Database | Settings> = Layer.effect(
+  static readonly layer: Layer.Layer<MailKeeping, never, BodyKeeping | Database | Settings> = Layer.effect(
     MailKeeping,
     Effect.gen(function* () {
       const database = yield* Database
       const settings = yield* Settings
+      const bodies = yield* BodyKeeping
       const { sql, tables: t } = database
 
       /** Repeats steps of at most {@link batch} until one is not full. */
@@ -54,16 +60,16 @@ export class MailKeeping extends Context.Service<MailKeeping, {
           for update skip locked`
         if (position === undefined) return 0
         const rows = yield* sql<SearchedRow & { readonly account_id: string; readonly empty: boolean }>`select
-            account_id, body_text is null and body_html is null as empty, ${sql.literal(searchedColumns)}
-          from ${t.messages} where id > ${position.value} order by id limit ${batch}`
+            m.account_id, b.body_text is null and b.body_html is null as empty, ${sql.literal(searchedColumns)}
+          from ${t.messages} m left join lateral ${bodyOf(database, sql`true`)} b on true
+          where m.id > ${position.value} order by m.id limit ${batch}`
         const now = yield* Clock.currentTimeMillis
         const byAccount = Map.groupBy(rows, ({ account_id }) => account_id)
         for (const [accountId, mine] of byAccount) {
           const bodiless = mine.filter(({ empty }) => empty).map(({ id }) => id)
           if (bodiless.length > 0) {
             yield* sql`update ${t.messages} set body_state = 'headers' where account_id = ${accountId}
-              and id = any (${column("uuid", bodiless)}) and body_state = 'complete' and body_text is null
-              and body_html is null`
+              and id = any (${column("uuid", bodiless)}) and body_state = 'complete'`
           }
           yield* writeIndex(database, accountId, mine.map((row) => entryOf(accountId, row, now)), "missing")
         }
@@ -82,6 +88,8 @@ export class MailKeeping extends Context.Service<MailKeeping, {
               where m.body_state <> 'headers' and m.received_at is not null
                 and coalesce(m.received_at, '-infinity') < a.erase_bodies_before
               limit ${batch}
+            ), bodies as (
+              delete from ${t.message_bodies} b using doomed d where b.account_id = ${accountId} and b.message_id = d.id
             )
             update ${t.messages} m set body_text = null, body_html = null, body_state = 'headers', body_reason = null,
               updated_at = now()
@@ -115,13 +123,16 @@ export class MailKeeping extends Context.Service<MailKeeping, {
       })
 
       /** Index: messages_of_account. */
-      const pruneStep = (accountId: string, days: number) =>
+      const pruneStep = (accountId: string, days: number, keptFrom: string) =>
         sql.withTransaction(Effect.gen(function* () {
           yield* sql`select 1 from ${t.accounts} where id = ${accountId} for no key update`
           const rows = yield* sql<{ id: string; folder_id: string }>`with doomed as materialized (
               select id from ${t.messages} where account_id = ${accountId} and received_at is not null
                 and coalesce(received_at, '-infinity') < now() - make_interval(days => ${days})
               limit ${batch}
+            ), bodies as (
+              delete from ${t.message_bodies} b using doomed d
+              where b.account_id = ${accountId} and b.message_id = d.id and d.id >= ${keptFrom}
             )
             delete from ${t.messages} m using doomed d where m.account_id = ${accountId} and m.id = d.id
             returning m.id, m.folder_id`
@@ -147,6 +158,7 @@ export class MailKeeping extends Context.Service<MailKeeping, {
 
       const prune = Effect.gen(function* () {
         let pruned = 0
+        const keptFrom = yield* bodies.kept
         for (let after: string | undefined = first; after !== undefined;) {
           // Of each account the oldest message alone is looked at.
           const page: ReadonlyArray<{ id: string; days: number | null; due: boolean }> = yield* sql<
@@ -159,10 +171,11 @@ export class MailKeeping extends Context.Service<MailKeeping, {
               where a.id > ${after} order by a.id limit ${accountsAtOnce}
             ) a order by a.id`
           for (const { days, due, id } of page) {
-            if (due && days !== null) pruned += yield* untilDone(pruneStep(id, days))
+            if (due && days !== null) pruned += yield* untilDone(pruneStep(id, days, keptFrom))
           }
           after = page.length < accountsAtOnce ? undefined : page.at(-1)!.id
         }
+        yield* bodies.dropOld
         return pruned
       })
 

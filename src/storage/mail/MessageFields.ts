@@ -1,6 +1,7 @@
 /** The fields of a stored message: as columns, as what a provider sends, and as the API shows them. */
 import { DateTime } from "effect"
 import type { Address, Attachment, BodyState, Message, MessageWithBody } from "../../domain/Mail.ts"
+import type { BodyRow } from "./MessageBodies.ts"
 import type { RemoteAttachment, RemoteMessage } from "../../mail/Mailbox.ts"
 
 interface Field {
@@ -12,7 +13,7 @@ interface Field {
   readonly absent: string
 }
 
-/** Every field but the ids. */
+/** The columns of `messages`, but for the ids. */
 export const messageFields: ReadonlyArray<Field> = [
   { name: "subject", column: "subject", type: "text", absent: "''" },
   { name: "from", column: "sender", type: "jsonb", absent: "null" },
@@ -35,12 +36,18 @@ export const messageFields: ReadonlyArray<Field> = [
   { name: "attachments", column: "attachments", type: "jsonb", absent: "'[]'" },
   { name: "bodyState", column: "body_state", type: "text", absent: "'headers'" },
   { name: "bodyReason", column: "body_reason", type: "text", absent: "null" },
-  { name: "text", column: "body_text", type: "text", absent: "null" },
-  { name: "html", column: "body_html", type: "text", absent: "null" },
 ]
 
+/** The columns of `message_bodies`. */
+export const bodyFields: ReadonlyArray<Pick<Field, "name" | "column" | "type">> = [
+  { name: "text", column: "body_text", type: "text" },
+  { name: "html", column: "body_html", type: "text" },
+]
+
+const allFields = [...messageFields, ...bodyFields]
+
 /** Of the rows that {@link toColumns} makes, as `json_to_recordset` takes them. */
-export const recordset: string = messageFields.map(({ column, type }) => `${column} ${type}`).join(", ")
+export const recordset: string = allFields.map(({ column, type }) => `${column} ${type}`).join(", ")
 
 /** The columns of an `insert`, and their values from such rows `p`. */
 export const columnsOfMessages: string = messageFields.map(({ column }) => column).join(", ")
@@ -50,7 +57,7 @@ export const valuesOfMessages: string = messageFields.map(({ absent, column }) =
 /** The fields that came, under their column names. */
 export const toColumns = (fields: Partial<RemoteMessage>): Record<string, unknown> => {
   const columns: Record<string, unknown> = {}
-  for (const { name, column } of messageFields) {
+  for (const { name, column } of allFields) {
     const value = fields[name]
     if (value !== undefined) columns[column] = DateTime.isDateTime(value) ? DateTime.formatIso(value) : value
   }
@@ -59,7 +66,7 @@ export const toColumns = (fields: Partial<RemoteMessage>): Record<string, unknow
 
 /** The names of the fields that came: one that did not is not null. */
 export const namesOf = (fields: Partial<RemoteMessage>): ReadonlyArray<string> =>
-  messageFields.map(({ name }) => name).filter((name) => fields[name] !== undefined)
+  allFields.map(({ name }) => name).filter((name) => fields[name] !== undefined)
 
 export interface MessageRow {
   readonly id: string
@@ -93,7 +100,7 @@ export const messageColumns: string = [
   "id",
   "account_id",
   "folder_id",
-  ...messageFields.map(({ column }) => column).filter((column) => column !== "body_text" && column !== "body_html"),
+  ...messageFields.map(({ column }) => column),
 ].map((column) => `m.${column}`).join(", ")
 
 const time = (date: Date | null) => date === null ? null : DateTime.fromDateUnsafe(date)
@@ -137,5 +144,5 @@ export const toMessage = (row: MessageRow): Message => ({
 })
 
 export const toMessageWithBody = (
-  row: MessageRow & { readonly body_text: string | null; readonly body_html: string | null },
+  row: MessageRow & BodyRow,
 ): MessageWithBody => ({ ...toMessage(row), text: row.body_text, html: row.body_html })

@@ -6,6 +6,7 @@ import type { Address } from "../../domain/Mail.ts"
 import type { RemoteAttachment, RemoteMessage } from "../../mail/Mailbox.ts"
 import { column, type Database } from "../Database.ts"
 import { postgresJson } from "../PostgresText.ts"
+import { bodyOf } from "./MessageBodies.ts"
 import { type Searchable, vectorOf } from "./SearchWords.ts"
 
 /** The fields that a message is found by. */
@@ -108,9 +109,9 @@ export interface SearchedRow {
   readonly body_text: string | null
 }
 
-/** Columns from which {@link entryOf} makes an entry. */
+/** Columns of `messages m` and its body `b` from which {@link entryOf} makes an entry. */
 export const searchedColumns =
-  "id, subject, received_at, sender, to_recipients, cc_recipients, bcc_recipients, reply_to, attachments, preview, body_text"
+  "m.id, m.subject, m.received_at, m.sender, m.to_recipients, m.cc_recipients, m.bcc_recipients, m.reply_to, m.attachments, m.preview, b.body_text"
 
 export const entryOf = (accountId: AccountId, row: SearchedRow, now: number): IndexEntry => ({
   id: row.id,
@@ -143,7 +144,8 @@ export const reindex = (
     if (ids.length === 0) return
     const { sql, tables: t } = database
     const now = yield* Clock.currentTimeMillis
-    const rows = yield* sql<SearchedRow>`select ${sql.literal(searchedColumns)} from ${t.messages}
-      where account_id = ${accountId} and id = any (${column("uuid", ids)})`
+    const rows = yield* sql<SearchedRow>`select ${sql.literal(searchedColumns)} from ${t.messages} m
+      left join lateral ${bodyOf(database, sql`true`)} b on true
+      where m.account_id = ${accountId} and m.id = any (${column("uuid", ids)})`
     yield* writeIndex(database, accountId, rows.map((row) => entryOf(accountId, row, now)))
   })

@@ -74,6 +74,10 @@ export const insertNew = (
       ), inserted as (
         insert into ${t.messages} (account_id, id, remote_id, folder_id, seen_round, ${sql.literal(columnsOfMessages)})
         select ${accountId}::uuid, p.id, p.remote_id, p.folder, ${round}, ${sql.literal(valuesOfMessages)} from page p
+      ), bodies as (
+        insert into ${t.message_bodies} (account_id, message_id, body_text, body_html)
+        select ${accountId}::uuid, p.id, p.body_text, p.body_html from page p
+        where p.body_text is not null or p.body_html is not null
       ), indexed as (
         insert into ${t.message_index} (account_id, message_id, received_at, twin_key, thread_id, wants_body, search)
         select ${accountId}::uuid, p.id, coalesce(p.received_at, '-infinity'), p.twin_key, left(p.thread_id, 500),

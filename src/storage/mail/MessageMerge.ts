@@ -16,7 +16,8 @@ import type { ChangeOrigin } from "../../domain/Mail.ts"
 import type { SettingsValues } from "../../domain/Settings.ts"
 import type { Database } from "../Database.ts"
 import { horizon } from "./MailChoices.ts"
-import { columnsOfMessages, messageFields, recordset, valuesOfMessages } from "./MessageFields.ts"
+import { bodyOf } from "./MessageBodies.ts"
+import { bodyFields, columnsOfMessages, messageFields, recordset, valuesOfMessages } from "./MessageFields.ts"
 import { type Told, toRows } from "./MessageRows.ts"
 import { twinsOf } from "./MessageTwins.ts"
 import { postgresJson } from "../PostgresText.ts"
@@ -46,14 +47,26 @@ export interface Place {
 
 // The text may be derived from the HTML: where that is the same, a text that differs is only another derivation.
 const condition = (name: string): string =>
-  name === "text" ? " and (p.body_html is null or p.body_html is distinct from m.body_html)" : ""
+  name === "text" ? ` and (p.body_html is null or p.body_html is distinct from b.body_html)` : ""
 
-const differences = messageFields.map(({ column, name }) =>
-  `case when '${name}' = any(p.has) and p.${column} is distinct from m.${column}${condition(name)} then '${name}' end`
-).join(", ")
+const difference = (name: string, column: string, stored: string): string =>
+  `case when '${name}' = any(p.has) and p.${column} is distinct from ${stored}${condition(name)} then '${name}' end`
+
+const differences = [
+  ...messageFields.map(({ column, name }) => difference(name, column, `m.${column}`)),
+  ...bodyFields.map(({ column, name }) => difference(name, column, `b.${column}`)),
+].join(", ")
 
 const assignments = messageFields.map(({ column, name }) =>
   `${column} = case when '${name}' = any(n.fields) then n.${column} else m.${column} end`
+).join(", ")
+
+/** The names of {@link bodyFields}. */
+const ofBody = `'{${bodyFields.map(({ name }) => name).join(",")}}'`
+
+/** A body as it is to be stored: what changed, and the rest as it was. */
+const bodyAfter = bodyFields.map(({ column, name }) =>
+  `case when '${name}' = any(n.fields) then n.${column} else n.was_${column} end`
 ).join(", ")
 
 /** The folders that the pages of one folder tell of: itself, and those that follow it. */
@@ -107,12 +120,15 @@ export const mergePage = (
       select ord, id, true from twins
     ), stored as materialized (
       select p.*, x.adopted, m.id, m.folder_id as was_folder, m.seen_round as was_round, m.removed_at as was_removed,
-        m.also_in as was_in, array_remove(array[${sql.literal(differences)}]::text[], null) as fields,
+        m.also_in as was_in, b.body_text as was_body_text, b.body_html as was_body_html, array_remove(array[${
+    sql.literal(differences)
+  }]::text[], null) as fields,
         (select key from jsonb_each_text(m.also_in)
           where p.word = 'removed' and not p.whole and m.folder_id = p.page_folder
           order by value::integer desc, key limit 1) as heir
       from matched x join page p on p.ord = x.ord
       cross join lateral (select * from ${t.messages} m where m.account_id = ${accountId} and m.id = x.id limit 1) m
+      left join lateral ${bodyOf(database, sql`p.has && ${sql.literal(ofBody)}`)} b on true
     ), following as materialized (
       select o.*,
         case when word = 'shown' then page_folder when heir is not null then heir::uuid else was_folder end as folder,
@@ -134,6 +150,8 @@ export const mergePage = (
         also_in = n.also_in, removed_at = n.removed_at,
         removed_origin = case when n.removed_at is not null then ${origin} end,
         updated_at = case when n.fields <> '{}' or n.folder <> n.was_folder then now() else m.updated_at end,
+        body_text = case when n.fields && ${sql.literal(ofBody)} then null else m.body_text end,
+        body_html = case when n.fields && ${sql.literal(ofBody)} then null else m.body_html end,
         ${sql.literal(assignments)}
       from following n
       where m.account_id = ${accountId} and m.id = any (array(select id from following)) and m.id = n.id and (n.fields <> '{}' or n.folder <> n.was_folder or n.adopted
@@ -148,6 +166,14 @@ export const mergePage = (
         and ${isKept(database, settings, accountId)}
       order by p.ord
       returning id
+    ), bodies as (
+      insert into ${t.message_bodies} (account_id, message_id, body_text, body_html)
+      select ${accountId}::uuid, n.id, ${sql.literal(bodyAfter)} from following n
+      where n.fields && ${sql.literal(ofBody)}
+      union all
+      select ${accountId}::uuid, p.new_id, p.body_text, p.body_html from inserted i join page p on p.new_id = i.id
+      where p.body_text is not null or p.body_html is not null
+      on conflict (account_id, message_id) do update set body_text = excluded.body_text, body_html = excluded.body_html
     )
     select id, remote_id, was_folder, folder, fields, adopted, "left" from (
       select i.id, p.remote_id, null::uuid as was_folder, p.page_folder as folder, '{}'::text[] as fields,

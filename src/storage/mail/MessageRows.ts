@@ -2,15 +2,13 @@
 import { newId } from "../../domain/Ids.ts"
 import type { Page, RemoteMessage, Upsert } from "../../mail/Mailbox.ts"
 import { namesOf, toColumns } from "./MessageFields.ts"
+import { postgresCount } from "../PostgresText.ts"
 
 /** Of a text or HTML so many UTF-16 units are stored: more is no letter, and an answer with it would be hard to read. */
 export const longestBody = 4 * 1024 * 1024
 
 /** Keys stand in an index, whose rows have less than 2.7 KB. */
 const longestTwinKey = 500
-
-/** The largest `integer`. */
-const mostBytes = 2_147_483_647
 
 /**
  * `shown`: it is in the folder. `removed`: it is not. `known`: these are fields of it, wherever it is.
@@ -38,7 +36,7 @@ const shortened = (text: string | null | undefined): string | null | undefined =
 /** A body is stored, or it is left as it is: a look at the headers takes none away. */
 const withBody = (fields: Partial<RemoteMessage>): Partial<RemoteMessage> => {
   const { attachments, bodyReason, bodyState, html, text, ...rest } = fields
-  const size = rest.size === undefined ? {} : { size: rest.size === null ? null : Math.min(rest.size, mostBytes) }
+  const size = rest.size === undefined ? {} : { size: postgresCount(rest.size) }
   const listed = attachments === undefined ? {} : { attachments }
   if (bodyState === "headers" || (bodyState === undefined && text === undefined && html === undefined)) {
     return { ...rest, ...size, ...(attachments?.length === 0 ? {} : listed) }

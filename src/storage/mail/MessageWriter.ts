@@ -340,6 +340,8 @@ export class MessageWriter extends Context.Service<MessageWriter, {
           with doomed as materialized (
             select id from ${t.messages} where account_id = ${key.accountId} and removed_at < ${time}::timestamptz
             order by id limit ${batch}
+          ), bodies as (
+            delete from ${t.message_bodies} b using doomed d where b.account_id = ${key.accountId} and b.message_id = d.id
           )
           delete from ${t.messages} m using doomed d where m.account_id = ${key.accountId} and m.id = d.id
           returning m.id, m.folder_id, m.removed_origin as origin`

@@ -6,6 +6,7 @@ import { type Attachment, FolderRole, type Message, type MessageWithBody, type T
 import type { MailAccount, RemoteAttachment } from "../../mail/Mailbox.ts"
 import { decodeCursor, encodeCursor, type InvalidCursor, invalidCursor } from "../Cursor.ts"
 import { Database, orDie } from "../Database.ts"
+import { bodyOf, type BodyRow } from "./MessageBodies.ts"
 import { messageColumns, type MessageRow, toAttachments, toMessage, toMessageWithBody } from "./MessageFields.ts"
 import { searchMessages } from "./MessageSearch.ts"
 import { threadsOf, toThread } from "./MessageThreads.ts"
@@ -163,8 +164,8 @@ export class Messages extends Context.Service<Messages, {
       // Index: messages_id.
       const get = Effect.fn("Messages.get")(function* (id: MessageId) {
         if (!isId(id)) return Option.none()
-        const rows = yield* sql<MessageRow & { readonly body_text: string | null; readonly body_html: string | null }>`
-          select ${columns}, m.body_text, m.body_html from ${t.messages} m where m.id = ${id}`
+        const rows = yield* sql<MessageRow & BodyRow>`select ${columns}, b.body_text, b.body_html
+          from ${t.messages} m left join lateral ${bodyOf(database, sql`true`)} b on true where m.id = ${id}`
         return Option.map(Option.fromUndefinedOr(rows[0]), toMessageWithBody)
       }, orDie)
 

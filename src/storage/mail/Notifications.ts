@@ -7,6 +7,7 @@ import { timingSafeEqual } from "node:crypto"
 import type { AccountId } from "../../domain/Ids.ts"
 import { Vault } from "../../oauth/Vault.ts"
 import { column, Database, orDie } from "../Database.ts"
+import { postgresText } from "../PostgresText.ts"
 
 /** `change`: mail has changed. The others are what Microsoft Graph tells of a subscription itself. */
 export type NotificationKind = "change" | "reauthorizationRequired" | "subscriptionRemoved" | "missed"
@@ -76,7 +77,7 @@ export class Notifications extends Context.Service<Notifications, {
           account_id: AccountId
           client_state: Uint8Array | null
         }>`select remote_id, account_id, client_state from ${t.subscriptions} where remote_id = any (${
-          column("text", ids)
+          column("text", ids.map(postgresText))
         })`
         const subscriptions = new Map(rows.map((row) => [row.remote_id, row]))
         const accepted = new Map<string, { accountId: AccountId; kind: NotificationKind; remoteId: string }>()
@@ -107,7 +108,9 @@ export class Notifications extends Context.Service<Notifications, {
 
       const takeGmail = Effect.fn("Notifications.takeGmail")(function* (email: string) {
         const rows = yield* sql`insert into ${t.notifications} (account_id, kind)
-          select id, 'change' from ${t.accounts} where provider = 'google' and email_key = ${email.toLowerCase()}
+          select id, 'change' from ${t.accounts} where provider = 'google' and email_key = ${
+          postgresText(email.toLowerCase())
+        }
           on conflict (account_id, kind) where drained_at is null do update set kind = excluded.kind returning 1`
         if (rows.length > 0) yield* arrived.open
         return rows.length > 0 ? { accepted: 1, unknown: 0, forged: 0 } : { accepted: 0, unknown: 1, forged: 0 }

@@ -88,7 +88,8 @@ export const isBlank = (q: string | undefined): boolean => q === undefined || q.
  */
 export const searchQuery = ({ accountId, from, q }: SearchOptions): string | undefined | null => {
   if (isBlank(q) && from === undefined) return undefined
-  const words = isBlank(q) ? [] : conditionsOf(q!)
+  // The database takes no NUL, and in a text it parts words.
+  const words = isBlank(q) ? [] : conditionsOf(q!.replaceAll("\0", " "))
   if (!isBlank(q) && words.length === 0) return null
   const sender = from === undefined ? [] : [quote(senderLexemes(from)[0]!)]
   return [...(accountId === undefined ? [] : [quote(accountLexeme(accountId))]), ...sender, ...words].join(" & ")

@@ -190,7 +190,8 @@ export const vectorOf = (
 
 /** What a message is found by that is from an address: the address, and its domain. */
 export const senderLexemes = (address: string): ReadonlyArray<string> => {
-  const folded = fold(address.trim())
+  // The database takes no NUL.
+  const folded = fold(address.replaceAll("\0", "").trim())
   return [folded, folded.slice(Math.max(0, folded.indexOf("@")))].map((text) => bounded(`<${text}`))
 }
 

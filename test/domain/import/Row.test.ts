@@ -18,6 +18,7 @@ describe("the values of a row", () => {
     ["a@x..com", "1 invalid_email"],
     ["a@.com", "1 invalid_email"],
     ["a@x.com:password", "1 invalid_email"],
+    ["a@x.com----password", "1 invalid_email"],
     ["a\u0000@x.com", "1 invalid_email"],
     ["a\u200b@x.com", "1 invalid_email"],
     [`${"a".repeat(315)}@x.com`, "1 invalid_email"],

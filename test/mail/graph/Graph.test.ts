@@ -36,10 +36,13 @@ describe("Graph", () => {
       const box = yield* scripted(() =>
         new Response(null, { status: 302, headers: { location: `${elsewhere}/v1.0/x` } })
       )
-      assert.strictEqual(yield* failure(box.mailbox.page("A", `${elsewhere}/v1.0/me?$deltatoken=1`)), "unknown")
-      assert.strictEqual(yield* failure(box.mailbox.page("A", "not a url")), "unknown")
+      assert.strictEqual(yield* failure(box.mailbox.page("A", `${elsewhere}/v1.0/me?$deltatoken=1`)), "CursorLost")
+      assert.strictEqual(yield* failure(box.mailbox.page("A", "not a url")), "CursorLost")
       assert.strictEqual(box.asked.length, 0)
       assert.strictEqual(yield* failure(box.mailbox.page("A", null)), "unknown")
+      // Nor is such a link kept as a cursor.
+      const luring = yield* scripted(() => Response.json({ value: [], "@odata.deltaLink": `${elsewhere}/v1.0/x` }))
+      assert.strictEqual(yield* failure(luring.mailbox.page("A", null)), "unknown")
       assert.strictEqual(strayed, 0)
     }))
 
@@ -47,7 +50,7 @@ describe("Graph", () => {
     Effect.gen(function* () {
       const box = yield* scripted((request) =>
         request.headers.get("authorization") === "Bearer token 2"
-          ? Response.json({ value: [], "@odata.deltaLink": "x" })
+          ? Response.json({ value: [], "@odata.deltaLink": new URL("/v1.0/x", request.url).href })
           : refused(401, "InvalidAuthenticationToken")
       )
       yield* Effect.forEach(["A", "B", "C", "D"], (id) => box.mailbox.page(id, null), { concurrency: 4 })
@@ -84,11 +87,11 @@ describe("Graph", () => {
   it.live("waits out a pause once for all requests of the mailbox", () =>
     Effect.gen(function* () {
       const times: Array<number> = []
-      const box = yield* scripted((_request, _origin, count) => {
+      const box = yield* scripted((request, _origin, count) => {
         times.push(performance.now())
         return count === 1
           ? new Response("Too many requests", { status: 429, headers: { "retry-after": "0.3" } })
-          : Response.json({ value: [], "@odata.deltaLink": "x" })
+          : Response.json({ value: [], "@odata.deltaLink": new URL("/v1.0/x", request.url).href })
       })
       const one = yield* Effect.forkChild(box.mailbox.page("A", null))
       yield* Effect.sleep(100)

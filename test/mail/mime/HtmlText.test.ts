@@ -24,6 +24,12 @@ describe("textOfHtml", () => {
     )
   })
 
+  it("bears elements that are named like what every object has", () => {
+    for (const name of ["constructor", "toString", "valueOf"]) {
+      assert.strictEqual(textOfHtml(`<p>before <${name}>after</${name}></p>`).replace(/\s+/g, " "), "before after")
+    }
+  })
+
   it("does not take what closes by itself for depth", () => {
     const text = textOfHtml(`<ul>${"<li>item<br>".repeat(2_000)}</ul>${"<p>text".repeat(2_000)}`)
     assert.strictEqual(text.match(/^ \* item$/gm)?.length, 2_000)

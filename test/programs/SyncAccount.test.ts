@@ -311,7 +311,7 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       const account = yield* anAccount
       const theirs = yield* acquireLease(account.id)
       const joined = yield* Effect.forkChild(sync(account))
-      yield* Effect.sleep(50)
+      yield* Effect.sleep(300)
       yield* leases.succeed(theirs, 60_000)
       assert.deepStrictEqual(yield* Fiber.join(joined), { changes: 0 })
 

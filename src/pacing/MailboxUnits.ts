@@ -1,5 +1,6 @@
 /** Quota units of mailboxes: what a request costs is waited for, so that no minute of a mailbox sees more than its quota. */
-import { Clock, Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { Settings } from "../domain/Settings.ts"
 
 /** Part of a minute's units that may be spent at once; the others are spread over the minute. */
@@ -26,7 +27,7 @@ export class MailboxUnits extends Context.Service<MailboxUnits, {
 export const makeMailboxUnits = (perMinute: number): MailboxUnits["Service"] => {
   const most = Math.floor(perMinute * burst)
   const unitMillis = minute / (perMinute - most)
-  /** When the bucket of a key will be full, epoch milliseconds. One that is full is not kept. */
+  /** When the bucket of a key will be full, by `Monotonic`. One that is full is not kept. */
   const fullAt = new Map<string, number>()
 
   const forget = (now: number) => {
@@ -37,7 +38,7 @@ export const makeMailboxUnits = (perMinute: number): MailboxUnits["Service"] => 
   return MailboxUnits.of({
     most,
     spend: (key, units) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      Effect.flatMap(monotonicMillis, (now) => {
         forget(now)
         const full = Math.max(fullAt.get(key) ?? 0, now) + Math.min(units, most) * unitMillis
         // Taken at once, though it may have to be waited for: whoever asks next stands behind.

@@ -5,6 +5,7 @@
  * asked for it, and one that nobody knows of is removed before another is made.
  */
 import { Clock, DateTime, Duration, Effect, Layer, Random, Redacted } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { randomBytes } from "node:crypto"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { codeOf } from "../domain/FailureClass.ts"
@@ -147,7 +148,7 @@ export const layer: Layer.Layer<never, never, GraphSubscriptions | PublicUrl | S
           Effect.gen(function* () {
             const { code, message } = error
             if (code === unreachable) {
-              restingUntil = (yield* Clock.currentTimeMillis) + minute
+              restingUntil = (yield* monotonicMillis) + minute
               yield* Effect.logWarning(message, { notificationUrl: url })
             }
             const dueInMillis = yield* dueAfter(error, due.failures)
@@ -157,7 +158,7 @@ export const layer: Layer.Layer<never, never, GraphSubscriptions | PublicUrl | S
       )
 
     const claim = Effect.flatMap(
-      Clock.currentTimeMillis,
+      monotonicMillis,
       (now) => now < restingUntil ? Effect.succeed([]) : subscriptions.claim(concurrency, claimSeconds),
     )
 

@@ -37,6 +37,7 @@ const tables = [
   "notifications",
   "webhooks",
   "webhook_deliveries",
+  "pauses",
   "meta",
 ] as const
 

@@ -37,6 +37,7 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
     from (select 1) one left join pg_namespace n on n.nspname = ${schema}`
   const { exists, may, migrated, now, version } = rows[0]!
   const known = Object.keys(migrations)
+  const newest = Math.max(...known.map((name) => Number.parseInt(name)))
   const ran = migrated
     ? yield* sql<{ id: number }>`select migration_id::int4 as id from ${sql(`${schema}.migrations`)}`
     : []
@@ -57,7 +58,7 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
     schemaExists: exists,
     mayCreate: may,
     pending,
-    unknown: ran.filter(({ id }) => id > known.length).length,
+    unknown: ran.filter(({ id }) => id > newest).length,
     providers: providers.map(({ provider }) => provider),
     keyIds: keys.map(({ id }) => id),
   }

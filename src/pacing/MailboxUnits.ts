@@ -11,6 +11,8 @@ const minute = 60_000
 export class MailboxUnits extends Context.Service<MailboxUnits, {
   /** The most that may be spent at once: dearer requests count as this. */
   readonly most: number
+  /** Takes `units` at once, and answers after how many milliseconds they may be spent: whoever asks next stands behind. */
+  readonly reserve: (key: string, units: number) => Effect.Effect<number>
   /** Waits until `units` may be spent under `key` (as `mailboxKey` makes them), in the order of asking. */
   readonly spend: (key: string, units: number) => Effect.Effect<void>
 }>()("mailfleet/pacing/MailboxUnits") {
@@ -35,16 +37,17 @@ export const makeMailboxUnits = (perMinute: number): MailboxUnits["Service"] => 
     for (const [key, time] of fullAt) if (time <= now) fullAt.delete(key)
   }
 
+  const reserve = (key: string, units: number) =>
+    Effect.map(monotonicMillis, (now) => {
+      forget(now)
+      const full = Math.max(fullAt.get(key) ?? 0, now) + Math.min(units, most) * unitMillis
+      fullAt.set(key, full)
+      return Math.max(0, Math.ceil(full - most * unitMillis - now))
+    })
+
   return MailboxUnits.of({
     most,
-    spend: (key, units) =>
-      Effect.flatMap(monotonicMillis, (now) => {
-        forget(now)
-        const full = Math.max(fullAt.get(key) ?? 0, now) + Math.min(units, most) * unitMillis
-        // Taken at once, though it may have to be waited for: whoever asks next stands behind.
-        fullAt.set(key, full)
-        const wait = Math.ceil(full - most * unitMillis - now)
-        return wait > 0 ? Effect.sleep(wait) : Effect.void
-      }),
+    reserve,
+    spend: (key, units) => Effect.flatMap(reserve(key, units), (wait) => wait > 0 ? Effect.sleep(wait) : Effect.void),
   })
 }

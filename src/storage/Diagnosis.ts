@@ -3,6 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import { migrations } from "../../migrations/mod.ts"
+import { clusterPrefix } from "./Database.ts"
 
 export interface Diagnosis {
   /** As `server_version_num`: 160004 = 16.4. */
@@ -20,6 +21,15 @@ export interface Diagnosis {
   readonly providers: ReadonlyArray<string>
   /** Ids of the encryption keys that stored secrets need, as far as a sample of them shows. */
   readonly keyIds: ReadonlyArray<string>
+  /** Processes of a cluster on this database. */
+  readonly members: ReadonlyArray<{
+    /** `host:port`. */
+    readonly address: string
+    /** False = the others do not reach it. */
+    readonly healthy: boolean
+    /** Since it last said that it lives. */
+    readonly silentSeconds: number
+  }>
 }
 
 /** Secrets that are looked at: keys are replaced for all of them. */
@@ -29,13 +39,16 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
   schema: string,
 ): Effect.fn.Return<Diagnosis, SqlError.SqlError, PgClient.PgClient> {
   const sql = yield* PgClient.PgClient
-  const rows = yield* sql<{ version: number; now: Date; exists: boolean; may: boolean; migrated: boolean }>`
+  const rows = yield* sql<
+    { version: number; now: Date; exists: boolean; may: boolean; migrated: boolean; clustered: boolean }
+  >`
     select current_setting('server_version_num')::int4 as version, clock_timestamp() as now,
       n.oid is not null as exists, to_regclass(${`${schema}.migrations`}) is not null as migrated,
+      to_regclass(${`${clusterPrefix(schema)}_runners`}) is not null as clustered,
       case when n.oid is null then has_database_privilege(current_database(), 'create')
         else has_schema_privilege(n.oid, 'create') end as may
     from (select 1) one left join pg_namespace n on n.nspname = ${schema}`
-  const { exists, may, migrated, now, version } = rows[0]!
+  const { clustered, exists, may, migrated, now, version } = rows[0]!
   const known = Object.keys(migrations)
   const newest = Math.max(...known.map((name) => Number.parseInt(name)))
   const ran = migrated
@@ -52,6 +65,11 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
     >`select distinct encode(substring(secret from 3 for get_byte(secret, 1)), 'escape') as id
         from (select secret from ${sql(`${schema}.grants`)} where length(secret) > 2 limit ${sample}) s`
     : []
+  const members = clustered
+    ? yield* sql<Diagnosis["members"][number]>`select address, healthy,
+        extract(epoch from now()::timestamp - last_heartbeat)::float8 as "silentSeconds"
+      from ${sql(`${clusterPrefix(schema)}_runners`)} order by address`
+    : []
   return {
     version,
     now,
@@ -61,5 +79,6 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
     unknown: ran.filter(({ id }) => id > newest).length,
     providers: providers.map(({ provider }) => provider),
     keyIds: keys.map(({ id }) => id),
+    members,
   }
 })

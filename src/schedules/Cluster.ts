@@ -30,7 +30,14 @@ export class Cluster extends Context.Service<Cluster, {
       const sharding = yield* Sharding.Sharding
       const { getRunners } = yield* RunnerStorage.RunnerStorage
       return Cluster.of({
-        once: (name, work) => sharding.registerSingleton(name, work),
+        once: (name, work) =>
+          sharding.registerSingleton(
+            name,
+            Effect.andThen(
+              Effect.annotateLogs(Effect.logInfo("taken up by this process, for all of the cluster"), { work: name }),
+              work,
+            ),
+          ),
         members: Effect.map(
           Effect.orDie(getRunners),
           (runners) =>

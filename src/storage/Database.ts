@@ -175,7 +175,8 @@ export const column = (
  * table was empty is otherwise kept for the life of the connection, unless something analyzes the table: then any index will
  * do, and each look reads all of the account. So plans are made for the tables as large as they are, and never read them whole.
  */
-export const byIndex = "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
+export const byIndex =
+  "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
 
 /** What the names of the tables begin with in which `effect/cluster` keeps members and shards. It migrates them by itself. */
 export const clusterPrefix = (schema: string): string => `${schema}.cluster`

@@ -1,5 +1,6 @@
 /** A Postgres of one's own, to be stopped and started: a cluster in a temporary folder, on a free port of this machine. */
 import { Data, Effect, type Scope } from "effect"
+import { freePort } from "./processes.ts"
 
 export interface OwnPostgres {
   /** For `DATABASE_URL`: user and database `postgres`, no password. */
@@ -50,11 +51,6 @@ const unprivileged = async (): Promise<number | undefined> => {
   const users = (await Deno.readTextFile("/etc/passwd")).split("\n").map((line) => line.split(":"))
   const user = users.find(([name]) => name === "postgres") ?? users.find(([name]) => name === "nobody")
   return Number(user?.[2])
-}
-
-const freePort = (): number => {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 })
-  return listener.addr.port
 }
 
 /** Makes a cluster and starts it. It is stopped, and removed, with the scope. */

@@ -243,6 +243,34 @@ const startService = Effect.fnUntraced(
   },
 )
 
+/** A port that nobody listens on at the moment. */
+export const freePort = (): number => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 })
+  return listener.addr.port
+}
+
+const Ready = Schema.Struct({ members: Schema.Int })
+
+/** Starts processes that know of each other, and waits until they do. Each has its settings beside those of the installation. */
+export const startCluster = Effect.fnUntraced(function* (
+  installation: Installation,
+  settings: ReadonlyArray<Record<string, string>>,
+) {
+  const services = yield* Effect.forEach(
+    settings,
+    (more) => installation.start({ MAILFLEET_CLUSTER: "on", MAILFLEET_CLUSTER_PORT: String(freePort()), ...more }),
+    { concurrency: "unbounded" },
+  )
+  for (const service of services) {
+    yield* eventually(
+      "the members know of each other",
+      service.call(Ready, "/health/ready"),
+      ({ members }) => members === services.length,
+    )
+  }
+  return services
+})
+
 /** A new installation, against a provider at `origin`. Its data are removed with the scope. */
 export const install = Effect.fnUntraced(function* (
   engine: Engine,

@@ -66,7 +66,7 @@ describe("A cluster of two", () => {
       yield* ended(a, (yield* startOverAll(b, "sync")).id)
 
       // A run that one was asked for is watched and cancelled through the other, whichever works on it.
-      simulator.configure({ latency: "1 second" })
+      simulator.configure({ latency: 1_000 })
       const run = yield* startOverAll(a, "refresh")
       const views = yield* Effect.forEach([a, b], (service) => watch(service, run.id, installation.adminKey))
       for (const view of views) {
@@ -87,7 +87,7 @@ describe("A cluster of two", () => {
       assert.strictEqual(simulator.counters().redemptions, 1)
 
       // Both read the same mailbox: four at a time, as if they were one.
-      simulator.configure({ latency: "200 millis" })
+      simulator.configure({ latency: 200 })
       const messages = yield* all(a, Message, `/v1/accounts/${id}/messages`)
       const message = found(messages.find(({ subject }) => subject === "with a file"))
       const path = `/v1/messages/${message.id}/attachments/${message.attachments[0]!.id}`
@@ -101,7 +101,7 @@ describe("A cluster of two", () => {
       assert.strictEqual(simulator.counters().mailboxes.peak, 4)
 
       // A pause that one of them was asked for holds for the other.
-      simulator.configure({ latency: "20 millis", retryAfter: 3_000 })
+      simulator.configure({ latency: 20, retryAfter: 3_000 })
       simulator.script({ endpoint: "token", answers: [{ fault: "throttled" }] })
       yield* refreshOf(a, [id])
       yield* Effect.sleep("1 second")

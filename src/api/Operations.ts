@@ -171,13 +171,16 @@ export class Health extends HttpApiGroup.make("health")
         status: Schema.Literal("ready"),
         /** `off`: this process leaves refreshing and syncing to others. */
         schedules: Schema.Literals(["on", "off"]),
+        /** Processes of the cluster that are alive, this one among them; absent where it is by itself. */
+        members: Schema.optionalKey(Schema.Int),
       }),
       error: NotReady,
     }).annotateMerge(OpenApi.annotations({
       summary: "Can the process take requests?",
       description:
         "No while the database does not answer or has older tables than the program, and once the process is shutting down. " +
-        "`schedules` says whether this process is set to refresh and sync what is due; whether that keeps up say the lags.",
+        "`schedules` says whether this process is set to refresh and sync what is due; whether that keeps up say the lags. " +
+        "`members` is how many processes of its cluster are alive.",
     })),
   )
   .middleware(Boundary)

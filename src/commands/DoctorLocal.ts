@@ -105,6 +105,30 @@ export const adminKey = ({ adminKey, databaseUrl }: SettingsValues): Finding =>
       "mailfleet keys new-admin-key prints one",
     )
 
+/** Longer than a process that lives is silent: then the others have taken over what it had. */
+const silentTooLong = 15
+
+const cluster = ({ members }: Diagnosis): ReadonlyArray<Finding> => {
+  if (members.length === 0) return []
+  const silent = members.filter(({ silentSeconds }) => silentSeconds > silentTooLong)
+  const apart = members.filter((member) => !member.healthy && !silent.includes(member))
+  const alive = members.filter((member) => !apart.includes(member) && !silent.includes(member))
+  const names = (of: Diagnosis["members"]) => of.map(({ address }) => address).join(", ")
+  return [
+    ok("cluster", alive.length === 0 ? "no process is alive" : `alive: ${names(alive)}`),
+    ...(apart.length === 0 ? [] : [
+      fail(
+        "cluster",
+        `the others do not reach ${names(apart)}`,
+        "open its MAILFLEET_CLUSTER_PORT between the processes, and set MAILFLEET_CLUSTER_HOST to a name that they know",
+      ),
+    ]),
+    ...(silent.length === 0 ? [] : [
+      warn("cluster", `gone without a word: ${names(silent)}`, "look at its log; the others have taken over its work"),
+    ]),
+  ]
+}
+
 const ofDatabase = (seen: Diagnosis, ours: number, where: string): ReadonlyArray<Finding> => {
   const version = Math.floor(seen.version / 10_000)
   return [
@@ -123,6 +147,7 @@ const ofDatabase = (seen: Diagnosis, ours: number, where: string): ReadonlyArray
         "grant it create on the schema",
       ),
     clockFinding("database clock", seen.now, ours, "the database"),
+    ...cluster(seen),
   ]
 }
 

@@ -1,18 +1,26 @@
 /** What a process that serves is made of: settings, database, engine and HTTP. */
 import { Effect, Layer, Logger, References } from "effect"
 import { FetchHttpClient } from "effect/http"
-import type { SettingsError, SettingsValues } from "../domain/Settings.ts"
-import { layerEngine } from "../schedules/Engine.ts"
+import { Settings, type SettingsError, type SettingsValues } from "../domain/Settings.ts"
+import { layerEngine, layerEngineInCluster } from "../schedules/Engine.ts"
 import { Shutdown } from "../server/Shutdown.ts"
 import type { DatabaseError } from "../storage/Database.ts"
 import { layerDatabase } from "../storage/Embedded.ts"
 import { layerSettings } from "../storage/EmbeddedSecrets.ts"
+import { layerClusterRunner } from "./ClusterRunner.ts"
 import { CommandError } from "./ExitCode.ts"
 import { layerLogger, layerTracing } from "./Telemetry.ts"
 
+const layerEngineOfSettings = Layer.unwrap(
+  Effect.map(
+    Settings,
+    ({ cluster }) => cluster ? Layer.provide(layerEngineInCluster, layerClusterRunner) : layerEngine,
+  ),
+)
+
 /** Everything but the schedules and the port. `overrides` win over the environment. */
 export const layerProcess = (overrides: Partial<SettingsValues> = {}) =>
-  Layer.mergeAll(layerEngine, Shutdown.layer).pipe(
+  Layer.mergeAll(layerEngineOfSettings, Shutdown.layer).pipe(
     Layer.provideMerge(layerDatabase),
     Layer.provide(FetchHttpClient.layer),
     Layer.provideMerge(Layer.merge(layerLogger, layerTracing)),

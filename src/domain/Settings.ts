@@ -83,6 +83,11 @@ export interface SettingsValues {
   /** Most IMAP connections that this process keeps open to hear of new mail at once; 0 = none. */
   readonly imapIdle: number
   readonly schedules: boolean
+  /** This process shares the fleet with others that know of each other. */
+  readonly cluster: boolean
+  /** Where the other processes of the cluster reach this one. */
+  readonly clusterHost: string
+  readonly clusterPort: number
   /** Requests per second that each API key may make at this process; none = any number. */
   readonly apiRate: Option.Option<number>
   /** What is kept of the mail of accounts that do not choose for themselves. */
@@ -322,6 +327,14 @@ const fromEnvironment = Effect.gen(function* () {
     reconcileEvery: yield* duration("MAILFLEET_RECONCILE_EVERY", "1 day", Duration.seconds(1)),
     imapIdle: yield* integer("MAILFLEET_IMAP_IDLE", 0, 0, 10_000),
     schedules: yield* onOff("MAILFLEET_SCHEDULES", "on"),
+    cluster: yield* onOff("MAILFLEET_CLUSTER", "off"),
+    clusterHost: yield* text(
+      "MAILFLEET_CLUSTER_HOST",
+      "127.0.0.1",
+      (value) => /^[\w.:-]{1,200}$/.test(value),
+      "the host name or address at which the other processes reach this one",
+    ),
+    clusterPort: yield* integer("MAILFLEET_CLUSTER_PORT", 34_431, 1, 65_535),
     apiRate: yield* text(
       "MAILFLEET_API_RATE",
       "5000",
@@ -347,6 +360,9 @@ const fromEnvironment = Effect.gen(function* () {
   }
   if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
     return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)
+  }
+  if (values.cluster && Option.isNone(databaseUrl)) {
+    return yield* wrong("MAILFLEET_CLUSTER", "off without DATABASE_URL: the embedded database bears one process")
   }
   return values
 })

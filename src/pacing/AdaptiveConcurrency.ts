@@ -1,5 +1,6 @@
 /** `auto` concurrency: for each key as many at once as its provider is found to bear, in the order of asking. */
 import { Cause, Clock, Context, Effect, Exit, Layer, RcMap, Semaphore } from "effect"
+import { monotonicMillisUnsafe } from "../domain/Monotonic.ts"
 import { Settings } from "../domain/Settings.ts"
 import { type AdaptiveLimit, type Feedback, makeAdaptiveLimit } from "./AdaptiveLimit.ts"
 
@@ -46,7 +47,7 @@ export class AdaptiveConcurrency extends Context.Service<AdaptiveConcurrency, {
       /** Waits for its turn, of which there are some per round trip after a pause. One waits; the others stand behind it. */
       const turn = (limit: AdaptiveLimit): Effect.Effect<void> =>
         Effect.suspend(() => {
-          const wait = limit.takeTurn(clock.currentTimeMillisUnsafe())
+          const wait = limit.takeTurn(monotonicMillisUnsafe(clock))
           return wait === 0 ? Effect.void : Effect.andThen(Effect.sleep(Math.ceil(wait)), turn(limit))
         })
 
@@ -54,7 +55,7 @@ export class AdaptiveConcurrency extends Context.Service<AdaptiveConcurrency, {
         admit: (key, feedbackOf) => (effect) =>
           Effect.scoped(Effect.flatMap(RcMap.get(gates, key), ({ limit, places, turns }) => {
             const run = Effect.acquireUseRelease(
-              Effect.sync(() => limit.onStart(clock.currentTimeMillisUnsafe())),
+              Effect.sync(() => limit.onStart(monotonicMillisUnsafe(clock))),
               () => effect,
               (ticket, exit) =>
                 Effect.suspend(() => {
@@ -62,15 +63,13 @@ export class AdaptiveConcurrency extends Context.Service<AdaptiveConcurrency, {
                   const feedback = Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)
                     ? "ignored"
                     : feedbackOf(exit)
-                  limit.onEnd(ticket, clock.currentTimeMillisUnsafe(), feedback)
+                  limit.onEnd(ticket, monotonicMillisUnsafe(clock), feedback)
                   return limit.limit === before ? Effect.void : places.resize(limit.limit)
                 }),
             )
             return places.withPermit(
               Effect.suspend(() =>
-                limit.isPaced(clock.currentTimeMillisUnsafe())
-                  ? Effect.andThen(turns.withPermit(turn(limit)), run)
-                  : run
+                limit.isPaced(monotonicMillisUnsafe(clock)) ? Effect.andThen(turns.withPermit(turn(limit)), run) : run
               ),
             )
           })),

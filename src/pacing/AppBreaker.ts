@@ -6,7 +6,8 @@
  * and one for each tenant and resource, for those that may be a matter of these (the app was removed there, or does not list
  * the permission): what is asked for beside stops nobody who reads mail.
  */
-import { Clock, Context, Effect, Exit, Layer, Option, PubSub, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Option, PubSub, Stream } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import type { Resource } from "../domain/Account.ts"
 import type { AppName, AppReach } from "../domain/App.ts"
 import { codeOf, type Reach } from "../domain/FailureClass.ts"
@@ -82,7 +83,7 @@ export class AppBreaker extends Context.Service<AppBreaker, {
   ) => Effect.Effect<A, E | { readonly error: ProviderError }, R>
   /** Closes the circuits of the app: its secret is a new one. */
   readonly reset: (app: AppName) => Effect.Effect<void>
-  /** The circuits that let nothing through at this moment, and until when (epoch milliseconds). */
+  /** The circuits that let nothing through at this moment, and until when (by `Monotonic`). */
   readonly open: Effect.Effect<ReadonlyArray<CircuitReach & { readonly until: number }>>
   /** From the moment of subscription on. */
   readonly transitions: Stream.Stream<AppTransition>
@@ -128,7 +129,7 @@ export class AppBreaker extends Context.Service<AppBreaker, {
         guard: (request) => (effect) =>
           Effect.uninterruptibleMask((restore) =>
             Effect.gen(function* () {
-              const start = yield* Clock.currentTimeMillis
+              const start = yield* monotonicMillis
               const both = entriesOf(request)
               for (const entry of both) {
                 const { circuit, openedBy } = entry
@@ -147,7 +148,7 @@ export class AppBreaker extends Context.Service<AppBreaker, {
               const generations = both.map(({ circuit }) => circuit.generation)
 
               const exit = yield* Effect.exit(restore(effect))
-              const end = yield* Clock.currentTimeMillis
+              const end = yield* monotonicMillis
               const failure = Option.getOrUndefined(Exit.findErrorOption(exit))
               for (const [index, entry] of both.entries()) {
                 const says = whatSays(exit, failure, entry.app)
@@ -169,7 +170,7 @@ export class AppBreaker extends Context.Service<AppBreaker, {
               forgetUntroubled(entry)
             }
           }),
-        open: Effect.map(Clock.currentTimeMillis, (now) =>
+        open: Effect.map(monotonicMillis, (now) =>
           [...entries.values()].flatMap(({ app, circuit }) => {
             const wait = waitMillis(circuit, now)
             return wait > 0 ? [{ ...app, until: now + wait }] : []

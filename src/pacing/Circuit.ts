@@ -2,7 +2,7 @@
  * One circuit: whether anything may be sent, by what earlier answers said.
  *
  * Closed: all may be sent. Open: nothing, until a probe is due; then exactly one request is let through, and its answer
- * decides. Times are epoch milliseconds.
+ * decides. Times are those of `Monotonic`.
  */
 export interface Circuit {
   /** Refusals in a row while closed. */

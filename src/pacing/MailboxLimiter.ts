@@ -1,5 +1,6 @@
 /** How much one app may ask of one mailbox: four requests at once, and ten thousand in ten minutes. */
-import { Clock, Context, Effect, Layer, RcMap, type Scope } from "effect"
+import { Context, Effect, Layer, RcMap, type Scope } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 
 /** Microsoft Graph runs at most 4 requests of one app in one mailbox at a time (throttling limits, Outlook service). */
 const concurrentRequests = 4
@@ -63,7 +64,7 @@ export class MailboxLimiter extends Context.Service<MailboxLimiter, {
         spend: (key, requests) =>
           Effect.scoped(
             Effect.flatMap(RcMap.get(mailboxes, key), ({ window }) =>
-              Effect.map(Clock.currentTimeMillis, (now) => window.spend(requests, now))),
+              Effect.map(monotonicMillis, (now) => window.spend(requests, now))),
           ),
       })
     }),

@@ -1,5 +1,6 @@
 /** Quota units of mailboxes: what a request costs is waited for, so that no minute of a mailbox sees more than its quota. */
-import { Clock, Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { Settings } from "../domain/Settings.ts"
 
 /** Part of a minute's units that may be spent at once; the others are spread over the minute. */
@@ -10,6 +11,8 @@ const minute = 60_000
 export class MailboxUnits extends Context.Service<MailboxUnits, {
   /** The most that may be spent at once: dearer requests count as this. */
   readonly most: number
+  /** Takes `units` at once, and answers after how many milliseconds they may be spent: whoever asks next stands behind. */
+  readonly reserve: (key: string, units: number) => Effect.Effect<number>
   /** Waits until `units` may be spent under `key` (as `mailboxKey` makes them), in the order of asking. */
   readonly spend: (key: string, units: number) => Effect.Effect<void>
 }>()("mailfleet/pacing/MailboxUnits") {
@@ -26,7 +29,7 @@ export class MailboxUnits extends Context.Service<MailboxUnits, {
 export const makeMailboxUnits = (perMinute: number): MailboxUnits["Service"] => {
   const most = Math.floor(perMinute * burst)
   const unitMillis = minute / (perMinute - most)
-  /** When the bucket of a key will be full, epoch milliseconds. One that is full is not kept. */
+  /** When the bucket of a key will be full, by `Monotonic`. One that is full is not kept. */
   const fullAt = new Map<string, number>()
 
   const forget = (now: number) => {
@@ -34,16 +37,17 @@ export const makeMailboxUnits = (perMinute: number): MailboxUnits["Service"] => 
     for (const [key, time] of fullAt) if (time <= now) fullAt.delete(key)
   }
 
+  const reserve = (key: string, units: number) =>
+    Effect.map(monotonicMillis, (now) => {
+      forget(now)
+      const full = Math.max(fullAt.get(key) ?? 0, now) + Math.min(units, most) * unitMillis
+      fullAt.set(key, full)
+      return Math.max(0, Math.ceil(full - most * unitMillis - now))
+    })
+
   return MailboxUnits.of({
     most,
-    spend: (key, units) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        forget(now)
-        const full = Math.max(fullAt.get(key) ?? 0, now) + Math.min(units, most) * unitMillis
-        // Taken at once, though it may have to be waited for: whoever asks next stands behind.
-        fullAt.set(key, full)
-        const wait = Math.ceil(full - most * unitMillis - now)
-        return wait > 0 ? Effect.sleep(wait) : Effect.void
-      }),
+    reserve,
+    spend: (key, units) => Effect.flatMap(reserve(key, units), (wait) => wait > 0 ? Effect.sleep(wait) : Effect.void),
   })
 }

@@ -4,7 +4,8 @@
  *
  * In memory, for this process: others see a spike of their own.
  */
-import { Clock, Context, Effect, FiberHandle, Layer, PubSub, Stream } from "effect"
+import { Context, Effect, FiberHandle, Layer, PubSub, Stream } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import type { GrantId } from "../domain/Ids.ts"
 import { declaredIn, emptyWindow, isDeclared, quietAt, withRedeemed, withRefused, withTime } from "./RefusalWindow.ts"
 
@@ -38,21 +39,21 @@ export class ReauthSpike extends Context.Service<ReauthSpike, {
       /** Ends a spike that no refusal keeps up, where nothing else happens that would. */
       const watch = Effect.gen(function* () {
         while (window.spiking) {
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* monotonicMillis
           window = withTime(window, now)
           if (!window.spiking) publish({ state: "ended" })
           else yield* Effect.sleep(quietAt(window) - now)
         }
       })
 
-      const redeemed = Effect.map(Clock.currentTimeMillis, (now) => {
+      const redeemed = Effect.map(monotonicMillis, (now) => {
         const before = window
         window = withRedeemed(before, now)
         if (before.spiking && !window.spiking) publish({ state: "ended" })
       })
 
       const refused = Effect.fnUntraced(function* (grantId: GrantId) {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* monotonicMillis
         const before = window
         window = withRefused(before, grantId, now)
         const believed = isDeclared(window, grantId)

@@ -1,4 +1,4 @@
-/** Whether so many grants are refused at once that the fault is hardly the users'. Without a clock: times are epoch milliseconds. */
+/** Whether so many grants are refused at once that the fault is hardly the users'. Without a clock: times are those of `Monotonic`. */
 import type { GrantId } from "../domain/Ids.ts"
 
 /*

@@ -1,5 +1,7 @@
 /** Pauses per key: after a `Retry-After` nobody sends under that key until the pause has passed; other keys go on. */
-import { Clock, Context, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
+import { type Pause, SharedPauses } from "./SharedPauses.ts"
 
 /** The keys under which a token endpoint can pause us: the whole app, one tenant of it, one grant. */
 export const tokenKeys = (
@@ -38,40 +40,86 @@ export class Throttle extends Context.Service<Throttle, {
   readonly backoff: (key: string) => Effect.Effect<number>
   readonly succeeded: (key: string) => Effect.Effect<void>
 }>()("mailfleet/pacing/Throttle") {
-  static readonly layer: Layer.Layer<Throttle> = Layer.sync(Throttle, () => {
-    const until = new Map<string, number>()
-    const row = new Map<string, number>()
+  /** For a process by itself. */
+  static readonly layer: Layer.Layer<Throttle> = Layer.sync(Throttle, () => makeThrottle().service)
 
-    const forget = (now: number) => {
-      if (until.size < 10_000) return
-      for (const [key, end] of until) if (end <= now) until.delete(key)
-    }
+  /**
+   * For a process of a cluster: what one is asked to wait, the others wait too, from a quarter of a second later on. Where
+   * the pauses of others cannot be read, its own hold.
+   */
+  static readonly layerShared: Layer.Layer<Throttle, never, SharedPauses> = Layer.effect(
+    Throttle,
+    Effect.gen(function* () {
+      const shared = yield* SharedPauses
+      const scope = yield* Effect.scope
+      const { learn, service } = makeThrottle()
 
-    return Throttle.of({
-      pause: (key, millis) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          forget(now)
-          until.set(key, Math.max(until.get(key) ?? 0, now + millis))
-        }),
-      remaining: (...keys) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          // As a rule nothing is paused. This is asked for each redemption, and to look up a key that is new is dear.
-          if (until.size === 0) return 0
+      yield* shared.all.pipe(
+        Effect.flatMap((pauses) => Effect.forEach(pauses, learn, { discard: true })),
+        Effect.catchCause((cause) =>
+          Effect.andThen(Effect.logDebug("pauses of other processes cannot be read", cause), Effect.sleep("1 second"))
+        ),
+        Effect.andThen(Effect.sleep(glance)),
+        Effect.forever,
+        Effect.forkScoped,
+      )
+
+      return Throttle.of({
+        ...service,
+        pause: (key, millis) =>
+          Effect.andThen(
+            service.pause(key, millis),
+            // Whoever was refused does not wait until all know.
+            Effect.forkIn(
+              Effect.catchCause(
+                shared.add({ key, millis }),
+                (cause) => Effect.logDebug("other processes cannot be told of a pause", cause),
+              ),
+              scope,
+            ),
+          ),
+      })
+    }),
+  )
+}
+
+/** How often a process of a cluster looks for the pauses of the others. */
+const glance = Duration.millis(250)
+
+const makeThrottle = () => {
+  const until = new Map<string, number>()
+  const row = new Map<string, number>()
+
+  const forget = (now: number) => {
+    if (until.size < 10_000) return
+    for (const [key, end] of until) if (end <= now) until.delete(key)
+  }
+
+  const pause = (key: string, millis: number) =>
+    Effect.map(monotonicMillis, (now) => {
+      forget(now)
+      until.set(key, Math.max(until.get(key) ?? 0, now + millis))
+    })
+
+  const service = Throttle.of({
+    pause,
+    remaining: (...keys) =>
+      Effect.suspend(() =>
+        // As a rule nothing is paused. This is asked for each redemption, and to look up a key that is new is dear.
+        until.size === 0 ? Effect.succeed(0) : Effect.map(monotonicMillis, (now) => {
           let end = now
           for (const key of keys) end = Math.max(end, until.get(key) ?? 0)
           return end - now
-        }),
-      pausedApps: Effect.map(
-        Clock.currentTimeMillis,
-        (now) => [...until].flatMap(([key, end]) => end > now ? appOf(key) : []),
+        })
       ),
-      backoff: (key) =>
-        Effect.sync(() => {
-          const count = (row.get(key) ?? 0) + 1
-          row.set(key, count)
-          return Math.min(60_000, 1_000 * 2 ** (count - 1))
-        }),
-      succeeded: (key) => Effect.sync(() => void (row.size > 0 && row.delete(key))),
-    })
+    pausedApps: Effect.map(monotonicMillis, (now) => [...until].flatMap(([key, end]) => end > now ? appOf(key) : [])),
+    backoff: (key) =>
+      Effect.sync(() => {
+        const count = (row.get(key) ?? 0) + 1
+        row.set(key, count)
+        return Math.min(60_000, 1_000 * 2 ** (count - 1))
+      }),
+    succeeded: (key) => Effect.sync(() => void (row.size > 0 && row.delete(key))),
   })
+  return { service, learn: ({ key, millis }: Pause) => pause(key, millis) }
 }

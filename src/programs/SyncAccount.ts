@@ -16,6 +16,7 @@ import {
   Schema,
   type Scope,
 } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { resourceOf } from "../domain/Account.ts"
 import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
 import { type AccountId, type FolderId, isId } from "../domain/Ids.ts"
@@ -156,9 +157,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
 
         const measured = (lease: SyncLease, turn: Effect.Effect<Ended, ProviderError | LeaseLost>) =>
           Effect.gen(function* () {
-            const began = yield* Clock.currentTimeMillis
+            const began = yield* monotonicMillis
             const exit = yield* Effect.exit(turn)
-            yield* pace.took((yield* Clock.currentTimeMillis) - began)
+            yield* pace.took((yield* monotonicMillis) - began)
             const outcome = outcomeOf(exit)
             if (outcome !== undefined) {
               yield* Metric.update(

@@ -1,5 +1,6 @@
 /** How much of one mailbox is read before its lane goes on to the next (docs/decisions/0025). */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 
 export interface TurnLimits {
   readonly pages: number
@@ -25,10 +26,10 @@ export interface Turn {
 }
 
 export const beginTurn = ({ millis, pages }: TurnLimits): Effect.Effect<Turn> =>
-  Effect.map(Clock.currentTimeMillis, (began) => {
+  Effect.map(monotonicMillis, (began) => {
     let taken = 0
     const isPast = (share: number) =>
-      Effect.map(Clock.currentTimeMillis, (now) => taken >= pages || now - began >= millis * share)
+      Effect.map(monotonicMillis, (now) => taken >= pages || now - began >= millis * share)
     return {
       took: ({ changes }) => {
         if (changes.length > 0) taken++

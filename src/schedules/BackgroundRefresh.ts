@@ -1,5 +1,6 @@
 /** Keeps every grant alive, for ever: claims those that are due and redeems them. The table is the queue. */
-import { Clock, Effect, Layer } from "effect"
+import { Effect, Layer } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { GrantStore } from "../oauth/GrantStore.ts"
 import { Tokens } from "../oauth/Tokens.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
@@ -38,7 +39,7 @@ export const layer: Layer.Layer<
 
     const claim = Effect.gen(function* () {
       yield* grants.unclaim(dropped.splice(0))
-      const claimedAt = yield* Clock.currentTimeMillis
+      const claimedAt = yield* monotonicMillis
       // The circuit of one resource does not stop grants that are read through another.
       const faulted = (yield* breaker.open).filter(({ resource }) => resource === undefined)
       const closed = [...(yield* throttle.pausedApps), ...faulted]
@@ -51,7 +52,7 @@ export const layer: Layer.Layer<
     }).pipe(Effect.uninterruptible)
 
     const redeem = (grant: Claimed) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.flatMap(monotonicMillis, (now) =>
         // It has waited so long for its lane that somebody else may have claimed it.
         now - grant.claimedAt > claimSeconds * 1_000
           ? Effect.void

@@ -1,5 +1,6 @@
 /** All services of the engine, put together. What it stands on - settings, database, HTTP client - comes from outside. */
 import { Layer } from "effect"
+import type { RunnerStorage, Sharding } from "effect/cluster"
 import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Gmail } from "../mail/gmail/Gmail.ts"
@@ -21,6 +22,7 @@ import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { ConnectionLimiter } from "../pacing/ConnectionLimiter.ts"
 import { MailboxLimiter } from "../pacing/MailboxLimiter.ts"
+import * as MailboxPlaces from "../pacing/MailboxPlaces.ts"
 import { MailboxUnits } from "../pacing/MailboxUnits.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { SyncPace } from "../pacing/SyncPace.ts"
@@ -71,6 +73,7 @@ import { MailKeeping } from "../storage/mail/MailKeeping.ts"
 import { Messages } from "../storage/mail/Messages.ts"
 import { MessageWriter } from "../storage/mail/MessageWriter.ts"
 import { Notifications } from "../storage/mail/Notifications.ts"
+import { layerSharedPauses } from "../storage/Pauses.ts"
 import { Policies } from "../storage/grants/Policies.ts"
 import { Reattempts } from "../storage/grants/Reattempts.ts"
 import { Reconnects } from "../storage/grants/Reconnects.ts"
@@ -86,6 +89,7 @@ import { WebhookOutbox } from "../storage/webhooks/WebhookOutbox.ts"
 import { Webhooks } from "../storage/webhooks/Webhooks.ts"
 import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
+import { Cluster } from "./Cluster.ts"
 import * as EncryptionRotation from "./EncryptionRotation.ts"
 import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
@@ -107,6 +111,7 @@ export type Engine =
   | Audit
   | BodyKeeping
   | Changes
+  | Cluster
   | Concurrency
   | Connect
   | ConnectDevice
@@ -182,17 +187,19 @@ const storage = Layer.mergeAll(
   layerGrantStore,
 ).pipe(Layer.provideMerge(Vault.layer), Layer.provideMerge(layerDataKeys))
 
-const pacing = Layer.mergeAll(
+/** What each process finds out for itself, whether or not there are others. */
+const ownPacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
   ConnectionLimiter.layer,
-  MailboxLimiter.layer,
-  MailboxUnits.layer,
   ReauthSpike.layer,
   SyncPace.layer,
-  Throttle.layer,
   TokenRate.layer,
 )
+
+const pacingAlone = Layer.mergeAll(MailboxLimiter.layer, MailboxUnits.layer, Throttle.layer)
+
+const pacingTogether = Layer.merge(MailboxPlaces.layer, Throttle.layerShared.pipe(Layer.provide(layerSharedPauses)))
 
 const tokens = Tokens.layer.pipe(Layer.provide(layerProviders))
 
@@ -207,27 +214,39 @@ const webhooks = Layer.mergeAll(WebhookRequests.layer, WebhookSession.layer).pip
   Layer.provide(WebhookAddress.layerSystem),
 )
 
-/** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. */
-export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = RunRequests
-  .layer
-  .pipe(
-    Layer.provideMerge(RunWorker.layer),
-    Layer.provideMerge(Concurrency.layer),
-    Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
-    Layer.provideMerge(mail),
-    Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
-    Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
-    Layer.provideMerge(Reconnect.layer),
-    Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
-    Layer.provideMerge(ConnectDevice.layer.pipe(Layer.provide(SignInDevice.layer))),
-    Layer.provideMerge(webhooks),
-    Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
-    Layer.provide(OperatorEvents.layer),
-    Layer.provideMerge(tokens),
-    Layer.provideMerge(Layer.merge(Stats.layer, RotateEncryption.layer)),
-    Layer.provideMerge(pacing),
-    Layer.provideMerge(storage),
-  )
+const engineWith = <E, R>(together: Layer.Layer<Cluster | MailboxLimiter | MailboxUnits | Throttle, E, R>) =>
+  RunRequests
+    .layer
+    .pipe(
+      Layer.provideMerge(RunWorker.layer),
+      Layer.provideMerge(Concurrency.layer),
+      Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
+      Layer.provideMerge(mail),
+      Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
+      Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
+      Layer.provideMerge(Reconnect.layer),
+      Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),
+      Layer.provideMerge(ConnectDevice.layer.pipe(Layer.provide(SignInDevice.layer))),
+      Layer.provideMerge(webhooks),
+      Layer.provideMerge(ReconnectLinks.layer.pipe(Layer.provideMerge(PublicUrl.layer))),
+      Layer.provide(OperatorEvents.layer),
+      Layer.provideMerge(tokens),
+      Layer.provideMerge(Layer.merge(Stats.layer, RotateEncryption.layer)),
+      Layer.provideMerge(Layer.merge(together, ownPacing)),
+      Layer.provideMerge(storage),
+    )
+
+/** Accepts, and works on, imports, refreshes and syncs; serves tokens and mail. In a process by itself. */
+export const layerEngine: Layer.Layer<Engine, SettingsError, Database | HttpClient.HttpClient | Settings> = engineWith(
+  Layer.merge(pacingAlone, Cluster.layerAlone),
+)
+
+/** The same in a process of a cluster. */
+export const layerEngineInCluster: Layer.Layer<
+  Engine,
+  SettingsError,
+  Database | HttpClient.HttpClient | Settings | Sharding.Sharding | RunnerStorage.RunnerStorage
+> = engineWith(Layer.merge(pacingTogether, Cluster.layer))
 
 /** The schedules that keep grants alive and mail in step, and tidy up. */
 export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Layer.mergeAll(

@@ -8,6 +8,7 @@ import { ImportStaging } from "../storage/runs/ImportStaging.ts"
 import { MailKeeping } from "../storage/mail/MailKeeping.ts"
 import { Policies } from "../storage/grants/Policies.ts"
 import { Sweeps } from "../storage/Sweeps.ts"
+import { Cluster } from "./Cluster.ts"
 
 const logEach = Effect.forEach(({ message, ...about }: Omit<Event, "id" | "at">) => Effect.logWarning(message, about), {
   discard: true,
@@ -27,47 +28,61 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
         (cause) => Effect.logError(`housekeeping of ${what} failed; it is tried again`, cause),
       ),
     { discard: true },
-  ).pipe(Effect.repeat(Schedule.spaced(pause)), Effect.forkScoped)
+  ).pipe(Effect.repeat(Schedule.spaced(pause)), Effect.andThen(Effect.never))
 
 export const layer: Layer.Layer<
   never,
   never,
-  Apps | BodyKeeping | Endings | ImportStaging | MailKeeping | Policies | Sweeps
+  Apps | BodyKeeping | Cluster | Endings | ImportStaging | MailKeeping | Policies | Sweeps
 > = Layer
   .effectDiscard(
     Effect.gen(function* () {
       const apps = yield* Apps
+      const cluster = yield* Cluster
       const endings = yield* Endings
       const staging = yield* ImportStaging
       const bodies = yield* BodyKeeping
       const mail = yield* MailKeeping
       const policies = yield* Policies
       const sweeps = yield* Sweeps
-      yield* repeated("1 minute", [
-        ["broken uploads", staging.sweep],
-        ["changes of tag policies", policies.followUnfinished],
-        ["hashes of past tokens", sweeps.tokenHashes],
-        ["access tokens that have ended", sweeps.accessTokens],
-        ["partitions of bodies", bodies.makeAhead],
-        ["bodies without a message", bodies.sweep],
-        ["old sessions of sign-ins", sweeps.connectSessions],
-        ["old events and audit entries", sweeps.records],
-        ["old runs", sweeps.runs],
-        ["old changes", sweeps.changes],
-        ["deliveries to webhooks that arrived", sweeps.deliveries],
-        ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
-      ])
+      yield* cluster.once(
+        "housekeeping",
+        repeated("1 minute", [
+          ["broken uploads", staging.sweep],
+          ["changes of tag policies", policies.followUnfinished],
+          ["hashes of past tokens", sweeps.tokenHashes],
+          ["access tokens that have ended", sweeps.accessTokens],
+          ["partitions of bodies", bodies.makeAhead],
+          ["bodies without a message", bodies.sweep],
+          ["old sessions of sign-ins", sweeps.connectSessions],
+          ["old events and audit entries", sweeps.records],
+          ["old runs", sweeps.runs],
+          ["old changes", sweeps.changes],
+          ["deliveries to webhooks that arrived", sweeps.deliveries],
+          ["pauses that are over", sweeps.pauses],
+          ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
+        ]),
+      )
       // By itself: after an upgrade, or a smaller choice of many accounts, it takes hours.
-      yield* repeated("1 minute", [
-        ["what old messages are found by", mail.fillIndex],
-        ["bodies that accounts do not keep", mail.eraseBodies],
-        ["bodies of before they were apart", bodies.moveOld],
-      ])
-      yield* repeated("1 hour", [
-        ["messages past their retention", mail.prune],
-      ])
-      yield* repeated("1 hour", [
-        ["grants that end", Effect.tap(endings.tell, logEnding)],
-      ])
+      yield* cluster.once(
+        "mail keeping",
+        repeated("1 minute", [
+          ["what old messages are found by", mail.fillIndex],
+          ["bodies that accounts do not keep", mail.eraseBodies],
+          ["bodies of before they were apart", bodies.moveOld],
+        ]),
+      )
+      yield* cluster.once(
+        "mail retention",
+        repeated("1 hour", [
+          ["messages past their retention", mail.prune],
+        ]),
+      )
+      yield* cluster.once(
+        "grants that end",
+        repeated("1 hour", [
+          ["grants that end", Effect.tap(endings.tell, logEnding)],
+        ]),
+      )
     }),
   )

@@ -1,5 +1,6 @@
 /** Sends what happens to webhooks, for ever: each webhook by one process. */
-import { Clock, Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Layer } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { WebhookSession } from "../programs/webhooks/WebhookSession.ts"
 import { type ClaimedWebhook, leaseSeconds, WebhookOutbox } from "../storage/webhooks/WebhookOutbox.ts"
 import type { WebhookId } from "../domain/Webhook.ts"
@@ -28,7 +29,7 @@ export const layer: Layer.Layer<never, never, WebhookOutbox | WebhookSession> = 
     const all = new Map<WebhookId, Held>()
 
     const sessionOf = (held: Held) =>
-      session.run(held.claimed, Effect.map(Clock.currentTimeMillis, (now) => now < held.heldUntil)).pipe(
+      session.run(held.claimed, Effect.map(monotonicMillis, (now) => now < held.heldUntil)).pipe(
         Effect.catchCause((cause) =>
           Effect.logError("sending to a webhook stopped unexpectedly; it begins again", cause, {
             webhook: held.claimed.id,
@@ -40,7 +41,7 @@ export const layer: Layer.Layer<never, never, WebhookOutbox | WebhookSession> = 
         })),
       )
 
-    const until = Effect.map(Clock.currentTimeMillis, (now) => now + leaseSeconds * 1_000 - marginMillis)
+    const until = Effect.map(monotonicMillis, (now) => now + leaseSeconds * 1_000 - marginMillis)
 
     // `always` waits a second in between.
     const claim = Effect.gen(function* () {

@@ -4,6 +4,7 @@ import { PrometheusMetrics } from "effect/observability"
 import { RefreshPolicy } from "../domain/Account.ts"
 import { AdaptiveConcurrency } from "../pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
+import { Cluster } from "../schedules/Cluster.ts"
 import { Notifications } from "../storage/mail/Notifications.ts"
 import type { Lag, RefreshLag } from "../storage/grants/RefreshLag.ts"
 import { type FleetStats, Stats, type SyncStats } from "../storage/Stats.ts"
@@ -67,6 +68,9 @@ const webhooksWaiting = Metric.gauge("mailfleet_webhook_deliveries_waiting", {
 })
 const webhookLag = Metric.gauge("mailfleet_webhook_lag_seconds", {
   description: "For how long the oldest entry that an enabled webhook has not been sent has waited",
+})
+const clusterMembers = Metric.gauge("mailfleet_cluster_members", {
+  description: "Processes of the cluster: those that are alive, and those that the others do not reach",
 })
 const circuitOpen = Metric.gauge("mailfleet_app_circuit_open", {
   description: "1 while nothing is sent for an app that the provider refuses; tenant * = at all tenants",
@@ -145,6 +149,7 @@ export const makeScrape = Effect.gen(function* () {
   const { counts } = yield* Subscriptions
   const { backlog } = yield* Notifications
   const outbox = yield* WebhookOutbox
+  const cluster = yield* Cluster
 
   const measured = Effect.gen(function* () {
     yield* measure(yield* fleet)
@@ -157,6 +162,11 @@ export const makeScrape = Effect.gen(function* () {
     const webhooks = yield* outbox.backlog
     yield* Metric.update(webhooksWaiting, webhooks.waiting)
     yield* Metric.update(webhookLag, webhooks.lagSeconds)
+    const members = yield* cluster.members
+    if (members !== undefined) {
+      const healthy = members.filter((member) => member.healthy).length
+      yield* setAll(clusterMembers, "state", { alive: healthy, unreachable: members.length - healthy })
+    }
     yield* setCircuits(yield* open)
     yield* setLimits(yield* limits)
     return yield* PrometheusMetrics.format()

@@ -5,6 +5,7 @@ import { Api } from "../api/Api.ts"
 import { NotReady } from "../api/Problems.ts"
 import { DueStats } from "../storage/grants/DueStats.ts"
 import { Settings } from "../domain/Settings.ts"
+import { Cluster } from "../schedules/Cluster.ts"
 import { databaseSilent, Stats } from "../storage/Stats.ts"
 import { makeScrape } from "./Metrics.ts"
 import { makeHistory } from "./History.ts"
@@ -35,6 +36,7 @@ export const layerHealth = HttpApiBuilder.group(
   "health",
   Effect.fnUntraced(function* (handlers) {
     const stats = yield* Stats
+    const cluster = yield* Cluster
     const { schedules } = yield* Settings
     const shutdown = yield* Shutdown
 
@@ -47,7 +49,12 @@ export const layerHealth = HttpApiBuilder.group(
           orElse: () => Effect.succeed(databaseSilent),
         }))
         if (fault !== undefined) return yield* new NotReady({ detail: fault })
-        return { status: "ready" as const, schedules: schedules ? "on" as const : "off" as const }
+        const members = yield* cluster.members
+        return {
+          status: "ready" as const,
+          schedules: schedules ? "on" as const : "off" as const,
+          ...(members === undefined ? {} : { members: members.filter(({ healthy }) => healthy).length }),
+        }
       }),
     })
   }),

@@ -1,5 +1,6 @@
 /** How often each API key may call this process, and how many wrong keys may come from one address. */
-import { Clock, Context, Effect, Option } from "effect"
+import { Context, Effect, Option } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { TooManyRequests } from "../api/Problems.ts"
 import { Settings } from "../domain/Settings.ts"
 import { withHeaders } from "./Answers.ts"
@@ -33,13 +34,13 @@ export const makeRateLimits = Effect.map(Settings, ({ apiRate }) => {
      * «RateLimit header fields for HTTP» has it.
      */
     count: Option.isNone(apiRate) ? () => Effect.void : Effect.fnUntraced(function* (keyId: string) {
-      const { allowed, fullIn, remaining, retryAfter } = calls.take(keyId, yield* Clock.currentTimeMillis)
+      const { allowed, fullIn, remaining, retryAfter } = calls.take(keyId, yield* monotonicMillis)
       yield* withHeaders({ "ratelimit-policy": policy, "ratelimit": `"key";r=${remaining};t=${fullIn}` })
       if (!allowed) yield* refuse(retryAfter, `a key may make ${rate} requests per second (MAILFLEET_API_RATE)`)
     }),
     /** Fails where so many wrong keys came from the address of this request that the next is not even looked at. */
     beforeLookup: Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* monotonicMillis
       const address = (yield* RemoteAddress)()
       if (wrong.isEmpty(address, now)) {
         yield* refuse(1, `too many wrong keys came from this address: ${wrongKeys.rate} per second are answered`)
@@ -47,7 +48,7 @@ export const makeRateLimits = Effect.map(Settings, ({ apiRate }) => {
     }),
     /** Counts a wrong key against the address that this request came from. */
     wrongKey: Effect.gen(function* () {
-      wrong.take((yield* RemoteAddress)(), yield* Clock.currentTimeMillis)
+      wrong.take((yield* RemoteAddress)(), yield* monotonicMillis)
     }),
   }
 })

@@ -1,7 +1,8 @@
 /** Signs browsers in to the dashboard, and out of it. */
-import { Clock, DateTime, Duration, Effect, Option, Redacted } from "effect"
+import { DateTime, Duration, Effect, Option, Redacted } from "effect"
 import { HttpEffect, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { Api } from "../api/Api.ts"
 import { TooManyRequests, Unauthorized } from "../api/Problems.ts"
 import { sessionCookie } from "../api/Session.ts"
@@ -43,7 +44,7 @@ export const layerSession = HttpApiBuilder.group(
     })
 
     const limited = Effect.gen(function* () {
-      const { allowed, retryAfter } = logins.take((yield* RemoteAddress)(), yield* Clock.currentTimeMillis)
+      const { allowed, retryAfter } = logins.take((yield* RemoteAddress)(), yield* monotonicMillis)
       if (allowed) return
       yield* withHeaders({ "retry-after": String(retryAfter) })
       return yield* new TooManyRequests({

@@ -1,5 +1,6 @@
 /** Keys of the HTTP API: made, found by their hash, taken away. */
-import { Clock, Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import type { Buffer } from "node:buffer"
 import { createHash, randomBytes } from "node:crypto"
 import type { ApiKey, Scope } from "../domain/ApiKey.ts"
@@ -90,7 +91,7 @@ export class ApiKeys extends Context.Service<ApiKeys, {
         // Index: api_keys_hash_key.
         find: Effect.fnUntraced(function* (secret) {
           const hash = hashOf(Redacted.value(secret))
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* monotonicMillis
           const before = remembered.get(hash.toString("base64"))
           if (before !== undefined && before.until > now) return Option.some(before.known)
           const began = revocations

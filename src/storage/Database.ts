@@ -40,6 +40,7 @@ const tables = [
   "webhook_deliveries",
   "data_keys",
   "encryption_rotations",
+  "pauses",
   "meta",
 ] as const
 
@@ -182,6 +183,9 @@ export const column = (
  */
 export const byIndex =
   "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
+
+/** What the names of the tables begin with in which `effect/cluster` keeps members and shards. It migrates them by itself. */
+export const clusterPrefix = (schema: string): string => `${schema}.cluster`
 
 /** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
 export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>

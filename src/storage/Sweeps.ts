@@ -39,6 +39,8 @@ export class Sweeps extends Context.Service<Sweeps, {
   readonly changes: Effect.Effect<void>
   /** Removes deliveries to webhooks that arrived, but for the newest of each webhook. */
   readonly deliveries: Effect.Effect<void>
+  /** Removes pauses that are over. */
+  readonly pauses: Effect.Effect<void>
   /** Removes sessions of sign-ins that ended long ago. */
   readonly connectSessions: Effect.Effect<void>
 }>()("mailfleet/storage/Sweeps") {
@@ -94,6 +96,8 @@ export class Sweeps extends Context.Service<Sweeps, {
             order by id desc offset ${deliveriesKept} limit 1) last
           join ${t.webhook_deliveries} d on d.webhook_id = w.id and d.id <= last.id and d.delivered_at is not null
           limit ${rowsAtOnce})`).pipe(orDie),
+        pauses: sweepAll(sql`delete from ${t.pauses} where key in (
+          select key from ${t.pauses} where until < now() limit ${rowsAtOnce})`).pipe(orDie),
         // By the primary key: an index of the ends would cost each redemption a write, for the few that are not replaced.
         accessTokens: Effect.gen(function* () {
           const rows = yield* sql<typeof beforeAll & { count: number }>`with page as (

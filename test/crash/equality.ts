@@ -51,7 +51,7 @@ export interface Equality {
 }
 
 /** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
-const random = (seed: number) => () => {
+export const random = (seed: number) => () => {
   seed = (seed + 0x6d2b79f5) | 0
   let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
   t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
@@ -72,13 +72,13 @@ const weights = {
   throttle: 10,
   "expire tokens": 5,
 }
-type Operation = keyof typeof weights
+export type Operation = keyof typeof weights
 
 const operations = Object.keys(weights) as ReadonlyArray<Operation>
 const total = Object.values(weights).reduce((sum, weight) => sum + weight, 0)
 
 /** One mailbox, and what the driver knows to be in it. */
-class Owner {
+export class Owner {
   private mail: Array<RemoteMail> = []
   private places: ReadonlyArray<string> = []
   private named = 0
@@ -166,7 +166,8 @@ const claimsEnd: Use<void, never> = (sql, table) =>
 
 const Log = Schema.Struct({ items: Schema.Array(Change), nextCursor: Schema.String })
 
-const logOf = Effect.fnUntraced(function* (service: Service) {
+/** All of the change log. */
+export const logOf = Effect.fnUntraced(function* (service: Service) {
   const log: Array<Change> = []
   for (let after = "";;) {
     const query: string = after === "" ? "" : `&after=${after}`
@@ -178,7 +179,7 @@ const logOf = Effect.fnUntraced(function* (service: Service) {
 })
 
 /** Full rounds of all accounts, until `rounds` of them in a row have succeeded. */
-const quietRounds = Effect.fnUntraced(function* (service: Service, mailboxes: number, rounds: number) {
+export const quietRounds = Effect.fnUntraced(function* (service: Service, mailboxes: number, rounds: number) {
   for (let tries = 0, quiet = 0; quiet < rounds; tries++) {
     if (tries > 10) return yield* new NotQuiet({ message: `no round succeeds: ${service.output().slice(-2_000)}` })
     const run = yield* startOverAll(service, "sync")
@@ -198,7 +199,7 @@ const missing = (what: string, these: ReadonlyArray<string>, those: ReadonlyArra
 }
 
 /** What differs between a mailbox, the store and what the log tells. */
-const differencesOf = Effect.fnUntraced(function* (
+export const differencesOf = Effect.fnUntraced(function* (
   service: Service,
   box: RemoteBox,
   account: Account,

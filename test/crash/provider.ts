@@ -98,7 +98,7 @@ export const startProvider = (
   })
 
 /** Whose refresh token it is; its fifth part is the number of the account, from 0 (`Grants.refreshToken`). */
-const emailOf = (form: string): string | undefined => {
+export const emailOf = (form: string): string | undefined => {
   const token = new URLSearchParams(form).get("refresh_token")
   const number = token?.split(".")[4]
   return number === undefined ? undefined : `sim${String(parseInt(number, 36) + 1).padStart(5, "0")}@sim.example`

@@ -6,6 +6,7 @@ import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { Settings } from "../../src/domain/Settings.ts"
 import { AdaptiveConcurrency } from "../../src/pacing/AdaptiveConcurrency.ts"
 import { AppBreaker } from "../../src/pacing/AppBreaker.ts"
+import { Cluster } from "../../src/schedules/Cluster.ts"
 import { makeScrape } from "../../src/server/Metrics.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
@@ -28,7 +29,11 @@ const series = (prefix: string) =>
     ),
   )
 
-const pacing = Layer.merge(AppBreaker.layer, AdaptiveConcurrency.layer.pipe(Layer.provide(Settings.layer)))
+const pacing = Layer.mergeAll(
+  AppBreaker.layer,
+  AdaptiveConcurrency.layer.pipe(Layer.provide(Settings.layer)),
+  Cluster.layerAlone,
+)
 
 await onDatabases("Metrics", Layer.mergeAll(pacing, pushStorage, WebhookOutbox.layer), (it) => {
   it.effect("the refresh lag by app and policy, which vanishes with the backlog", () =>

@@ -43,6 +43,7 @@ import { WebhookSender } from "../../src/programs/webhooks/WebhookSender.ts"
 import { makeHandler } from "../../src/server/Http.ts"
 import { RemoteAddress } from "../../src/server/RateLimits.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
+import { Cluster } from "../../src/schedules/Cluster.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
 import { AppOnlyGrants } from "../../src/storage/grants/AppOnlyGrants.ts"
 import { Apps } from "../../src/storage/grants/Apps.ts"
@@ -189,6 +190,7 @@ const tokens = Tokens.layer.pipe(Layer.provide([layerGrantStore.pipe(Layer.provi
 const pacing = Layer.mergeAll(
   AdaptiveConcurrency.layer,
   AppBreaker.layer,
+  Cluster.layerAlone,
   ReauthSpike.layer,
   SyncPace.layer,
   Throttle.layer,

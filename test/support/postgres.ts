@@ -1,10 +1,13 @@
 /** A Postgres of one's own, to be stopped and started: a cluster in a temporary folder, on a free port of this machine. */
 import { Data, Effect, type Scope } from "effect"
+import { freePort } from "./processes.ts"
 
 export interface OwnPostgres {
   /** For `DATABASE_URL`: user and database `postgres`, no password. */
   readonly url: string
   readonly port: number
+  /** Where it keeps its data; nothing else is there. */
+  readonly folder: string
   readonly start: Effect.Effect<void, PostgresFailed>
   /** `fast` ends sessions and writes everything; `immediate` is as a crash: the next start recovers from the log. */
   readonly stop: (mode: "fast" | "immediate") => Effect.Effect<void, PostgresFailed>
@@ -52,31 +55,46 @@ const unprivileged = async (): Promise<number | undefined> => {
   return Number(user?.[2])
 }
 
-const freePort = (): number => {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 })
-  return listener.addr.port
+export interface OwnPostgresOptions {
+  /** Where it listens. Default: the loopback address. */
+  readonly host?: string
+  /** Megabytes of memory that stand for its disk, so that it can be full; wants root. Default: the disk. */
+  readonly disk?: number
 }
 
 /** Makes a cluster and starts it. It is stopped, and removed, with the scope. */
-export const ownPostgres = (binaries: string): Effect.Effect<OwnPostgres, PostgresFailed, Scope.Scope> =>
+export const ownPostgres = (
+  binaries: string,
+  { disk, host = "127.0.0.1" }: OwnPostgresOptions = {},
+): Effect.Effect<OwnPostgres, PostgresFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const uid = yield* Effect.promise(unprivileged)
     const folder = yield* Effect.acquireRelease(
       Effect.promise(() => Deno.makeTempDir({ prefix: "mailfleet-postgres-" })),
       (folder) => Effect.promise(() => Deno.remove(folder, { recursive: true })),
     )
+    if (disk !== undefined) {
+      yield* Effect.acquireRelease(
+        run("mount", ["-t", "tmpfs", "-o", `size=${disk}m`, "tmpfs", folder], undefined),
+        () => Effect.ignore(run("umount", ["-l", folder], undefined)),
+      )
+    }
     if (uid !== undefined) yield* Effect.promise(() => Deno.chown(folder, uid, null))
     const data = `${folder}/data`
     yield* run(`${binaries}/initdb`, ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"], uid)
+    const anybody = `host all all ${host}/24 trust\n`
+    yield* Effect.promise(() => Deno.writeTextFile(`${data}/pg_hba.conf`, anybody, { append: true }))
     const port = freePort()
-    const settings = `-p ${port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=${folder}`
+    const settings = `-p ${port} -c listen_addresses=${host} -c unix_socket_directories=${folder} ` +
+      "-c min_wal_size=32MB -c max_wal_size=64MB"
     const control = (...args: ReadonlyArray<string>) =>
       run(`${binaries}/pg_ctl`, ["-D", data, "-l", `${folder}/log`, "-o", settings, "-w", "-t", "60", ...args], uid)
     const stop: OwnPostgres["stop"] = (mode) => control("stop", "-m", mode)
     yield* Effect.acquireRelease(control("start"), () => Effect.ignore(stop("immediate")))
     return {
-      url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+      url: `postgres://postgres@${host}:${port}/postgres`,
       port,
+      folder,
       start: control("start"),
       stop,
     }

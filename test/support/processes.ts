@@ -41,12 +41,13 @@ const show = (seen: unknown): string =>
 export const serveSimulator = (
   simulator: Simulator,
   wrap: (request: Request, next: () => Promise<Response>) => Promise<Response> = (_request, next) => next(),
+  hostname = "127.0.0.1",
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() =>
         Deno.serve(
-          { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+          { port: 0, hostname, onListen: () => {} },
           (request, info) => wrap(request, () => simulator.handler(request, info)),
         )
       ),
@@ -56,7 +57,7 @@ export const serveSimulator = (
           Effect.timeoutOption(Effect.promise(() => server.shutdown()), "2 seconds"),
         ),
     ),
-    (server) => `http://127.0.0.1:${server.addr.port}`,
+    (server) => `http://${hostname}:${server.addr.port}`,
   )
 
 /** What a process answered with. */
@@ -114,7 +115,11 @@ export interface Installation {
   /** As in the setting. */
   readonly encryptionKeys: string
   /** Starts a process and waits until it listens. It is killed at the end of the scope at the latest. */
-  readonly start: (env?: Record<string, string>, args?: ReadonlyArray<string>) => Effect.Effect<
+  readonly start: (
+    env?: Record<string, string>,
+    args?: ReadonlyArray<string>,
+    within?: ReadonlyArray<string>,
+  ) => Effect.Effect<
     Service,
     NotYet,
     Scope.Scope
@@ -147,15 +152,17 @@ const inherited = (): Record<string, string> =>
     Object.entries(Deno.env.toObject()).filter(([name]) => !name.startsWith("MAILFLEET_") && name !== "DATABASE_URL"),
   )
 
-/** Runs the command line, with no settings but `env`. */
+/** Runs the command line, with no settings but `env`; with `within`, by a command that becomes what it is told to run. */
 export const spawn = (
   args: ReadonlyArray<string>,
   env: Record<string, string>,
+  within: ReadonlyArray<string> = [],
 ): Effect.Effect<Deno.ChildProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.sync(() =>
-      new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "src/main.ts", ...args],
+    Effect.sync(() => {
+      const [command = "", ...rest] = [...within, Deno.execPath(), "run", "-A", "src/main.ts", ...args]
+      return new Deno.Command(command, {
+        args: rest,
         cwd: root,
         clearEnv: true,
         env: { ...inherited(), NO_COLOR: "1", ...env },
@@ -163,7 +170,7 @@ export const spawn = (
         stdout: "piped",
         stderr: "piped",
       }).spawn()
-    ),
+    }),
     (child) => Effect.andThen(signal(child, "SIGKILL"), Effect.promise(() => child.status)),
   )
 
@@ -192,9 +199,14 @@ export const runToEnd = (args: ReadonlyArray<string>, env: Record<string, string
   }))
 
 const startService = Effect.fnUntraced(
-  function* (env: Record<string, string>, args: ReadonlyArray<string>, adminKey: string) {
+  function* (
+    env: Record<string, string>,
+    args: ReadonlyArray<string>,
+    within: ReadonlyArray<string>,
+    adminKey: string,
+  ) {
     const begin = yield* Clock.currentTimeMillis
-    const child = yield* spawn(["serve", ...args], env)
+    const child = yield* spawn(["serve", ...args], env, within)
     let output = ""
     const add = (text: string) => void (output += text)
     const written = Promise.all([collect(child.stdout, add), collect(child.stderr, add)])
@@ -243,6 +255,40 @@ const startService = Effect.fnUntraced(
   },
 )
 
+/** A port that nobody listens on at the moment. */
+export const freePort = (): number => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 })
+  return listener.addr.port
+}
+
+const Ready = Schema.Struct({ members: Schema.Int })
+
+/** Starts processes that know of each other, and waits until they do. Each has its settings beside those of the installation. */
+export const startCluster = Effect.fnUntraced(function* (
+  installation: Installation,
+  settings: ReadonlyArray<Record<string, string>>,
+  within: (n: number) => ReadonlyArray<string> = () => [],
+) {
+  const services = yield* Effect.forEach(
+    settings,
+    (more, n) =>
+      installation.start(
+        { MAILFLEET_CLUSTER: "on", MAILFLEET_CLUSTER_PORT: String(freePort()), ...more },
+        [],
+        within(n),
+      ),
+    { concurrency: "unbounded" },
+  )
+  for (const service of services) {
+    yield* eventually(
+      "the members know of each other",
+      service.call(Ready, "/health/ready"),
+      ({ members }) => members === services.length,
+    )
+  }
+  return services
+})
+
 /** A new installation, against a provider at `origin`. Its data are removed with the scope. */
 export const install = Effect.fnUntraced(function* (
   engine: Engine,
@@ -285,7 +331,7 @@ export const install = Effect.fnUntraced(function* (
     folder,
     adminKey,
     encryptionKeys,
-    start: (more = {}, args = []) => startService({ ...env, ...more }, args, adminKey),
+    start: (more = {}, args = [], within = []) => startService({ ...env, ...more }, args, within, adminKey),
     query,
   }
 })

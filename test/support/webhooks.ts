@@ -69,8 +69,10 @@ const signedWith = (secrets: ReadonlyArray<string>, body: string, headers: http.
     }
   })
 
-/** Listens on the loopback address. Takes everything unless it is told otherwise. */
-export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect.gen(function* () {
+/** Takes everything unless it is told otherwise. */
+export const startReceiverAt = Effect.fnUntraced(function* (
+  host: string,
+): Effect.fn.Return<Receiver, never, Scope.Scope> {
   const received: Array<Received> = []
   const requests: Receiver["requests"] = []
   const secrets: Array<string> = []
@@ -112,7 +114,7 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
           sockets.add(socket)
           socket.on("close", () => sockets.delete(socket))
         })
-        server.listen(port, "127.0.0.1", () => resolve((server!.address() as AddressInfo).port))
+        server.listen(port, host, () => resolve((server!.address() as AddressInfo).port))
       })
     )
   const die = Effect.promise(() =>
@@ -125,7 +127,7 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
   )
   const port = yield* Effect.acquireRelease(listen(0), () => die)
   return {
-    url: `http://127.0.0.1:${port}/hook`,
+    url: `http://${host}:${port}/hook`,
     port,
     received,
     requests,
@@ -141,6 +143,9 @@ export const startReceiver: Effect.Effect<Receiver, never, Scope.Scope> = Effect
     quiet: eventually("nobody is connected", Effect.sync(() => sockets.size), (open) => open === 0),
   }
 })
+
+/** On the loopback address. */
+export const startReceiver = startReceiverAt("127.0.0.1")
 
 /** Those that it took, each once. */
 export const takenBy = ({ received }: Receiver): ReadonlyArray<Received> => {

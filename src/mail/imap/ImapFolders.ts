@@ -1,5 +1,6 @@
 /** The folders of a mailbox: what LIST and STATUS tell, and what that means here. */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
+import { monotonicMillis } from "../../domain/Monotonic.ts"
 import type { ListResponse, StatusObject } from "imapflow"
 import type { FolderRole } from "../../domain/Mail.ts"
 import { decodeCursor } from "./ImapCursor.ts"
@@ -81,7 +82,7 @@ export const listFolders = Effect.fn("Imap.folders")(function* (
   session: ImapSession,
   known: ReadonlyArray<KnownFolder>,
 ) {
-  const at = yield* Clock.currentTimeMillis
+  const at = yield* monotonicMillis
   const gmail = session.client.capabilities.has("X-GM-EXT-1")
   const answer = yield* session.run((client) => client.list({ statusQuery }))
   // Every mailbox has one (RFC 9051 section 5.1): a listing without it would have all folders forgotten.

@@ -1,5 +1,6 @@
 /** The next page of a folder: what its cursor, and a STATUS before all else, make of it. */
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
+import { monotonicMillis } from "../../domain/Monotonic.ts"
 import type { StatusObject } from "imapflow"
 import { changesPage } from "./ImapChanges.ts"
 import { decodeCursor, noMessages, type Position } from "./ImapCursor.ts"
@@ -16,7 +17,7 @@ const statusOf = Effect.fnUntraced(function* ({ memory, path, session }: Reader)
   const listed = memory.folders.get(path)
   const known = listed?.status
   if (listed !== undefined) listed.status = undefined
-  if (known !== undefined && (yield* Clock.currentTimeMillis) - listed!.at < statusLife) return known
+  if (known !== undefined && (yield* monotonicMillis) - listed!.at < statusLife) return known
   // Of the folder that is open a server may tell what it told before (RFC 9051 section 6.3.11): it is opened again instead.
   if (session.client.mailbox !== false && session.client.mailbox.path === path) return undefined
   const status = yield* session.run((client) => client.status(path, statusQuery))

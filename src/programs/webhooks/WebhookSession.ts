@@ -1,5 +1,6 @@
 /** Sends what there is for one webhook, as long as the webhook is this process's. */
-import { Clock, Context, Duration, Effect, FiberSet, Layer, Metric, Option, Queue, Random } from "effect"
+import { Context, Duration, Effect, FiberSet, Layer, Metric, Option, Queue, Random } from "effect"
+import { monotonicMillis } from "../../domain/Monotonic.ts"
 import type { Event } from "../../domain/Event.ts"
 import { Settings } from "../../domain/Settings.ts"
 import { Vault } from "../../oauth/Vault.ts"
@@ -83,7 +84,7 @@ export class WebhookSession extends Context.Service<WebhookSession, {
         const sent = yield* Queue.unbounded<Sent>()
         const sending = yield* FiberSet.make<void>()
         const lanes = new WebhookLanes()
-        const begin = yield* Clock.currentTimeMillis
+        const begin = yield* monotonicMillis
         const health = new ReceiverHealth(
           { failures: claimed.failures, pausedUntil: begin + claimed.pausedMillis },
           webhookRetryAfter,
@@ -93,7 +94,7 @@ export class WebhookSession extends Context.Service<WebhookSession, {
 
         /** Stores what came of attempts. False = the webhook has been disabled for it. */
         const settle = Effect.fnUntraced(function* (batch: ReadonlyArray<Sent>) {
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* monotonicMillis
           let recovered = false
           const attempts = []
           for (const { attempts: before, began, head, outcome } of batch) {
@@ -130,7 +131,7 @@ export class WebhookSession extends Context.Service<WebhookSession, {
         })
 
         const sendNext = Effect.fnUntraced(function* () {
-          const now = yield* Clock.currentTimeMillis
+          const now = yield* monotonicMillis
           const heads = lanes.take(Math.max(0, health.allowed(webhookConcurrency, now) - onTheWay), now)
           if (heads.length === 0) return
           const loaded = new Map(
@@ -174,7 +175,7 @@ export class WebhookSession extends Context.Service<WebhookSession, {
             seen = view
             if (!complete && lanes.size < mostWaiting) {
               const taken = yield* outbox.take(claimed)
-              lanes.add(taken.queued, yield* Clock.currentTimeMillis)
+              lanes.add(taken.queued, yield* monotonicMillis)
               complete = taken.complete
             }
             if (yield* isHeld) yield* sendNext()

@@ -11,6 +11,7 @@ import sync from "./0007_sync.ts"
 import apiKeys from "./0008_api_keys.ts"
 import webhooks from "./0009_webhooks.ts"
 import dashboardSessions from "./0010_dashboard_sessions.ts"
+import audit from "./0012_audit.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
@@ -25,4 +26,5 @@ export const migrations: Readonly<
   "0008_api_keys": apiKeys,
   "0009_webhooks": webhooks,
   "0010_dashboard_sessions": dashboardSessions,
+  "0012_audit": audit,
 }

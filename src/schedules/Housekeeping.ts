@@ -1,6 +1,8 @@
 /** What is to be done now and then: sweeping what nobody will come back for, and finishing what was broken off. */
 import { type Duration, Effect, Layer, Schedule } from "effect"
+import { Settings } from "../domain/Settings.ts"
 import type { Event } from "../domain/Event.ts"
+import { Audit } from "../storage/Audit.ts"
 import { Apps } from "../storage/grants/Apps.ts"
 import { Endings } from "../storage/grants/Endings.ts"
 import { ImportStaging } from "../storage/runs/ImportStaging.ts"
@@ -28,10 +30,16 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
     { discard: true },
   ).pipe(Effect.repeat(Schedule.spaced(pause)), Effect.forkScoped)
 
-export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | MailKeeping | Policies | Sweeps> = Layer
+export const layer: Layer.Layer<
+  never,
+  never,
+  Apps | Audit | Endings | ImportStaging | MailKeeping | Policies | Settings | Sweeps
+> = Layer
   .effectDiscard(
     Effect.gen(function* () {
+      const { auditRetentionDays } = yield* Settings
       const apps = yield* Apps
+      const audit = yield* Audit
       const endings = yield* Endings
       const staging = yield* ImportStaging
       const mail = yield* MailKeeping
@@ -43,7 +51,8 @@ export const layer: Layer.Layer<never, never, Apps | Endings | ImportStaging | M
         ["hashes of past tokens", sweeps.tokenHashes],
         ["access tokens that have ended", sweeps.accessTokens],
         ["old sessions of sign-ins", sweeps.connectSessions],
-        ["old events and audit entries", sweeps.records],
+        ["old events", sweeps.events],
+        ["old entries of the audit log", auditRetentionDays === null ? Effect.void : audit.prune(auditRetentionDays)],
         ["deliveries to webhooks that arrived", sweeps.deliveries],
         ["secrets of apps that end", Effect.flatMap(apps.tellExpiring, logEach)],
       ])

@@ -12,6 +12,7 @@ import apiKeys from "./0008_api_keys.ts"
 import webhooks from "./0009_webhooks.ts"
 import dashboardSessions from "./0010_dashboard_sessions.ts"
 import keys from "./0011_keys.ts"
+import audit from "./0012_audit.ts"
 import pauses from "./0013_pauses.ts"
 import messageBodies from "./0014_message_bodies.ts"
 import messageCascades from "./0015_message_cascades.ts"
@@ -30,6 +31,7 @@ export const migrations: Readonly<
   "0009_webhooks": webhooks,
   "0010_dashboard_sessions": dashboardSessions,
   "0011_keys": keys,
+  "0012_audit": audit,
   "0013_pauses": pauses,
   "0014_message_bodies": messageBodies,
   "0015_message_cascades": messageCascades,

@@ -8,6 +8,7 @@ import { CliConfig, Command, GlobalFlag } from "effect/cli"
 import { version } from "./api/Version.ts"
 import { accounts } from "./commands/Accounts.ts"
 import { apps } from "./commands/Apps.ts"
+import { audit } from "./commands/Audit.ts"
 import { backup } from "./commands/Backup.ts"
 import { changes } from "./commands/Changes.ts"
 import { connect } from "./commands/Connect.ts"
@@ -53,6 +54,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         policies,
         runs,
         webhooks,
+        audit,
       ],
     },
     { group: "Set up", commands: [doctor, migrate, backup, restore, keys] },

@@ -66,6 +66,7 @@ export {
   Resource,
 } from "./domain/Account.ts"
 export { App, type AppPatch, AppScopes, InvalidApp, type NewApp, Registration } from "./domain/App.ts"
+export { AuditFault, AuditHead, AuditLink, AuditVerdict, linkHash, verifyChain } from "./domain/AuditChain.ts"
 export { AuditEntry } from "./domain/AuditEntry.ts"
 export { ConnectKind, ConnectSession, ConnectState, RefusalCode } from "./domain/ConnectSession.ts"
 export { Event, EventKind } from "./domain/Event.ts"

@@ -1,10 +1,15 @@
 /** Who may call: the bearer of a key. */
-import { Context } from "effect"
+import { Context, type Effect } from "effect"
 import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
 import { Forbidden, ForeignOrigin, TooManyRequests, Unauthorized } from "./Problems.ts"
 
-/** Whose key came with the request. Named in the audit log. */
-export class Caller extends Context.Service<Caller, { readonly name: string }>()("mailfleet/api/Caller") {}
+/** Whose key came with the request. */
+export class Caller extends Context.Service<Caller, {
+  /** As the audit log names them. */
+  readonly name: string
+  /** Adds to the entry that the audit log gets of this call, if it gets one, what only the handler knows. */
+  readonly note: (about: { readonly accountId?: string; readonly detail?: string }) => Effect.Effect<void>
+}>()("mailfleet/api/Caller") {}
 
 export class Authorization extends HttpApiMiddleware.Service<Authorization, { provides: Caller }>()(
   "mailfleet/api/Authorization",

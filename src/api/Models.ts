@@ -1,6 +1,7 @@
 /** The nouns of the domain under the names that the OpenAPI document gives them. */
 import * as AccountModel from "../domain/Account.ts"
 import * as ApiKeyModel from "../domain/ApiKey.ts"
+import * as AuditChainModel from "../domain/AuditChain.ts"
 import * as AuditModel from "../domain/AuditEntry.ts"
 import * as ConnectSessionModel from "../domain/ConnectSession.ts"
 import * as EventModel from "../domain/Event.ts"
@@ -25,6 +26,8 @@ export const MessageWithBody = MailModel.MessageWithBody.annotate({ identifier: 
 export const Thread = MailModel.Thread.annotate({ identifier: "Thread" })
 export const Event = EventModel.Event.annotate({ identifier: "Event" })
 export const AuditEntry = AuditModel.AuditEntry.annotate({ identifier: "AuditEntry" })
+export const AuditLink = AuditChainModel.AuditLink.annotate({ identifier: "AuditLink" })
+export const AuditHead = AuditChainModel.AuditHead.annotate({ identifier: "AuditHead" })
 export const Change = MailModel.Change.annotate({ identifier: "Change" })
 export const ConnectSession = ConnectSessionModel.ConnectSession.annotate({ identifier: "ConnectSession" })
 export const DeviceCode = ConnectSessionModel.DeviceCode.annotate({ identifier: "DeviceCode" })

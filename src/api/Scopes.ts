@@ -61,6 +61,7 @@ const scopes: Readonly<Record<string, Scope>> = {
   "webhooks.replay": "admin",
   "webhooks.deliveries": "admin",
   "audit.list": "admin",
+  "audit.chain": "admin",
   "operations.stats": "accounts:read",
   "operations.history": "accounts:read",
   "operations.due": "accounts:read",

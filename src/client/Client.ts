@@ -224,7 +224,7 @@ export interface Client {
   }
   /** What operators are told of the fleet as a whole. */
   readonly events: List<Plain<Event>, { readonly kind?: EventKind; readonly subject?: string }>
-  /** Who was given which access token. */
+  /** Who was given what, and who changed what. */
   readonly audit: List<Plain<AuditEntry>, { readonly accountId?: string }>
   /** The fleet at a glance. */
   readonly stats: () => Promise<Plain<Stats>>

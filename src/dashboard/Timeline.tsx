@@ -53,11 +53,20 @@ const ofEvent = ({ at, kind, message }: Event): Entry => ({
   tone: kind.endsWith("recovered") ? "good" : kind === "account.needs_reauth" ? "bad" : "warn",
 })
 
-const actions = { access_token: "access token", sign_in: "sign-in", admin_consent: "consent" } as const
+const actions: Readonly<Record<string, string>> = {
+  access_token: "access token",
+  sign_in: "sign-in",
+  admin_consent: "consent",
+  "accounts.update": "changed",
+  "mail.message": "a message was read",
+  "mail.attachment": "an attachment was read",
+  "mail.accountMessages": "messages were listed",
+  "mail.threads": "threads were listed",
+}
 
 const ofAudit = ({ action, actor, at, outcome, resource }: AuditEntry): Entry => ({
   at,
-  title: `${actions[action]}: ${words(outcome)}`,
+  title: `${actions[action] ?? words(action.replace(".", ": "))}: ${words(outcome)}`,
   text: `by ${actor}${resource === undefined ? "" : ` for ${resource}`}`,
   tone: "calm",
 })

@@ -92,6 +92,8 @@ export interface SettingsValues {
   readonly apiRate: Option.Option<number>
   /** What is kept of the mail of accounts that do not choose for themselves. */
   readonly mail: MailChoice
+  /** Days that entries of the audit log are kept; null = for ever. */
+  readonly auditRetentionDays: number | null
   /** Bytes of the largest attachment that is handed out. */
   readonly attachmentLimit: number
   /** Subscriptions to mailboxes are kept, by which the provider tells of new mail. */
@@ -349,6 +351,7 @@ const fromEnvironment = Effect.gen(function* () {
     },
     runDays: yield* days("MAILFLEET_RUN_RETENTION_DAYS", "400", 1),
     changeDays: yield* days("MAILFLEET_CHANGE_RETENTION_DAYS", "all", 1),
+    auditRetentionDays: yield* days("MAILFLEET_AUDIT_RETENTION_DAYS", "400", 1),
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
     push: yield* onOff("MAILFLEET_PUSH", "off"),
     gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),

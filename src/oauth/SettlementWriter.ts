@@ -1,6 +1,6 @@
 /** Group commit: redemptions that finish together are stored together, by one fiber. */
 import { Cause, Effect, Metric, Schedule, type Scope } from "effect"
-import { makeBatches } from "./Batches.ts"
+import { makeBatches } from "../pacing/Batches.ts"
 import type { GrantStore, Settled, Settlement } from "./GrantStore.ts"
 
 const perCommit = Metric.histogram("mailfleet_settlements_per_commit", {

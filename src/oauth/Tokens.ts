@@ -23,7 +23,7 @@ import { AppBreaker } from "../pacing/AppBreaker.ts"
 import { ReauthSpike } from "../pacing/ReauthSpike.ts"
 import { Throttle, tokenKeys } from "../pacing/Throttle.ts"
 import { TokenRate } from "../pacing/TokenRate.ts"
-import { makeBatches } from "./Batches.ts"
+import { makeBatches } from "../pacing/Batches.ts"
 import { chooseChannel, isProbed, isUndecided, undecidedSeconds } from "./ChannelProbe.ts"
 import {
   type GrantLease,

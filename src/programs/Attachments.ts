@@ -1,6 +1,6 @@
 /** The content of attachments, from the provider to whoever asks. */
 import { Context, Effect, Layer, Option, Schema, type Scope, Sink, Stream } from "effect"
-import type { MessageId } from "../domain/Ids.ts"
+import type { AccountId, MessageId } from "../domain/Ids.ts"
 import type { Attachment } from "../domain/Mail.ts"
 import { codeOf } from "../domain/FailureClass.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
@@ -13,6 +13,7 @@ import { type AttachmentSource, Messages } from "../storage/mail/Messages.ts"
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", { maxBytes: Schema.Int }) {}
 
 export interface Download {
+  readonly accountId: AccountId
   readonly attachment: Attachment
   /** Has begun: the provider has sent its first bytes. Fails where it breaks off, or turns out too large after all. */
   readonly content: Stream.Stream<Uint8Array, ProviderError | MessageGone | TooLarge>
@@ -81,10 +82,11 @@ export class Attachments extends Context.Service<Attachments, {
       const open = Effect.fn("Attachments.open")(function* (messageId: MessageId, attachmentId: string) {
         const found = yield* messages.attachment(messageId, attachmentId)
         if (Option.isNone(found)) return Option.none()
-        const { attachment } = found.value
+        const { account, attachment } = found.value
         if (attachment.size !== null && attachment.size > attachmentLimit) return yield* tooLarge
         const content = yield* begin(found.value)
         return Option.some<Download>({
+          accountId: account.id,
           attachment,
           content: content.pipe(
             Stream.mapAccumEffect(() => 0, (sum, piece) => {

@@ -1,6 +1,8 @@
 /** What is to be done now and then: sweeping what nobody will come back for, and finishing what was broken off. */
 import { type Duration, Effect, Layer, Schedule } from "effect"
+import { Settings } from "../domain/Settings.ts"
 import type { Event } from "../domain/Event.ts"
+import { Audit } from "../storage/Audit.ts"
 import { Apps } from "../storage/grants/Apps.ts"
 import { BodyKeeping } from "../storage/mail/BodyKeeping.ts"
 import { Endings } from "../storage/grants/Endings.ts"
@@ -33,11 +35,13 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
 export const layer: Layer.Layer<
   never,
   never,
-  Apps | BodyKeeping | Cluster | Endings | ImportStaging | MailKeeping | Policies | Sweeps
+  Apps | Audit | BodyKeeping | Cluster | Endings | ImportStaging | MailKeeping | Policies | Settings | Sweeps
 > = Layer
   .effectDiscard(
     Effect.gen(function* () {
+      const { auditRetentionDays } = yield* Settings
       const apps = yield* Apps
+      const audit = yield* Audit
       const cluster = yield* Cluster
       const endings = yield* Endings
       const staging = yield* ImportStaging
@@ -55,7 +59,8 @@ export const layer: Layer.Layer<
           ["partitions of bodies", bodies.makeAhead],
           ["bodies without a message", bodies.sweep],
           ["old sessions of sign-ins", sweeps.connectSessions],
-          ["old events and audit entries", sweeps.records],
+          ["old events", sweeps.events],
+          ["old entries of the audit log", auditRetentionDays === null ? Effect.void : audit.prune(auditRetentionDays)],
           ["old runs", sweeps.runs],
           ["old changes", sweeps.changes],
           ["deliveries to webhooks that arrived", sweeps.deliveries],

@@ -11,6 +11,7 @@ export const layerAudit = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const audit = yield* Audit
     return handlers.handleAll({
+      chain: ({ query }) => Effect.mapError(audit.chain(limited(query)), cursorProblem),
       list: ({ query }) => Effect.mapError(audit.list(limited(query)), cursorProblem),
     })
   }),

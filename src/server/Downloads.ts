@@ -1,6 +1,7 @@
 /** Attachments over HTTP: in such a way that a browser saves them and runs nothing. */
 import { Effect, Option, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
+import { Caller } from "../api/Authorization.ts"
 import { AttachmentGone, AttachmentTooLarge, NotFound } from "../api/Problems.ts"
 import type { Attachment } from "../domain/Mail.ts"
 import { Attachments } from "../programs/Attachments.ts"
@@ -56,7 +57,8 @@ export const makeDownload = Effect.map(Attachments, (attachments) =>
     function* (messageId: string, attachmentId: string) {
       const found = yield* attachments.open(messageId, attachmentId)
       if (Option.isNone(found)) return yield* new NotFound({ detail: "there is no attachment with this id" })
-      const { attachment, content } = found.value
+      const { accountId, attachment, content } = found.value
+      yield* (yield* Caller).note({ accountId })
       return HttpServerResponse.stream(
         // The status is sent: an answer that ends too soon is all that can be said, so the connection is cut.
         Stream.tapCause(content, (cause) =>

@@ -2,9 +2,10 @@
 import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { Api } from "../api/Api.ts"
+import { Caller } from "../api/Authorization.ts"
 import { NotFound } from "../api/Problems.ts"
 import { isId } from "../domain/Ids.ts"
-import { type Folder, FolderRole } from "../domain/Mail.ts"
+import { type Folder, FolderRole, type Message } from "../domain/Mail.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { Changes } from "../storage/mail/Changes.ts"
 import { decodeCursor, encodeCursor, invalidCursor } from "../storage/Cursor.ts"
@@ -45,6 +46,9 @@ export const layerMail = HttpApiBuilder.group(
 
     const find = (id: string) => orNotFound("account")(accounts.get(id))
 
+    /** The path names the message only. */
+    const noteAccount = ({ accountId }: Message) => Effect.flatMap(Caller, ({ note }) => note({ accountId }))
+
     return handlers.handleAll({
       folders: Effect.fn("mail.folders")(function* ({ params, query }) {
         const account = yield* find(params.id)
@@ -68,7 +72,7 @@ export const layerMail = HttpApiBuilder.group(
       }),
       attachment: ({ params }) => download(params.id, params.attachmentId),
       messages: ({ query }) => Effect.mapError(messages.list(limited(query)), cursorProblem),
-      message: ({ params }) => orNotFound("message")(messages.get(params.id)),
+      message: ({ params }) => Effect.tap(orNotFound("message")(messages.get(params.id)), noteAccount),
       changes: ({ query }) =>
         Effect.mapError(
           changes.list({ after: query.after ?? query.cursor, limit: limited(query).limit }),

@@ -7,6 +7,7 @@ import { Api } from "../api/Api.ts"
 import { TooManyRequests, Unauthorized } from "../api/Problems.ts"
 import { sessionCookie } from "../api/Session.ts"
 import { PublicUrl } from "../programs/PublicUrl.ts"
+import { Audit } from "../storage/Audit.ts"
 import { DashboardSessions } from "../storage/DashboardSessions.ts"
 import { withHeaders } from "./Answers.ts"
 import { Callers, refuseForeign, sessionTokenOf } from "./Callers.ts"
@@ -20,6 +21,7 @@ export const layerSession = HttpApiBuilder.group(
   Api,
   "session",
   Effect.fnUntraced(function* (handlers) {
+    const audit = yield* Audit
     const callers = yield* Callers
     const sessions = yield* DashboardSessions
     const publicUrl = yield* PublicUrl
@@ -62,6 +64,7 @@ export const layerSession = HttpApiBuilder.group(
         }
         const { expiresAt, name, scopes, token } = caller.value
         yield* setCookie(token, DateTime.distance(yield* DateTime.now, expiresAt))
+        yield* audit.record({ actor: `dashboard:${name}`, action: "session.create", outcome: "ok" })
         return { name, scopes, expiresAt }
       }),
       get: Effect.fn("session.get")(function* () {
@@ -74,7 +77,11 @@ export const layerSession = HttpApiBuilder.group(
         const request = yield* HttpServerRequest.HttpServerRequest
         yield* refuseForeign(request)
         const token = sessionTokenOf(request)
+        const caller = yield* callers.ofSession(request)
         if (Option.isSome(token)) yield* sessions.end(token.value)
+        if (Option.isSome(caller)) {
+          yield* audit.record({ actor: `dashboard:${caller.value.name}`, action: "session.remove", outcome: "ok" })
+        }
         yield* setCookie(Redacted.make(""), Duration.zero)
       }),
     })

@@ -31,6 +31,8 @@ const tables = [
   "tag_policies",
   "events",
   "audit",
+  "audit_subjects",
+  "erasures",
   "connect_sessions",
   "api_keys",
   "dashboard_sessions",
@@ -54,6 +56,8 @@ export class Database extends Context.Service<Database, {
   readonly tables: Readonly<Record<Table, Statement.Identifier>>
   /** A key of `pg_advisory_xact_lock` that is ours alone: it orders the commits of change-log entries. */
   readonly changesLock: number
+  /** Likewise of entries of the audit log. */
+  readonly auditLock: number
 }>()("mailfleet/storage/Database") {
   /** Wraps a client that the caller already has, and migrates. Our statements name their schema, so `search_path` is left alone. */
   static readonly fromClient = (options: { readonly schema: string; readonly engine: "postgres" | "embedded" }) =>
@@ -69,6 +73,7 @@ export class Database extends Context.Service<Database, {
           Statement.Identifier
         >,
         changesLock: hash32(`mailfleet:changes:${options.schema}`),
+        auditLock: hash32(`mailfleet:audit:${options.schema}`),
       })
     })
 

@@ -11,8 +11,8 @@ import { Database, orDie } from "./Database.ts"
  */
 const tokenHashDays = { microsoft: 100, google: 400 }
 
-/** How long events and audit entries are kept: a year and a month, so that a yearly review finds the whole year. */
-const recordDays = 400
+/** How long events are kept: a year and a month, so that a yearly review finds the whole year. */
+const eventDays = 400
 
 /** Deliveries that arrived, kept for each webhook to be looked at. */
 const deliveriesKept = 1_000
@@ -31,12 +31,12 @@ export class Sweeps extends Context.Service<Sweeps, {
   readonly tokenHashes: Effect.Effect<void>
   /** Removes access tokens that ended a day ago or more, of the next few thousand grants. After the last come the first. */
   readonly accessTokens: Effect.Effect<void>
-  /** Removes events and audit entries past their time. */
-  readonly records: Effect.Effect<void>
   /** Removes runs that ended so many days ago as the settings say, with their items. */
   readonly runs: Effect.Effect<void>
   /** Removes entries of the change log as old as the settings say, but for what a webhook has not sent yet. */
   readonly changes: Effect.Effect<void>
+  /** Removes events past their time. */
+  readonly events: Effect.Effect<void>
   /** Removes deliveries to webhooks that arrived, but for the newest of each webhook. */
   readonly deliveries: Effect.Effect<void>
   /** Removes pauses that are over. */
@@ -117,10 +117,9 @@ export class Sweeps extends Context.Service<Sweeps, {
           lastSeen = last !== undefined && last.count === accessTokensAtOnce ? last : beforeAll
         }).pipe(orDie),
         // Of the oldest by the primary key, which are looked at whether or not they are past their time.
-        records: Effect.forEach([t.events, t.audit], (table) =>
-          sweepAll(sql`delete from ${table} where id in (
-            select id from (select id, at from ${table} order by id limit ${rowsAtOnce}) oldest
-            where at < now() - make_interval(days => ${recordDays}))`), { discard: true }).pipe(orDie),
+        events: sweepAll(sql`delete from ${t.events} where id in (
+          select id from (select id, at from ${t.events} order by id limit ${rowsAtOnce}) oldest
+          where at < now() - make_interval(days => ${eventDays}))`).pipe(orDie),
       })
     }),
   )

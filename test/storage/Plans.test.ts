@@ -184,7 +184,7 @@ it.live.skipIf(!(await usableEngines).includes("postgres"))(
             sweeps.accessTokens,
             sweeps.connectSessions,
             sweeps.deliveries,
-            sweeps.records,
+            sweeps.events,
             sweeps.tokenHashes,
             sweeps.runs,
             sweeps.changes,

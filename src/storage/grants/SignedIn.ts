@@ -7,6 +7,8 @@ import { Settings } from "../../domain/Settings.ts"
 import { Vault } from "../../oauth/Vault.ts"
 import { tellChanged } from "../AccountEvents.ts"
 import { statusChange } from "../Accounts.ts"
+import { appendAudit } from "../AuditLog.ts"
+import { makeSubjects } from "../AuditSubjects.ts"
 import { appendChanges } from "../mail/ChangeLog.ts"
 import { column, Database } from "../Database.ts"
 import { registeredLife } from "./Endings.ts"
@@ -215,8 +217,6 @@ export class SignedIn extends Context.Service<SignedIn, {
         const { changed, connected } = existing === undefined ? yield* add(signIn) : yield* revive(signIn, existing)
         yield* keepAccess(signIn, connected.grantId)
         yield* followPolicies({ database, settings }, sql`${connected.grantId}::uuid`, "warm")
-        yield* sql`insert into ${t.audit} (actor, action, account_id, grant_id, resource, outcome)
-          values (${signIn.actor}, 'sign_in', ${connected.accountId}, ${connected.grantId}, ${signIn.resource}, 'connected')`
         if (signIn.sessionId !== undefined) {
           yield* sql`update ${t.connect_sessions} set state = 'connected', connected_account_id = ${connected.accountId},
               grant_id = ${connected.grantId}, secret = null, finished_at = now() where id = ${signIn.sessionId}`
@@ -227,6 +227,20 @@ export class SignedIn extends Context.Service<SignedIn, {
           connected.isNew
             ? [statusChange(connected.accountId, "pending", "active")]
             : changed.map(({ id, before }) => statusChange(id, before, "active")),
+        )
+        const { accountId, grantId } = connected
+        const subjects = yield* makeSubjects(database)([accountId])
+        yield* appendAudit(
+          database,
+          [{
+            actor: signIn.actor,
+            action: "sign_in",
+            accountId,
+            grantId,
+            resource: signIn.resource,
+            outcome: "connected",
+          }],
+          subjects,
         )
         return connected
       })

@@ -29,7 +29,7 @@ export default (schema: string) =>
     yield* cascade("accounts", "messages", "o.account_id = g.id")
     yield* cascade("accounts", "message_bodies", "o.account_id = g.id")
     yield* cascade("messages", "message_index", "o.account_id = g.account_id and o.message_id = g.id")
-    yield* sql`alter table ${t("messages")} drop constraint messages_account_id_fkey`
+    yield* sql`alter table ${t("messages")} drop constraint if exists messages_account_id_fkey`
     yield* sql`alter table ${t("message_bodies")} drop constraint message_bodies_account_id_fkey`
     yield* sql`alter table ${t("message_index")} drop constraint message_index_account_id_message_id_fkey`
   })

@@ -40,7 +40,7 @@ const allowance = 50
  * For how long nobody may answer for a mailbox, because its process has just died or cannot be reached. Then the process that
  * asks counts for itself: mail goes on, and the provider says when it is too much.
  */
-const patience = "10 seconds"
+const patience = "3 seconds"
 
 /** Longer than any request takes: whoever is frozen keeps its places no longer than that. */
 const longestHold = "5 minutes"

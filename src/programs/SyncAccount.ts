@@ -1,7 +1,6 @@
 /** Bringing the mail of one account in step: turns of bounded work, until a round over all of its folders is complete. */
 import {
   Cause,
-  Clock,
   Context,
   DateTime,
   Duration,

@@ -210,7 +210,7 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
   const states = yield* Effect.forEach(runs, ({ id }) => runOf(asked, id))
   const revoked = new Set(simulator.grants({ revoked: true }).map(({ email }) => email))
   const alive = accounts - revoked.size
-  yield* quietRounds(asked, alive, 1)
+  yield* quietRounds(asked, alive, 2)
   const fleet = yield* all(asked, Account, "/v1/accounts")
   const log = yield* logOf(asked)
   const untold = yield* untoldTo(receiver, log)

@@ -240,6 +240,8 @@ const onOff = (variable: string, fallback: "on" | "off") =>
     Effect.map((value) => value === "on"),
   )
 
+const alone = "off without DATABASE_URL: the embedded database bears one process"
+
 const httpsForPush = "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other"
 
 const fromEnvironment = Effect.gen(function* () {
@@ -365,7 +367,7 @@ const fromEnvironment = Effect.gen(function* () {
     return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)
   }
   if (values.cluster && Option.isNone(databaseUrl)) {
-    return yield* wrong("MAILFLEET_CLUSTER", "off without DATABASE_URL: the embedded database bears one process")
+    return yield* wrong("MAILFLEET_CLUSTER", alone)
   }
   return values
 })

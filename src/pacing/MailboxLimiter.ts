@@ -40,36 +40,47 @@ export class MailboxLimiter extends Context.Service<MailboxLimiter, {
 }>()("mailfleet/pacing/MailboxLimiter") {
   static readonly layer: Layer.Layer<MailboxLimiter> = Layer.effect(
     MailboxLimiter,
-    Effect.gen(function* () {
-      const mailboxes = yield* RcMap.make({
-        lookup: (_key: string) => Effect.sync(() => ({ places: new Places(), window: new Window() })),
-        // Until what was sent counts no more.
-        idleTimeToLive: span + piece,
-      })
-
-      const take = (key: string, { lane = "fresh", places = 1 }: MailPlace = {}) =>
-        Effect.flatMap(
-          RcMap.get(mailboxes, key),
-          (mailbox) =>
-            Effect.uninterruptibleMask((restore) =>
-              restore(mailbox.places.take(places, lane)).pipe(
-                Effect.andThen(Effect.addFinalizer(() => Effect.sync(() => mailbox.places.release(places)))),
-              )
-            ),
-        )
-
-      return MailboxLimiter.of({
-        take,
-        limit: (key, place) => (effect) => Effect.scoped(Effect.andThen(take(key, place), effect)),
-        spend: (key, requests) =>
-          Effect.scoped(
-            Effect.flatMap(RcMap.get(mailboxes, key), ({ window }) =>
-              Effect.map(monotonicMillis, (now) => window.spend(requests, now))),
-          ),
-      })
-    }),
+    Effect.suspend(() => Effect.map(makeMailboxLimiter, ({ takeAll: _, ...limiter }) => MailboxLimiter.of(limiter))),
   )
 }
+
+/** One that counts for itself. Beside what the service has: `takeAll` takes all places of a mailbox that nobody uses or waits for. */
+export const makeMailboxLimiter = Effect.gen(function* () {
+  const mailboxes = yield* RcMap.make({
+    lookup: (_key: string) => Effect.sync(() => ({ places: new Places(), window: new Window() })),
+    // Until what was sent counts no more.
+    idleTimeToLive: span + piece,
+  })
+
+  const take = (key: string, { lane = "fresh", places = 1 }: MailPlace = {}) =>
+    Effect.flatMap(
+      RcMap.get(mailboxes, key),
+      (mailbox) =>
+        Effect.uninterruptibleMask((restore) =>
+          restore(mailbox.places.take(places, lane)).pipe(
+            Effect.andThen(Effect.addFinalizer(() => Effect.sync(() => mailbox.places.release(places)))),
+          )
+        ),
+    )
+
+  const takeAll = (key: string): Effect.Effect<boolean, never, Scope.Scope> =>
+    Effect.flatMap(RcMap.get(mailboxes, key), ({ places }) =>
+      Effect.acquireRelease(
+        Effect.sync(() => places.takeAll()),
+        (taken) => Effect.sync(() => taken && places.release(concurrentRequests)),
+      ))
+
+  const limit: MailboxLimiter["Service"]["limit"] = (key, place) => (effect) =>
+    Effect.scoped(Effect.andThen(take(key, place), effect))
+
+  const spend = (key: string, requests: number) =>
+    Effect.scoped(
+      Effect.flatMap(RcMap.get(mailboxes, key), ({ window }) =>
+        Effect.map(monotonicMillis, (now) => window.spend(requests, now))),
+    )
+
+  return { take, takeAll, limit, spend }
+})
 
 interface Waiting {
   readonly places: number
@@ -94,6 +105,12 @@ class Places {
         this.admit()
       })
     })
+  }
+
+  takeAll(): boolean {
+    if (this.free < concurrentRequests || this.lanes.fresh.length + this.lanes.backfill.length > 0) return false
+    this.free = 0
+    return true
   }
 
   release(places: number): void {

@@ -1,20 +1,26 @@
 /**
- * The pacing of a mailbox in a cluster: one process, whichever has the mailbox's shard, counts for all of them.
+ * The pacing of a mailbox in a cluster: one process, whichever has the mailbox's shard, says who may use it.
  *
- * A place is a stream that the asking process keeps open: once it ends it, dies, or hangs up, the place is free again. When a
- * shard moves, its new process does not know of the requests that are under way: for as long as those take, a mailbox may see
- * up to four more (docs/decisions/0032).
+ * As a rule one process at a time has to do with a mailbox. It is given all places, to be handed out as if it were by itself,
+ * and keeps them while it uses them, so that most requests ask nobody. Once another process wants a place it gives them
+ * back, and as long as several want some, each request has a place of its own. Either is a stream that whoever asks keeps
+ * open: once it ends it, dies, or hangs up, the places are free again.
+ *
+ * When a shard moves, its new process does not know of the requests that are under way: for as long as those take, a mailbox
+ * may see up to four more (docs/decisions/0032).
  */
-import { Context, Deferred, Effect, Fiber, Layer, Option, Schema, type Scope, Stream } from "effect"
+import { Context, Deferred, Effect, Fiber, Latch, Layer, Option, RcMap, Schema, Stream } from "effect"
 import { Entity, type Sharding } from "effect/cluster"
 import { Rpc } from "effect/rpc"
 import type { Settings } from "../domain/Settings.ts"
-import { MailboxLimiter, type MailPlace } from "./MailboxLimiter.ts"
+import { MailboxLimiter, type MailPlace, makeMailboxLimiter } from "./MailboxLimiter.ts"
 import { MailboxUnits } from "./MailboxUnits.ts"
 
 /** Named by the keys that `mailboxKey` makes. */
 const MailboxPlaces = Entity.make("MailboxPlaces", [
-  /** Says that the request has come, then that it has its places; it has them until whoever asked hangs up. */
+  /** All places, if nobody has any: `held`, and `wanted` once somebody else asks. Else `busy`. */
+  Rpc.make("Hold", { success: Schema.Literals(["held", "wanted", "busy"]), stream: true }),
+  /** Says that the request has come, then that it has its places. */
   Rpc.make("Take", {
     payload: { lane: Schema.Literals(["fresh", "backfill"]), places: Schema.Int },
     success: Schema.Literals(["waiting", "taken"]),
@@ -24,27 +30,84 @@ const MailboxPlaces = Entity.make("MailboxPlaces", [
   Rpc.make("ReserveUnits", { payload: { units: Schema.Finite }, success: Schema.Finite }),
 ])
 
+/** As long as a process that has all places keeps them unused. */
+const heldUnused = "1 second"
+
+/** Requests that are counted at once for whoever has all places. What it does not send of them counts all the same. */
+const allowance = 50
+
 /**
  * For how long nobody may answer for a mailbox, because its process has just died or cannot be reached. Then the process that
  * asks counts for itself: mail goes on, and the provider says when it is too much.
  */
-const patience = "10 seconds"
+const patience = "3 seconds"
 
 /** Longer than any request takes: whoever is frozen keeps its places no longer than that. */
 const longestHold = "5 minutes"
 
-/** How long an entity without requests is kept. What is counted outlives it, in this process. */
+/** How long an entity without requests is kept. What is counted outlives it, in its process. */
 const maxIdleTime = "10 seconds"
+
+/** What the mailboxes of this process's shards have been asked for, by all processes. */
+class OwnMailboxes extends Context.Service<OwnMailboxes, Effect.Success<typeof makeMailboxLimiter>>()(
+  "mailfleet/pacing/OwnMailboxes",
+) {
+  static readonly layer: Layer.Layer<OwnMailboxes> = Layer.effect(OwnMailboxes, makeMailboxLimiter)
+}
+
+const handlers = MailboxPlaces.toLayer(
+  Effect.gen(function* () {
+    const { entityId: key } = yield* Entity.CurrentAddress
+    const mailboxes = yield* OwnMailboxes
+    const units = yield* MailboxUnits
+    /** Opened when somebody waits for whoever has all places. */
+    let wanted = yield* Latch.make()
+    const untilHangUp = Stream.drain(Stream.fromEffect(Effect.sleep(longestHold)))
+
+    return MailboxPlaces.of({
+      Hold: () =>
+        Stream.unwrap(Effect.gen(function* () {
+          if (!(yield* mailboxes.takeAll(key))) return Stream.make("busy" as const)
+          if ((yield* mailboxes.spend(key, allowance)) > 0) return Stream.make("busy" as const)
+          const latch = wanted = yield* Latch.make()
+          return Stream.make("held" as const).pipe(
+            Stream.concat(Stream.fromEffect(Effect.as(latch.await, "wanted" as const))),
+            Stream.concat(untilHangUp),
+          )
+        })),
+      Take: ({ payload }) =>
+        Stream.concat(
+          Stream.fromEffect(Effect.as(Effect.suspend(() => wanted.open), "waiting" as const)),
+          Stream.unwrap(
+            Effect.as(mailboxes.take(key, payload), Stream.concat(Stream.make("taken" as const), untilHangUp)),
+          ),
+        ),
+      Spend: ({ payload }) => mailboxes.spend(key, payload.requests),
+      ReserveUnits: ({ payload }) => units.reserve(key, payload.units),
+    })
+  }),
+  { concurrency: "unbounded", maxIdleTime },
+)
 
 /** Answers for the mailboxes whose shards this process has, and asks the others for theirs. */
 export const layer: Layer.Layer<MailboxLimiter | MailboxUnits, never, Settings | Sharding.Sharding> = Layer
   .effectContext(
     Effect.gen(function* () {
-      const own = yield* MailboxLimiter
+      const own = yield* OwnMailboxes
       const ownUnits = yield* MailboxUnits
       const scope = yield* Effect.scope
       yield* Layer.build(handlers)
       const mailbox = yield* MailboxPlaces.client
+      /** Hands out the places that this process was given. */
+      const given = yield* makeMailboxLimiter
+      const allowances = new Map<string, number>()
+
+      /** Keeps a stream open until the scope closes. Nobody waits for a farewell: the other side may be frozen. */
+      const keepOpen = (stream: Effect.Effect<unknown>) =>
+        Effect.acquireRelease(
+          Effect.forkIn(stream, scope),
+          (fiber) => Effect.asVoid(Effect.forkIn(Fiber.interrupt(fiber), scope)),
+        )
 
       /** What the mailbox's process answers; where there is none, what this one says itself. */
       const ask = <A>(answer: Effect.Effect<A, unknown>, itself: Effect.Effect<A>): Effect.Effect<A> =>
@@ -53,66 +116,79 @@ export const layer: Layer.Layer<MailboxLimiter | MailboxUnits, never, Settings |
           Effect.flatMap((answered) => Option.isSome(answered) ? Effect.succeed(answered.value) : itself),
         )
 
-      const take = Effect.fnUntraced(function* (key: string, place: MailPlace = {}) {
-        const { lane = "fresh", places = 1 } = place
+      /** True = all places of the mailbox are this process's. */
+      const holds: RcMap.RcMap<string, boolean> = yield* RcMap.make({
+        lookup: Effect.fnUntraced(function* (key: string) {
+          const answer = yield* Deferred.make<boolean>()
+          const letGo: Effect.Effect<void> = Effect.suspend(() => RcMap.invalidate(holds, key))
+          yield* keepOpen(
+            mailbox(key).Hold().pipe(
+              Stream.runForEach((said) => said === "wanted" ? letGo : Deferred.succeed(answer, said === "held")),
+              Effect.ignoreCause,
+              Effect.andThen(letGo),
+              Effect.andThen(Deferred.succeed(answer, false)),
+            ),
+          )
+          const isHeld = yield* ask(Deferred.await(answer), Effect.succeed(true))
+          if (isHeld) {
+            yield* Effect.acquireRelease(
+              Effect.sync(() => allowances.set(key, allowance)),
+              () => Effect.sync(() => allowances.delete(key)),
+            )
+          }
+          return isHeld
+        }),
+        idleTimeToLive: heldUnused,
+      })
+
+      /** Takes places beside other processes. */
+      const takeSome = Effect.fnUntraced(function* (key: string, { lane = "fresh", places = 1 }: MailPlace) {
         const heard = yield* Deferred.make<void>()
         const taken = yield* Deferred.make<void>()
-        const hold = mailbox(key).Take({ lane, places }).pipe(
-          Stream.runForEach((word) => Deferred.succeed(word === "taken" ? taken : heard, undefined)),
-          Effect.catchCause(() => Effect.sleep("100 millis")),
-          // Its process died, or its shard moved. What is under way goes on; what waits asks again.
-          Effect.repeat({ until: () => Deferred.isDoneUnsafe(taken) }),
+        yield* keepOpen(
+          mailbox(key).Take({ lane, places }).pipe(
+            Stream.runForEach((said) => Deferred.succeed(said === "taken" ? taken : heard, undefined)),
+            Effect.catchCause(() => Effect.sleep("100 millis")),
+            // Its process died, or its shard moved. What is under way goes on; what waits asks again.
+            Effect.repeat({ until: () => Deferred.isDoneUnsafe(taken) }),
+          ),
         )
-        // Nobody waits for a farewell: the process on the other side may be frozen.
-        const fiber = yield* Effect.acquireRelease(
-          Effect.forkIn(hold, scope),
-          (fiber) => Effect.asVoid(Effect.forkIn(Fiber.interrupt(fiber), scope)),
-        )
-        if (Option.isNone(yield* Effect.timeoutOption(Deferred.await(heard), patience))) {
-          yield* Effect.forkIn(Fiber.interrupt(fiber), scope)
-          return yield* own.take(key, place)
+        const isHeard = yield* ask(Effect.as(Deferred.await(heard), true), Effect.succeed(false))
+        yield* isHeard ? Deferred.await(taken) : own.take(key, { lane, places })
+      })
+
+      const take = Effect.fnUntraced(function* (key: string, place: MailPlace = {}) {
+        if (yield* RcMap.get(holds, key)) return yield* given.take(key, place)
+        yield* RcMap.invalidate(holds, key)
+        yield* takeSome(key, place)
+      })
+
+      const spend = Effect.fnUntraced(function* (key: string, requests: number) {
+        const count = (requests: number) => ask(mailbox(key).Spend({ requests }), own.spend(key, requests))
+        const left = allowances.get(key)
+        if (left === undefined) return yield* count(requests)
+        if (left >= requests) {
+          allowances.set(key, left - requests)
+          return 0
         }
-        yield* Deferred.await(taken)
+        if ((yield* count(requests + allowance)) > 0) return yield* count(requests)
+        if (allowances.has(key)) allowances.set(key, allowance)
+        return 0
       })
 
       const limiter = MailboxLimiter.of({
         take,
         limit: (key, place) => (effect) => Effect.scoped(Effect.andThen(take(key, place), effect)),
-        spend: (key, requests) => ask(mailbox(key).Spend({ requests }), own.spend(key, requests)),
+        spend,
       })
       const reserve: MailboxUnits["Service"]["reserve"] = (key, units) =>
         ask(mailbox(key).ReserveUnits({ units }), ownUnits.reserve(key, units))
       const units = MailboxUnits.of({
         most: ownUnits.most,
         reserve,
-        spend: (key, units) => Effect.flatMap(reserve(key, units), Effect.sleep),
+        spend: (key, units) =>
+          Effect.flatMap(reserve(key, units), (wait) => wait > 0 ? Effect.sleep(wait) : Effect.void),
       })
       return Context.make(MailboxLimiter, limiter).pipe(Context.add(MailboxUnits, units))
     }),
-  ).pipe(Layer.provide([MailboxLimiter.layer, MailboxUnits.layer]))
-
-const handlers = MailboxPlaces.toLayer(
-  Effect.gen(function* () {
-    const { entityId: key } = yield* Entity.CurrentAddress
-    const limiter = yield* MailboxLimiter
-    const units = yield* MailboxUnits
-    return MailboxPlaces.of({
-      Take: ({ payload }) =>
-        Stream.concat(
-          Stream.make("waiting" as const),
-          Stream.unwrap(
-            Effect.as(
-              limiter.take(key, payload),
-              Stream.concat(
-                Stream.make("taken" as const),
-                Stream.drain(Stream.fromEffect(Effect.sleep(longestHold))),
-              ),
-            ),
-          ),
-        ),
-      Spend: ({ payload }) => limiter.spend(key, payload.requests),
-      ReserveUnits: ({ payload }) => units.reserve(key, payload.units),
-    })
-  }),
-  { concurrency: "unbounded", maxIdleTime },
-)
+  ).pipe(Layer.provide([OwnMailboxes.layer, MailboxUnits.layer]))

@@ -1,7 +1,6 @@
 /** Bringing the mail of one account in step: turns of bounded work, until a round over all of its folders is complete. */
 import {
   Cause,
-  Clock,
   Context,
   DateTime,
   Duration,
@@ -41,7 +40,7 @@ import { type TurnLimits, turnLimits } from "./SyncTurn.ts"
 export class AccountGone extends Schema.TaggedError<AccountGone>()("AccountGone", { message: Schema.String }) {}
 
 /** A third of the lease's life: two beats may be missed. */
-const beat = "20 seconds"
+const beat = "15 seconds"
 
 /** How often a process looks whether another one has ended the round that it waits for. */
 const glance = 500

@@ -12,8 +12,11 @@ import { always } from "./always.ts"
 import { everyDue } from "./everyDue.ts"
 import { ClaimsInHand } from "./InHand.ts"
 
-/** For how long claimed work is hidden from other processes: much longer than it usually waits for its lane here. */
-const claimSeconds = 60
+/**
+ * For how long claimed work is hidden from other processes: much longer than it usually waits for its lane here, and short
+ * enough for what a killed process had claimed to be done by another within a minute.
+ */
+const claimSeconds = 40
 const mostClaimed = 200
 
 interface Claimed extends DueGrant {

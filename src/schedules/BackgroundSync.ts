@@ -12,7 +12,7 @@ import { everyDue } from "./everyDue.ts"
  * Seconds for which a claimed account is hidden from other processes. A lane that is free begins with it within a turn of
  * another (20 s and the spacing), and its own turn takes as long. One that takes longer is safe all the same: whoever claims the
  * account then finds its lease held. So this only says how soon the accounts of a killed process come up again: with the
- * lease's 60 s, within a minute.
+ * lease's 45 s, within a minute.
  */
 const claimSeconds = 45
 

@@ -9,6 +9,8 @@
  * `deno task bench sync [a|b|c|d|e …] [--quick]`: mail in step: (a) first sync over IMAP beside mbsync (wants Dovecot and isync),
  * (b) a quiet round, (c) first sync from Graph, (d) search, (e) readers of the change log.
  *
+ * `deno task bench scaling [--quick]`: what two and three processes of a cluster do, as a ratio to one.
+ *
  * `deno task bench api [--quick]`: the HTTP API under load, beside the barest handler over the same SQL.
  */
 import { NodeRuntime } from "@effect/platform-node"
@@ -17,6 +19,7 @@ import { benchApi } from "./api/api.ts"
 import { benchImport } from "./imports.ts"
 import { benchRefresh } from "./refreshes.ts"
 import { benchFleet, isPart } from "./refresh/parts.ts"
+import { benchScaling } from "./scaling/scaling.ts"
 import { benchSync, isPart as isSyncPart, parts as syncParts } from "./sync/parts.ts"
 
 const number = (name: string, fallback: number): number => {
@@ -43,6 +46,8 @@ const bench = what === "refresh"
   ? benchSync(chosen(Object.keys(syncParts).filter(isSyncPart), isSyncPart), quick)
   : what === "api"
   ? benchApi(quick)
+  : what === "scaling"
+  ? benchScaling(quick)
   : benchAll
 
 // Connections that are kept alive must not keep the process.

@@ -186,7 +186,7 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
   let operations = 0
   const mail = yield* Effect.suspend(() =>
     owners[Math.floor(chance() * owners.length)]!.act(load[Math.floor(chance() * load.length)]!, ++operations)
-  ).pipe(Effect.andThen(Effect.sleep("40 millis")), Effect.forever, Effect.forkScoped)
+  ).pipe(Effect.andThen(Effect.sleep("100 millis")), Effect.forever, Effect.forkScoped)
 
   // Whichever process takes them up, each has some of it in hand when the fault comes.
   const runs = [
@@ -210,7 +210,7 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
   const states = yield* Effect.forEach(runs, ({ id }) => runOf(asked, id))
   const revoked = new Set(simulator.grants({ revoked: true }).map(({ email }) => email))
   const alive = accounts - revoked.size
-  yield* quietRounds(asked, alive, 1)
+  yield* quietRounds(asked, alive, 2)
   const fleet = yield* all(asked, Account, "/v1/accounts")
   const log = yield* logOf(asked)
   const untold = yield* untoldTo(receiver, log)

@@ -8,26 +8,26 @@ import { stages } from "./stages.ts"
 const engines = await usableEngines
 
 describe("mail that changes all the while", () => {
-  for (const engine of engines) {
-    for (const [name, stage] of Object.entries(stages)) {
-      it.live(
-        `equals the mailbox in the end, and so does its change log (${name}, ${engine})`,
-        () =>
-          Effect.gen(function* () {
-            const outcome = yield* equality({
-              name,
-              stage,
-              engine,
-              mailboxes: 2,
-              operations: 300,
-              operationsBetweenKills: 180,
-              seed: 7,
-            })
-            assert.deepStrictEqual(outcome.differences, [], summary(outcome))
-            assert.isAtLeast(outcome.kills, 1)
-          }).pipe(Effect.scoped),
-        240_000,
-      )
-    }
+  // Each channel on one engine: what differs between the engines has tests of its own.
+  for (const [index, [name, stage]] of Object.entries(stages).entries()) {
+    const engine = engines[index % engines.length]!
+    it.live(
+      `equals the mailbox in the end, and so does its change log (${name}, ${engine})`,
+      () =>
+        Effect.gen(function* () {
+          const outcome = yield* equality({
+            name,
+            stage,
+            engine,
+            mailboxes: 2,
+            operations: 300,
+            operationsBetweenKills: 180,
+            seed: 7,
+          })
+          assert.deepStrictEqual(outcome.differences, [], summary(outcome))
+          assert.isAtLeast(outcome.kills, 1)
+        }).pipe(Effect.scoped),
+      240_000,
+    )
   }
 })

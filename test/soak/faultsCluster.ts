@@ -2,7 +2,7 @@
  * Three processes of a cluster, each in a network of its own, under imports, refreshes, syncs and webhooks; and what machines do
  * to them. Prints a table, and exits with 1 where something was lost, doubled, called dead or stuck, or took over a minute.
  *
- * `deno task soak:faults-cluster [--repeat 20] [--only stop] [--freeze 60] [--accounts 40] [--seed 1]`. Wants root, iproute2, the
+ * `deno task soak:faults-cluster [--repeat 20] [--only stop] [--freeze 60] [--accounts 24] [--seed 1]`. Wants root, iproute2, the
  * binaries of a Postgres, and faketime for the clocks.
  */
 import { Console, Effect } from "effect"
@@ -16,7 +16,7 @@ const { values } = parseArgs({
     repeat: { type: "string", default: "1" },
     only: { type: "string", default: "" },
     freeze: { type: "string", default: "60" },
-    accounts: { type: "string", default: "40" },
+    accounts: { type: "string", default: "24" },
     seed: { type: "string", default: "1" },
   },
 })

@@ -9,7 +9,7 @@ import { byIndex, Database, orDie } from "../Database.ts"
 import { mailChoice } from "./MailChoices.ts"
 
 /** How long a lease lasts without being kept. Long enough for some missed beats, short enough to take over a dead process soon. */
-const leaseSeconds = 60
+const leaseSeconds = 45
 
 /** Another process has taken the account over, or it is gone: this one must write nothing more. */
 export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {}) {}

@@ -5,6 +5,7 @@ import { Apps } from "./Apps.ts"
 import { Audit } from "./Audit.ts"
 import { ConnectSessions } from "./ConnectSessions.ts"
 import { documented } from "./Documentation.ts"
+import { Erasures } from "./Erasures.ts"
 import { Events } from "./Events.ts"
 import { Grants } from "./Grants.ts"
 import { Imports } from "./Imports.ts"
@@ -33,6 +34,7 @@ export class Api extends HttpApi.make("mailfleet")
     Policies,
     Mail,
     Events,
+    Erasures,
     Webhooks,
     Audit,
     Notifications,

@@ -2,6 +2,7 @@
 import { type Duration, Effect, Layer, Schedule } from "effect"
 import { Settings } from "../domain/Settings.ts"
 import type { Event } from "../domain/Event.ts"
+import { Erasing } from "../programs/Erasing.ts"
 import { Audit } from "../storage/Audit.ts"
 import { Apps } from "../storage/grants/Apps.ts"
 import { Endings } from "../storage/grants/Endings.ts"
@@ -33,7 +34,7 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
 export const layer: Layer.Layer<
   never,
   never,
-  Apps | Audit | Endings | ImportStaging | MailKeeping | Policies | Settings | Sweeps
+  Apps | Audit | Endings | Erasing | ImportStaging | MailKeeping | Policies | Settings | Sweeps
 > = Layer
   .effectDiscard(
     Effect.gen(function* () {
@@ -41,6 +42,7 @@ export const layer: Layer.Layer<
       const apps = yield* Apps
       const audit = yield* Audit
       const endings = yield* Endings
+      const erasing = yield* Erasing
       const staging = yield* ImportStaging
       const mail = yield* MailKeeping
       const policies = yield* Policies
@@ -60,6 +62,9 @@ export const layer: Layer.Layer<
       yield* repeated("1 minute", [
         ["what old messages are found by", mail.fillIndex],
         ["bodies that accounts do not keep", mail.eraseBodies],
+      ])
+      yield* repeated("1 minute", [
+        ["accounts that were deleted", erasing.work],
       ])
       yield* repeated("1 hour", [
         ["messages past their retention", mail.prune],

@@ -14,6 +14,7 @@ import { layerConnectSessions } from "./ConnectSessions.ts"
 import { layerGrants } from "./Grants.ts"
 import { dashboardRoutes } from "./Dashboard.ts"
 import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
+import { layerErasures } from "./Erasures.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
 import { layerKeys } from "./Keys.ts"
@@ -43,6 +44,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
   Layer.provide([
     layerSession,
     layerEvents,
+    layerErasures,
     layerWebhooks,
     layerAudit,
     layerNotifications,

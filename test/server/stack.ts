@@ -50,6 +50,7 @@ import { Audit } from "../../src/storage/Audit.ts"
 import { DashboardSessions } from "../../src/storage/DashboardSessions.ts"
 import { DueStats } from "../../src/storage/grants/DueStats.ts"
 import { ConnectSessions } from "../../src/storage/grants/ConnectSessions.ts"
+import { Erasures } from "../../src/storage/Erasures.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerGrantStore } from "../../src/storage/grants/Grants.ts"
 import { ImportStaging } from "../../src/storage/runs/ImportStaging.ts"
@@ -164,6 +165,7 @@ const storage = Layer.mergeAll(
   Audit.layer,
   DashboardSessions.layer.pipe(Layer.provide(Vault.layer)),
   DueStats.layer,
+  Erasures.layer,
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,

@@ -45,7 +45,8 @@ export default (schema: string) =>
     yield* sql`create index run_items_email on ${t("run_items")} (lower(email)) where email is not null`
 
     // account_id, email_key, grant_id, secret null = done with. secret = the refresh token, sealed for grant_id, until the provider
-    // has revoked it. subject = the pseudonym in the audit log. step = what is purged next.
+    // has revoked it. subject = the pseudonym in the audit log. step = what is purged next. settle_at = when it is looked whether
+    // anything is left: whoever was writing while the account was deleted has ended by then.
     yield* sql`create table ${t("erasures")} (
       id uuid primary key,
       account_id uuid unique,
@@ -58,6 +59,7 @@ export default (schema: string) =>
       revocation text not null,
       revoke_at timestamptz,
       step text not null default 'messages',
+      settle_at timestamptz not null default now() + interval '1 minute',
       erased jsonb not null default '{}',
       requested_at timestamptz not null default now(),
       finished_at timestamptz

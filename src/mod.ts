@@ -68,6 +68,7 @@ export {
 export { App, type AppPatch, AppScopes, InvalidApp, type NewApp, Registration } from "./domain/App.ts"
 export { AuditFault, AuditHead, AuditLink, AuditVerdict, linkHash, verifyChain } from "./domain/AuditChain.ts"
 export { AuditEntry } from "./domain/AuditEntry.ts"
+export { Erasure, Revocation } from "./domain/Erasure.ts"
 export { ConnectKind, ConnectSession, ConnectState, RefusalCode } from "./domain/ConnectSession.ts"
 export { Event, EventKind } from "./domain/Event.ts"
 export { AccountId, AppId, FolderId, GrantId, MessageId, RunId } from "./domain/Ids.ts"

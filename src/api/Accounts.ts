@@ -125,8 +125,10 @@ export class Accounts extends HttpApiGroup.make("accounts")
     HttpApiEndpoint.delete("remove", "/v1/accounts/:id", { params, error: NotFound }).annotateMerge(
       OpenApi.annotations({
         summary: "Delete an account",
-        description:
-          "With its stored mail, and with its grant where no other account uses it. The mailbox is not touched.",
+        description: [
+          "With its grant where no other account uses it; it is gone at once. Its mail, and all else that is stored of it, is",
+          "purged within minutes: `Location` leads to the erasure, which tells when nothing is left. The mailbox is not touched.",
+        ].join(" "),
       }),
     ),
     HttpApiEndpoint.get("accessToken", "/v1/accounts/:id/access-token", {

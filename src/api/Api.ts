@@ -6,6 +6,7 @@ import { Audit } from "./Audit.ts"
 import { ConnectSessions } from "./ConnectSessions.ts"
 import { documented } from "./Documentation.ts"
 import { Encryption } from "./Encryption.ts"
+import { Erasures } from "./Erasures.ts"
 import { Events } from "./Events.ts"
 import { Grants } from "./Grants.ts"
 import { Imports } from "./Imports.ts"
@@ -35,6 +36,7 @@ export class Api extends HttpApi.make("mailfleet")
     Policies,
     Mail,
     Events,
+    Erasures,
     Webhooks,
     Audit,
     Notifications,

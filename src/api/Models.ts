@@ -4,6 +4,7 @@ import * as ApiKeyModel from "../domain/ApiKey.ts"
 import * as AuditChainModel from "../domain/AuditChain.ts"
 import * as AuditModel from "../domain/AuditEntry.ts"
 import * as ConnectSessionModel from "../domain/ConnectSession.ts"
+import * as ErasureModel from "../domain/Erasure.ts"
 import * as EventModel from "../domain/Event.ts"
 import * as GrantModel from "../domain/Grant.ts"
 import * as AppModel from "../domain/App.ts"
@@ -28,6 +29,7 @@ export const Event = EventModel.Event.annotate({ identifier: "Event" })
 export const AuditEntry = AuditModel.AuditEntry.annotate({ identifier: "AuditEntry" })
 export const AuditLink = AuditChainModel.AuditLink.annotate({ identifier: "AuditLink" })
 export const AuditHead = AuditChainModel.AuditHead.annotate({ identifier: "AuditHead" })
+export const Erasure = ErasureModel.Erasure.annotate({ identifier: "Erasure" })
 export const Change = MailModel.Change.annotate({ identifier: "Change" })
 export const ConnectSession = ConnectSessionModel.ConnectSession.annotate({ identifier: "ConnectSession" })
 export const DeviceCode = ConnectSessionModel.DeviceCode.annotate({ identifier: "DeviceCode" })

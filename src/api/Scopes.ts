@@ -50,6 +50,8 @@ const scopes: Readonly<Record<string, Scope>> = {
   "mail.message": "messages:read",
   "mail.changes": "messages:read",
   "mail.changeStream": "messages:read",
+  "erasures.list": "accounts:read",
+  "erasures.get": "accounts:read",
   "events.list": "accounts:read",
   "webhooks.list": "admin",
   "webhooks.create": "admin",

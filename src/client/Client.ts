@@ -2,6 +2,7 @@
 import type { Account, AccountStatus, Channel, Provider, Resource } from "../domain/Account.ts"
 import type { App } from "../domain/App.ts"
 import type { AuditEntry } from "../domain/AuditEntry.ts"
+import type { Erasure } from "../domain/Erasure.ts"
 import type { ConnectSession } from "../domain/ConnectSession.ts"
 import type { Event, EventKind } from "../domain/Event.ts"
 import type { Grant, GrantKind } from "../domain/Grant.ts"
@@ -221,6 +222,10 @@ export interface Client {
       id: string,
       options?: PageOptions & { readonly state?: DeliveryState },
     ) => Promise<Page<Plain<WebhookDelivery>>>
+  }
+  /** What became of accounts that were removed. */
+  readonly erasures: List<Plain<Erasure>> & {
+    readonly get: (id: string) => Promise<Plain<Erasure> | undefined>
   }
   /** What operators are told of the fleet as a whole. */
   readonly events: List<Plain<Event>, { readonly kind?: EventKind; readonly subject?: string }>

@@ -191,6 +191,10 @@ export const createClient = ({ apiKey, fetch, retries, url }: CreateClientOption
       replay: (id, after) => call((api) => orUndefined(api.webhooks.replay({ params: { id }, payload: { after } }))),
       deliveries: (id, options) => call((api) => api.webhooks.deliveries({ params: { id }, ...query(options) })),
     },
+    erasures: {
+      ...listOf((options) => call((api) => api.erasures.list(query(options)))),
+      get: (id) => call((api) => orUndefined(api.erasures.get({ params: { id } }))),
+    },
     events: listOf((options) => call((api) => api.events.list(query(options)))),
     audit: listOf((options) => call((api) => api.audit.list(query(options)))),
     stats: () => call((api) => api.operations.stats()),

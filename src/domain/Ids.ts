@@ -32,3 +32,6 @@ export type FolderId = typeof FolderId.Type
 /** Names a message. */
 export const MessageId = Schema.String
 export type MessageId = typeof MessageId.Type
+/** Names an erasure. */
+export const ErasureId = Schema.String
+export type ErasureId = typeof ErasureId.Type

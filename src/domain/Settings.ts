@@ -53,6 +53,8 @@ export interface SettingsValues {
   readonly outlookImap: string
   readonly googleAuthority: string
   readonly googleTokenUrl: string
+  /** Where refresh tokens are handed back; none = `revoke` beside `googleTokenUrl`. */
+  readonly googleRevokeUrl: Option.Option<string>
   readonly gmailUrl: string
   /** Where many requests to the Gmail API are sent in one; none = beside `gmailUrl`. */
   readonly gmailBatchUrl: Option.Option<string>
@@ -313,6 +315,7 @@ const fromEnvironment = Effect.gen(function* () {
     outlookImap: yield* imap("MAILFLEET_OUTLOOK_IMAP", "imaps://outlook.office365.com:993"),
     googleAuthority: yield* url("MAILFLEET_GOOGLE_AUTHORITY", "https://accounts.google.com"),
     googleTokenUrl: yield* url("MAILFLEET_GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
+    googleRevokeUrl: yield* optionalUrl("MAILFLEET_GOOGLE_REVOKE_URL"),
     gmailUrl: yield* url("MAILFLEET_GMAIL_URL", "https://gmail.googleapis.com/gmail/v1"),
     gmailBatchUrl: yield* optionalUrl("MAILFLEET_GMAIL_BATCH_URL"),
     gmailUnitsPerMinute: yield* integer("MAILFLEET_GMAIL_UNITS_PER_MINUTE", 6_000, 300, 1_000_000),

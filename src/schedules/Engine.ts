@@ -35,6 +35,7 @@ import { ConnectDevice } from "../programs/ConnectDevice.ts"
 import { Attachments } from "../programs/Attachments.ts"
 import { Connect } from "../programs/Connect.ts"
 import * as OperatorEvents from "../programs/OperatorEvents.ts"
+import { Erasing } from "../programs/Erasing.ts"
 import { GrantRequests } from "../programs/GrantRequests.ts"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { Reconnect } from "../programs/Reconnect.ts"
@@ -62,6 +63,7 @@ import { Rotations } from "../storage/encryption/Rotations.ts"
 import { DueGrants } from "../storage/grants/DueGrants.ts"
 import { DueStats } from "../storage/grants/DueStats.ts"
 import { Endings } from "../storage/grants/Endings.ts"
+import { Erasures } from "../storage/Erasures.ts"
 import { Events } from "../storage/Events.ts"
 import { GrantAccounts } from "../storage/grants/GrantAccounts.ts"
 import { GrantCatalog } from "../storage/grants/GrantCatalog.ts"
@@ -119,6 +121,8 @@ export type Engine =
   | DueGrants
   | DueStats
   | Endings
+  | Erasing
+  | Erasures
   | Events
   | Folders
   | GrantCatalog
@@ -162,6 +166,7 @@ const storage = Layer.mergeAll(
   DueGrants.layer,
   DueStats.layer,
   Endings.layer,
+  Erasures.layer,
   Events.layer,
   Folders.layer,
   GrantAccounts.layer,
@@ -222,7 +227,9 @@ const engineWith = <E, R>(together: Layer.Layer<Cluster | MailboxLimiter | Mailb
       Layer.provideMerge(Concurrency.layer),
       Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
       Layer.provideMerge(mail),
-      Layer.provideMerge(Layer.mergeAll(AccessTokens.layer, AppRequests.layer, GraphSubscriptions.layer)),
+      Layer.provideMerge(
+        Layer.mergeAll(AccessTokens.layer, AppRequests.layer, Erasing.layer, GraphSubscriptions.layer),
+      ),
       Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
       Layer.provideMerge(Reconnect.layer),
       Layer.provideMerge(Connect.layer.pipe(Layer.provide(SignIn.layer))),

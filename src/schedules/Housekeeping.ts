@@ -2,6 +2,7 @@
 import { type Duration, Effect, Layer, Schedule } from "effect"
 import { Settings } from "../domain/Settings.ts"
 import type { Event } from "../domain/Event.ts"
+import { Erasing } from "../programs/Erasing.ts"
 import { Audit } from "../storage/Audit.ts"
 import { Apps } from "../storage/grants/Apps.ts"
 import { BodyKeeping } from "../storage/mail/BodyKeeping.ts"
@@ -35,7 +36,7 @@ const repeated = (pause: Duration.Input, duties: ReadonlyArray<Duty>) =>
 export const layer: Layer.Layer<
   never,
   never,
-  Apps | Audit | BodyKeeping | Cluster | Endings | ImportStaging | MailKeeping | Policies | Settings | Sweeps
+  Apps | Audit | BodyKeeping | Cluster | Endings | Erasing | ImportStaging | MailKeeping | Policies | Settings | Sweeps
 > = Layer
   .effectDiscard(
     Effect.gen(function* () {
@@ -44,6 +45,7 @@ export const layer: Layer.Layer<
       const audit = yield* Audit
       const cluster = yield* Cluster
       const endings = yield* Endings
+      const erasing = yield* Erasing
       const staging = yield* ImportStaging
       const bodies = yield* BodyKeeping
       const mail = yield* MailKeeping
@@ -75,6 +77,12 @@ export const layer: Layer.Layer<
           ["what old messages are found by", mail.fillIndex],
           ["bodies that accounts do not keep", mail.eraseBodies],
           ["bodies of before they were apart", bodies.moveOld],
+        ]),
+      )
+      yield* cluster.once(
+        "erasing",
+        repeated("1 minute", [
+          ["accounts that were deleted", erasing.work],
         ]),
       )
       yield* cluster.once(

@@ -33,6 +33,7 @@ import { Apps } from "../storage/grants/Apps.ts"
 import { Audit } from "../storage/Audit.ts"
 import { Changes } from "../storage/mail/Changes.ts"
 import { Database, type DatabaseError } from "../storage/Database.ts"
+import { Erasures } from "../storage/Erasures.ts"
 import { Events } from "../storage/Events.ts"
 import { GrantCatalog } from "../storage/grants/GrantCatalog.ts"
 import { Folders } from "../storage/mail/Folders.ts"
@@ -137,7 +138,9 @@ export class Mailfleet extends Context.Service<Mailfleet, {
    * and stay outside of the caller's transaction.
    */
   readonly webhooks: WebhookRequests["Service"] & Omit<Webhooks["Service"], "create" | "update" | "target">
-  /** Who was given which access token. */
+  /** What became of accounts that were removed. */
+  readonly erasures: Pick<Erasures["Service"], "get" | "list">
+  /** Who was given which access token, and who signed in; of the HTTP API also who read and changed what. */
   readonly audit: Pick<Audit["Service"], "list">
   /** The fleet at a glance. */
   readonly stats: Effect.Effect<FleetStats>
@@ -178,6 +181,7 @@ const make = Effect.gen(function* () {
   const apps = yield* Apps
   const appRequests = yield* AppRequests
   const audit = yield* Audit
+  const erasures = yield* Erasures
   const events = yield* Events
   const changes = yield* Changes
   const connect = yield* Connect
@@ -254,6 +258,7 @@ const make = Effect.gen(function* () {
       update: (id, patch) => outside(webhookRequests.update(id, patch)),
       test: (id) => outside(webhookRequests.test(id)),
     },
+    erasures: { get: erasures.get, list: erasures.list },
     audit: { list: audit.list },
     stats: stats.fleet,
     schedules: Effect.asVoid(Layer.build(Layer.fresh(layerSchedules))).pipe(Effect.provideContext(engine)),

@@ -30,6 +30,10 @@ export interface MailfleetOptions {
   readonly graphUrl?: string | undefined
   /** Default `https://oauth2.googleapis.com/token`. */
   readonly googleTokenUrl?: string | undefined
+  /** Where refresh tokens are handed back. Default: `revoke` beside `googleTokenUrl`. */
+  readonly googleRevokeUrl?: string | undefined
+  /** Days that entries of the audit log are kept, or `all`. Default 400. */
+  readonly auditRetentionDays?: number | "all" | undefined
   /** Default `https://gmail.googleapis.com/gmail/v1`. */
   readonly gmailUrl?: string | undefined
   /** Where many requests to the Gmail API are sent in one. Default: `/batch/gmail/v1` at the host of `gmailUrl`. */
@@ -88,6 +92,8 @@ const variables: { readonly [Name in keyof MailfleetOptions]-?: string } = {
   microsoftAppScope: "MAILFLEET_MICROSOFT_APP_SCOPE",
   graphUrl: "MAILFLEET_GRAPH_URL",
   googleTokenUrl: "MAILFLEET_GOOGLE_TOKEN_URL",
+  googleRevokeUrl: "MAILFLEET_GOOGLE_REVOKE_URL",
+  auditRetentionDays: "MAILFLEET_AUDIT_RETENTION_DAYS",
   gmailUrl: "MAILFLEET_GMAIL_URL",
   gmailBatchUrl: "MAILFLEET_GMAIL_BATCH_URL",
   gmailUnitsPerMinute: "MAILFLEET_GMAIL_UNITS_PER_MINUTE",

@@ -36,6 +36,7 @@ export type ListName =
   | "policies"
   | "runs"
   | "messages"
+  | "erasures"
   | "events"
   | "audit"
   | "webhooks"
@@ -46,6 +47,7 @@ const lists: ReadonlyArray<ListName> = [
   "policies",
   "runs",
   "messages",
+  "erasures",
   "events",
   "audit",
   "webhooks",

@@ -2,12 +2,12 @@
 import { Effect } from "effect"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { Api } from "../api/Api.ts"
-import { DuplicateAccount, NotFound } from "../api/Problems.ts"
+import { DuplicateAccount } from "../api/Problems.ts"
 import { ReconnectLinks } from "../programs/ReconnectLinks.ts"
 import { RunRequests } from "../programs/RunRequests.ts"
 import { Accounts } from "../storage/Accounts.ts"
 import { makeIssue } from "./AccessTokens.ts"
-import { cursorProblem, importProblem, limited, orNotFound } from "./Answers.ts"
+import { cursorProblem, importProblem, limited, orNotFound, withHeaders } from "./Answers.ts"
 
 export const layerAccounts = HttpApiBuilder.group(
   Api,
@@ -36,9 +36,8 @@ export const layerAccounts = HttpApiBuilder.group(
       get: ({ params }) => Effect.flatMap(orNoAccount(accounts.get(params.id)), links.withLink),
       update: ({ params, payload }) => Effect.flatMap(orNoAccount(accounts.patch(params.id, payload)), links.withLink),
       remove: Effect.fn("accounts.remove")(function* ({ params }) {
-        if (!(yield* accounts.remove(params.id))) {
-          return yield* new NotFound({ detail: "there is no account with this id" })
-        }
+        const erasure = yield* orNoAccount(accounts.erase(params.id))
+        yield* withHeaders({ location: `/v1/erasures/${erasure}` })
       }),
       accessToken: Effect.fn("accounts.accessToken")(function* ({ params, query }) {
         const { token, resource, expiresAt } = yield* issue(params.id, query)

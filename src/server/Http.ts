@@ -15,6 +15,7 @@ import { layerGrants } from "./Grants.ts"
 import { dashboardRoutes } from "./Dashboard.ts"
 import { edge, isForSignIn, type KnownRoute } from "./Edge.ts"
 import { layerEncryption } from "./Encryption.ts"
+import { layerErasures } from "./Erasures.ts"
 import { layerEvents } from "./Events.ts"
 import { layerImports } from "./Imports.ts"
 import { layerKeys } from "./Keys.ts"
@@ -45,6 +46,7 @@ const layerApi = HttpApiBuilder.layer(Api, { openapiPath: "/openapi.json" }).pip
     layerSession,
     layerEncryption,
     layerEvents,
+    layerErasures,
     layerWebhooks,
     layerAudit,
     layerNotifications,

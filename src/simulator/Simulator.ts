@@ -16,7 +16,7 @@
  * Paths: `/{tenant}/oauth2/v2.0/authorize`, `POST /{tenant}/oauth2/v2.0/token`, `/{tenant}/discovery/v2.0/keys`,
  * `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/v2.0/adminconsent`, `/oidc/userinfo`,
  * `POST /{tenant}/oauth2/v2.0/devicecode`, `/devicelogin`, `POST /google/device/code`, `/google/device`,
- * `POST /google/token`, `/google/o/oauth2/v2/auth`, `/google/v1/userinfo`, `/google/oauth2/v3/certs`,
+ * `POST /google/token`, `POST /google/revoke`, `/google/o/oauth2/v2/auth`, `/google/v1/userinfo`, `/google/oauth2/v3/certs`,
  * `/google/.well-known/openid-configuration` (Google's authority is `/google`), `/v1.0/…` for Graph (mail, batches, subscriptions), `/gmail/v1/…` and
  * `POST /batch/gmail/v1` for Gmail, `/_simulator/…` for control.
  */
@@ -25,6 +25,7 @@ import { Control } from "./Control.ts"
 import { control } from "./ControlHttp.ts"
 import { DeviceSignIn } from "./DeviceSignIn.ts"
 import { Gmail, gmailBase, gmailBatchPath } from "./Gmail.ts"
+import { googleRevoke } from "./GoogleRevoke.ts"
 import { GoogleSignIn } from "./GoogleSignIn.ts"
 import { googleBase, GoogleToken } from "./GoogleToken.ts"
 import { Graph } from "./Graph.ts"
@@ -78,6 +79,7 @@ export class Simulator extends Control {
     const tenant = tokenPath.exec(target)?.[1]
     if (tenant !== undefined && request.method === "POST") return this.microsoft.handle(request, tenant, info)
     if (target === `${googleBase}/token` && request.method === "POST") return this.google.handle(request, "", info)
+    if (target === `${googleBase}/revoke` && request.method === "POST") return googleRevoke(this.world, request)
     const path = target.replace(/\?.*$/, "")
     if (path === "/devicelogin") return this.devices.page(request, "microsoft")
     if (path === `${googleBase}/device`) return this.devices.page(request, "google")

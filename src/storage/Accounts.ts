@@ -4,9 +4,10 @@ import type { Statement } from "effect/sql"
 import type { Access, Account, AccountStatus, Channel, Provider, RefreshPolicy, Resource } from "../domain/Account.ts"
 import { resourceOf } from "../domain/Account.ts"
 import type { FailureClass } from "../domain/FailureClass.ts"
-import { type AccountId, type GrantId, isId } from "../domain/Ids.ts"
+import { type AccountId, type ErasureId, type GrantId, isId } from "../domain/Ids.ts"
 import type { OwnMailChoice } from "../domain/MailChoice.ts"
 import { Settings, type SettingsValues } from "../domain/Settings.ts"
+import { removeAccount } from "./AccountRemoval.ts"
 import { appendChanges } from "./mail/ChangeLog.ts"
 import { inChunks } from "./Chunks.ts"
 import { afterCursor, type InvalidCursor, pageOf } from "./Cursor.ts"
@@ -190,7 +191,12 @@ export class Accounts extends Context.Service<Accounts, {
   ) => Effect.Effect<{ readonly items: ReadonlyArray<Account>; readonly nextCursor: string | null }, InvalidCursor>
   /** Enabling makes an account due at once; disabling takes it out of all schedules. */
   readonly patch: (id: AccountId, patch: AccountPatch) => Effect.Effect<Option.Option<Account>>
-  /** Deletes the account with its mail, and its grant where no other account uses it, unless it is a tenant's. False = there was none. */
+  /**
+   * Deletes the account, and its grant where no other account uses it, unless it is a tenant's. It is gone at once; its mail, and
+   * all else that is stored of it, within minutes, and the erasure tells when. None = there was no such account.
+   */
+  readonly erase: (id: AccountId) => Effect.Effect<Option.Option<ErasureId>>
+  /** The same. False = there was none. */
   readonly remove: (id: AccountId) => Effect.Effect<boolean>
   /** Makes all accounts that the schedules look after due, some at a time. Answers how many. */
   readonly bringForward: (work: "refresh" | "sync") => Effect.Effect<number>
@@ -308,21 +314,15 @@ export class Accounts extends Context.Service<Accounts, {
         return found ? yield* get(id) : Option.none()
       }, orDie)
 
-      const remove = Effect.fn("Accounts.remove")(function* (id: AccountId) {
-        if (!isId(id)) return false
+      const erase = Effect.fn("Accounts.erase")(function* (id: AccountId) {
+        if (!isId(id)) return Option.none()
         return yield* sql.withTransaction(Effect.gen(function* () {
           yield* lockTagPolicies(database)
-          yield* sql`select 1 from ${t.grants} g join ${t.accounts} a on a.grant_id = g.id
-            where a.id = ${id} for update of g`
-          const rows = yield* sql<{ grant_id: string }>`delete from ${t.accounts} where id = ${id} returning grant_id`
-          if (rows[0] === undefined) return false
-          yield* sql`delete from ${t.grants} g where id = ${
-            rows[0].grant_id
-          } and kind <> 'client_credentials' and not exists (
-            select 1 from ${t.accounts} a where a.grant_id = g.id)`
-          yield* restUnused(rows[0].grant_id)
-          yield* followPolicies({ database, settings }, sql`${rows[0].grant_id}::uuid`)
-          return true
+          const removed = yield* removeAccount(database, id)
+          if (removed === undefined) return Option.none()
+          yield* restUnused(removed.grantId)
+          yield* followPolicies({ database, settings }, sql`${removed.grantId}::uuid`)
+          return Option.some(removed.erasureId)
         }))
       }, orDie)
 
@@ -330,7 +330,8 @@ export class Accounts extends Context.Service<Accounts, {
         get,
         list,
         patch,
-        remove,
+        erase,
+        remove: (id) => Effect.map(erase(id), Option.isSome),
         bringForward: Effect.fn("Accounts.bringForward")(function* (work: "refresh" | "sync") {
           return yield* inChunks(chunkRows, (after) =>
             Effect.map(

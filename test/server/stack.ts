@@ -52,6 +52,7 @@ import { Audit } from "../../src/storage/Audit.ts"
 import { DashboardSessions } from "../../src/storage/DashboardSessions.ts"
 import { DueStats } from "../../src/storage/grants/DueStats.ts"
 import { ConnectSessions } from "../../src/storage/grants/ConnectSessions.ts"
+import { Erasures } from "../../src/storage/Erasures.ts"
 import { Events } from "../../src/storage/Events.ts"
 import { layerDataKeys } from "../../src/storage/encryption/DataKeys.ts"
 import { Rotations } from "../../src/storage/encryption/Rotations.ts"
@@ -170,6 +171,7 @@ const storage = Layer.mergeAll(
   Audit.layer,
   DashboardSessions.layer.pipe(Layer.provide(vault)),
   DueStats.layer,
+  Erasures.layer,
   Events.layer,
   GrantAccounts.layer,
   GrantCatalog.layer,

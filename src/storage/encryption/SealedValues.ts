@@ -10,7 +10,7 @@ import { webhookOwner } from "../webhooks/Webhooks.ts"
 
 /** A column of sealed values, with what its rows are found by and the owner is told from. Without `rest` that is empty. */
 interface SealedColumn {
-  readonly table: "apps" | "grants" | "access_tokens" | "connect_sessions" | "webhooks" | "import_blocks"
+  readonly table: "apps" | "grants" | "access_tokens" | "connect_sessions" | "webhooks" | "import_blocks" | "erasures"
   readonly column: string
   readonly key: readonly [name: string, type: "uuid"]
   readonly rest?: readonly [name: string, type: "uuid" | "text" | "int4"]
@@ -42,6 +42,13 @@ export const sealedColumns: ReadonlyArray<SealedColumn> = [
     key: ["run_id", "uuid"],
     rest: ["block", "int4"],
     owner: (runId, block) => blockOwner(runId, Number(block)),
+  },
+  {
+    table: "erasures",
+    column: "secret",
+    key: id,
+    rest: ["grant_id", "uuid"],
+    owner: (_id, grantId) => grantOwner(grantId),
   },
 ]
 

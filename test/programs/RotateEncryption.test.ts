@@ -54,6 +54,8 @@ await onDatabases("RotateEncryption", Logger.layer([]), (it, engine) => {
       const sealed = sealedColumns.map(({ column, table }) => `${table}.${column}`)
       assert.deepStrictEqual(rows.map(({ name }) => name).filter((name) => !sealed.includes(name)), [
         "api_keys.hash",
+        "audit.hash",
+        "audit_subjects.key",
         "connect_sessions.browser_hash",
         "connect_sessions.link_hash",
         "connect_sessions.state_hash",

@@ -9,21 +9,40 @@
  * When a shard moves, its new process does not know of the requests that are under way: for as long as those take, a mailbox
  * may see up to four more (docs/decisions/0032).
  */
-import { Context, Deferred, Effect, Fiber, Latch, Layer, Option, RcMap, Schema, Stream } from "effect"
+import {
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Latch,
+  Layer,
+  Option,
+  RcMap,
+  Schema,
+  Scope,
+  Stream,
+} from "effect"
 import { Entity, type Sharding } from "effect/cluster"
 import { Rpc } from "effect/rpc"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import type { Settings } from "../domain/Settings.ts"
 import { MailboxLimiter, type MailPlace, makeMailboxLimiter } from "./MailboxLimiter.ts"
 import { MailboxUnits } from "./MailboxUnits.ts"
 
+/** What is said of places; a `beat` is a sign of life. */
+const Word = Schema.Literals(["waiting", "taken", "busy", "wanted", "beat"])
+type Word = typeof Word.Type
+
 /** Named by the keys that `mailboxKey` makes. */
 const MailboxPlaces = Entity.make("MailboxPlaces", [
-  /** All places, if nobody has any: `held`, and `wanted` once somebody else asks. Else `busy`. */
-  Rpc.make("Hold", { success: Schema.Literals(["held", "wanted", "busy"]), stream: true }),
-  /** Says that the request has come, then that it has its places. */
+  /** All places, if nobody has any: `taken`, and `wanted` once somebody else asks. Else `busy`. */
+  Rpc.make("Hold", { success: Word, stream: true }),
+  /** Some places: `waiting` as soon as the request has come, then `taken`. */
   Rpc.make("Take", {
     payload: { lane: Schema.Literals(["fresh", "backfill"]), places: Schema.Int },
-    success: Schema.Literals(["waiting", "taken"]),
+    success: Word,
     stream: true,
   }),
   Rpc.make("Spend", { payload: { requests: Schema.Int }, success: Schema.Finite }),
@@ -42,8 +61,10 @@ const allowance = 50
  */
 const patience = "3 seconds"
 
-/** Longer than any request takes: whoever is frozen keeps its places no longer than that. */
-const longestHold = "5 minutes"
+/** How often whoever has places is sent a sign of life, which it has to take. */
+const beat = Duration.seconds(10)
+/** Who has not taken one for so long is frozen or cut off, and has its places no longer. */
+const silence = Duration.seconds(25)
 
 /** How long an entity without requests is kept. What is counted outlives it, in its process. */
 const maxIdleTime = "10 seconds"
@@ -60,27 +81,55 @@ const handlers = MailboxPlaces.toLayer(
     const { entityId: key } = yield* Entity.CurrentAddress
     const mailboxes = yield* OwnMailboxes
     const units = yield* MailboxUnits
-    /** Opened when somebody waits for whoever has all places. */
+    /** Opened when somebody wants some while another has all. */
     let wanted = yield* Latch.make()
-    const untilHangUp = Stream.drain(Stream.fromEffect(Effect.sleep(longestHold)))
+
+    /** That they are taken; then signs of life, and once that they are wanted. Unless these are heard, frees the places. */
+    const keep = (places: Scope.Closeable, wanted: Effect.Effect<void>): Stream.Stream<Word> =>
+      Stream.unwrap(Effect.gen(function* () {
+        // The next one is asked for once the last one was heard.
+        let askedAt = yield* monotonicMillis
+        let isSaid = false
+        const isLost = Effect.map(monotonicMillis, (now) => now - askedAt > Duration.toMillis(silence))
+        yield* Effect.sleep("1 second").pipe(
+          Effect.andThen(isLost),
+          Effect.repeat({ until: (isLost) => isLost }),
+          Effect.andThen(Scope.close(places, Exit.void)),
+          Effect.forkScoped,
+        )
+        const next = Effect.gen(function* () {
+          if (yield* isLost) return undefined
+          askedAt = yield* monotonicMillis
+          const said = Effect.as(Effect.sleep(beat), "beat" as const)
+          if (isSaid) return yield* said
+          const word = yield* Effect.raceFirst(said, Effect.as(wanted, "wanted" as const))
+          isSaid = word === "wanted"
+          return word
+        })
+        const later = Stream.takeWhile(Stream.fromEffectRepeat(next), (word) => word !== undefined)
+        return Stream.concat(Stream.make<[Word]>("taken"), later)
+      }))
 
     return MailboxPlaces.of({
       Hold: () =>
         Stream.unwrap(Effect.gen(function* () {
-          if (!(yield* mailboxes.takeAll(key))) return Stream.make("busy" as const)
-          if ((yield* mailboxes.spend(key, allowance)) > 0) return Stream.make("busy" as const)
+          const all = yield* Scope.fork(yield* Effect.scope)
+          const isFree = (yield* Scope.provide(mailboxes.takeAll(key), all)) && (yield* mailboxes.spend(key, allowance)) === 0
+          if (!isFree) {
+            yield* Scope.close(all, Exit.void)
+            return Stream.make<[Word]>("busy")
+          }
           const latch = wanted = yield* Latch.make()
-          return Stream.make("held" as const).pipe(
-            Stream.concat(Stream.fromEffect(Effect.as(latch.await, "wanted" as const))),
-            Stream.concat(untilHangUp),
-          )
+          return keep(all, latch.await)
         })),
       Take: ({ payload }) =>
         Stream.concat(
-          Stream.fromEffect(Effect.as(Effect.suspend(() => wanted.open), "waiting" as const)),
-          Stream.unwrap(
-            Effect.as(mailboxes.take(key, payload), Stream.concat(Stream.make("taken" as const), untilHangUp)),
-          ),
+          Stream.fromEffect(Effect.as(Effect.suspend(() => wanted.open), "waiting" as Word)),
+          Stream.unwrap(Effect.gen(function* () {
+            const some = yield* Scope.fork(yield* Effect.scope)
+            yield* Scope.provide(mailboxes.take(key, payload), some)
+            return keep(some, Effect.never)
+          })),
         ),
       Spend: ({ payload }) => mailboxes.spend(key, payload.requests),
       ReserveUnits: ({ payload }) => units.reserve(key, payload.units),
@@ -123,7 +172,9 @@ export const layer: Layer.Layer<MailboxLimiter | MailboxUnits, never, Settings |
           const letGo: Effect.Effect<void> = Effect.suspend(() => RcMap.invalidate(holds, key))
           yield* keepOpen(
             mailbox(key).Hold().pipe(
-              Stream.runForEach((said) => said === "wanted" ? letGo : Deferred.succeed(answer, said === "held")),
+              Stream.runForEach((word) =>
+                word === "wanted" ? letGo : Deferred.succeed(answer, word !== "busy")
+              ),
               Effect.ignoreCause,
               Effect.andThen(letGo),
               Effect.andThen(Deferred.succeed(answer, false)),
@@ -147,7 +198,7 @@ export const layer: Layer.Layer<MailboxLimiter | MailboxUnits, never, Settings |
         const taken = yield* Deferred.make<void>()
         yield* keepOpen(
           mailbox(key).Take({ lane, places }).pipe(
-            Stream.runForEach((said) => Deferred.succeed(said === "taken" ? taken : heard, undefined)),
+            Stream.runForEach((word) => Deferred.succeed(word === "waiting" ? heard : taken, undefined)),
             Effect.catchCause(() => Effect.sleep("100 millis")),
             // Its process died, or its shard moved. What is under way goes on; what waits asks again.
             Effect.repeat({ until: () => Deferred.isDoneUnsafe(taken) }),

@@ -5,7 +5,7 @@
  * `deno task soak:faults-cluster [--repeat 20] [--only stop] [--freeze 60] [--accounts 24] [--seed 1]`. Wants root, iproute2, the
  * binaries of a Postgres, and faketime for the clocks.
  */
-import { Console, Effect } from "effect"
+import { Cause, Console, Effect } from "effect"
 import { parseArgs } from "node:util"
 import { clusterFaults } from "../crash/clusterFaults.ts"
 import { befallCluster, type ClusterOutcome, hasFakeTime } from "../crash/clusterStage.ts"
@@ -58,6 +58,7 @@ const table = (rows: ReadonlyArray<readonly [string, ReadonlyArray<ClusterOutcom
 
 const soak = Effect.gen(function* () {
   const rows: Array<readonly [string, ReadonlyArray<ClusterOutcome>]> = []
+  let failed = false
   for (const fault of clusterFaults(Number(values.freeze))) {
     if (!fault.name.includes(values.only)) continue
     if (fault.wantsClock && !hasFakeTime()) {
@@ -69,14 +70,20 @@ const soak = Effect.gen(function* () {
       const outcome = yield* befallCluster(fault, {
         accounts: Number(values.accounts),
         seed: Number(values.seed) + n,
-      })
+      }).pipe(
+        Effect.catchCause((cause) => Effect.as(Console.error(`${fault.name}: ${Cause.pretty(cause)}`), undefined)),
+      )
+      if (outcome === undefined) {
+        failed = true
+        continue
+      }
       yield* Console.error(JSON.stringify(outcome))
       outcomes.push(outcome)
     }
     rows.push([fault.name, outcomes])
   }
   yield* Console.log(table(rows))
-  return rows.every(([, outcomes]) => outcomes.every(isBorne))
+  return !failed && rows.every(([, outcomes]) => outcomes.every(isBorne))
 })
 
 Deno.exit(await Effect.runPromise(soak) ? 0 : 1)

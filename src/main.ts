@@ -20,6 +20,7 @@ import { importCommand } from "./commands/Import.ts"
 import { keys } from "./commands/Keys.ts"
 import { messages } from "./commands/Messages.ts"
 import { migrate } from "./commands/Migrate.ts"
+import { permissions } from "./commands/Permissions.ts"
 import { policies } from "./commands/Policies.ts"
 import { refresh } from "./commands/Refresh.ts"
 import { runs } from "./commands/Runs.ts"
@@ -55,7 +56,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         audit,
       ],
     },
-    { group: "Set up", commands: [doctor, migrate, keys] },
+    { group: "Set up", commands: [doctor, migrate, keys, permissions] },
   ]),
 )
 

@@ -6,8 +6,7 @@ const attempts: Readonly<Record<string, () => unknown>> = {
   "read the environment of the process": () => Deno.readTextFileSync("/proc/self/environ"),
   "read the home folder": () => [...Deno.readDirSync("/root")],
   "write to the temporary folder": () => Deno.writeTextFileSync("/tmp/mailfleet-breakout", "x"),
-  "write to the source": () =>
-    Deno.openSync(new URL("../../../src/main.ts", import.meta.url), { write: true }).close(),
+  "write to the source": () => Deno.openSync(new URL("../../../src/main.ts", import.meta.url), { write: true }).close(),
   "run a program": () => new Deno.Command("id").outputSync(),
   "load a library": () => Deno.dlopen("libc.so.6", {}),
   "read another variable": () => {

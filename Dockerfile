@@ -18,4 +18,5 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["deno", "eval", "const { ok } = await fetch('http://127.0.0.1:8080/health/ready'); Deno.exit(ok ? 0 : 1)"]
 
-CMD ["deno", "run", "--cached-only", "--allow-all", "src/main.ts", "serve"]
+# With no more rights than the settings ask for.
+CMD ["sh", "-c", "exec deno run --cached-only $(deno run --cached-only --allow-env --allow-net --allow-read --allow-sys src/main.ts permissions --webhooks) src/main.ts serve"]

@@ -21,6 +21,7 @@ import { importCommand } from "./commands/Import.ts"
 import { keys } from "./commands/Keys.ts"
 import { messages } from "./commands/Messages.ts"
 import { migrate } from "./commands/Migrate.ts"
+import { permissions } from "./commands/Permissions.ts"
 import { policies } from "./commands/Policies.ts"
 import { refresh } from "./commands/Refresh.ts"
 import { restore } from "./commands/Restore.ts"
@@ -57,7 +58,7 @@ const mailfleet = Command.make("mailfleet").pipe(
         audit,
       ],
     },
-    { group: "Set up", commands: [doctor, migrate, backup, restore, keys] },
+    { group: "Set up", commands: [doctor, migrate, backup, restore, keys, permissions] },
   ]),
 )
 

@@ -114,7 +114,8 @@ const handlers = MailboxPlaces.toLayer(
       Hold: () =>
         Stream.unwrap(Effect.gen(function* () {
           const all = yield* Scope.fork(yield* Effect.scope)
-          const isFree = (yield* Scope.provide(mailboxes.takeAll(key), all)) && (yield* mailboxes.spend(key, allowance)) === 0
+          const isFree = (yield* Scope.provide(mailboxes.takeAll(key), all)) &&
+            (yield* mailboxes.spend(key, allowance)) === 0
           if (!isFree) {
             yield* Scope.close(all, Exit.void)
             return Stream.make<[Word]>("busy")
@@ -172,9 +173,7 @@ export const layer: Layer.Layer<MailboxLimiter | MailboxUnits, never, Settings |
           const letGo: Effect.Effect<void> = Effect.suspend(() => RcMap.invalidate(holds, key))
           yield* keepOpen(
             mailbox(key).Hold().pipe(
-              Stream.runForEach((word) =>
-                word === "wanted" ? letGo : Deferred.succeed(answer, word !== "busy")
-              ),
+              Stream.runForEach((word) => word === "wanted" ? letGo : Deferred.succeed(answer, word !== "busy")),
               Effect.ignoreCause,
               Effect.andThen(letGo),
               Effect.andThen(Deferred.succeed(answer, false)),

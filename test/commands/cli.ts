@@ -14,11 +14,18 @@ export interface Environment {
   readonly cwd: string
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: string
+  /** Flags of Deno. Default: everything is allowed. */
+  readonly permissions?: ReadonlyArray<string>
+  /** Another program than the command line. */
+  readonly program?: string
 }
 
-const command = (args: ReadonlyArray<string>, { cwd, env = {}, stdin }: Environment) =>
+const command = (
+  args: ReadonlyArray<string>,
+  { cwd, env = {}, permissions = ["-A"], program = main, stdin }: Environment,
+) =>
   new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", main, ...args],
+    args: ["run", ...permissions, program, ...args],
     cwd,
     // Nothing of the tester's own settings, and no messages of the runtime itself.
     clearEnv: true,

@@ -40,6 +40,7 @@ const googleOwn = ["https://www.googleapis.com", "https://openidconnect.googleap
 export const hostsOf = (settings: SettingsValues): ReadonlyArray<string> => [
   ...new Set([
     `${settings.host.includes(":") ? `[${settings.host}]` : settings.host}:${settings.port}`,
+    ...(settings.cluster ? [`${settings.clusterHost}:${settings.clusterPort}`] : []),
     ...[
       ...Option.toArray(Option.map(settings.databaseUrl, Redacted.value)),
       settings.microsoftAuthority,
@@ -94,6 +95,7 @@ export const permissionsOf = (
     // Libraries look for variables of their own, and find them unset.
     `--allow-env=${variables.join(",")}`,
     "--ignore-env",
+    ...Option.match(settings.keyCommand, { onNone: () => [], onSome: (command) => [`--allow-run=${command}`] }),
     // The logger of the IMAP library asks for the name of this machine when it is loaded.
     "--allow-sys=hostname",
   ]

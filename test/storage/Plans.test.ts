@@ -29,19 +29,20 @@ type Compiled = readonly [text: string, params: ReadonlyArray<unknown>]
 
 const seen: Array<Compiled> = []
 
-/** The name of the outermost span, by which the work that is looked at is told from what the process does beside it. */
-const rootOf = (span: Tracer.AnySpan): string => {
-  if (span._tag !== "Span") return ""
-  const parent = Option.getOrUndefined(span.parent)
-  return parent === undefined ? span.name : rootOf(parent)
-}
+/** The names of a span and of those around it, by which the work that is looked at is told from what the process does beside it. */
+const namesOf = (span: Tracer.AnySpan): ReadonlyArray<string> =>
+  span._tag !== "Span" ? [] : [span.name, ...Option.match(span.parent, { onNone: () => [], onSome: namesOf })]
 
 /** Without a span of its own, or under the span of a run; looking for runs; making tables; storing tokens. */
 const beside = new Set(["", "postgres", "sql.transaction", "Database.migrate", "GrantStore.settle"])
 
+/** Counts of the fleet read all of it on purpose. They are kept for seconds, and who asks for them first is chance. */
+const isCount = (name: string): boolean => name.startsWith("Stats.")
+
 const recorder = Layer.succeed(Statement.CurrentTransformer, (statement, _sql, _fiber, span) =>
   Effect.sync(() => {
-    if (!beside.has(rootOf(span))) seen.push(statement.compile())
+    const names = namesOf(span)
+    if (!beside.has(names.at(-1) ?? "") && !names.some(isCount)) seen.push(statement.compile())
     return statement
   }))
 
@@ -51,8 +52,8 @@ const large = ["messages", "message_index", "message_bodies", "changes", "run_it
 
 /** What reads a whole table on purpose, and why that is borne. */
 const wholes: Readonly<Record<string, ReadonlyArray<string>>> = {
-  // Counts of the fleet, which are kept for some seconds.
-  "GET /v1/stats": ["accounts", "grants", "messages"],
+  // What is due is counted, and kept for seconds.
+  "GET /v1/stats": ["grants"],
   // It is over all accounts.
   'POST /v1/syncs {"all":true}': ["accounts", "grants"],
   // A part of an address, and a tag that few have: one look through the accounts.

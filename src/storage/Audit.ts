@@ -1,5 +1,6 @@
 /** Who was given what, and who changed what: written before the answer leaves, chained, and never changed. */
 import { Context, DateTime, Effect, Layer, Option } from "effect"
+import { Buffer } from "node:buffer"
 import type { Resource } from "../domain/Account.ts"
 import type { AuditHead, AuditLink } from "../domain/AuditChain.ts"
 import type { AuditEntry } from "../domain/AuditEntry.ts"
@@ -34,7 +35,7 @@ interface EntryRow extends Omit<LinkRow, "hash"> {
   readonly key: Uint8Array | null
 }
 
-const hex = (bytes: Uint8Array): string => bytes.toHex()
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
 
 const toLink = (row: LinkRow): AuditLink => ({
   position: String(row.id),

@@ -1,5 +1,6 @@
 /** Writing to the audit log, in the writer's own transaction. Reading it is `Audit`. */
 import { Clock, Effect } from "effect"
+import { Buffer } from "node:buffer"
 import type { SqlError } from "effect/sql"
 import { type AuditHead, type AuditLink, linkHash } from "../domain/AuditChain.ts"
 import type { AuditEntry } from "../domain/AuditEntry.ts"
@@ -27,7 +28,9 @@ const newestHead = ({ sql, tables: t }: Database["Service"]): Effect.Effect<Audi
     const newest = yield* sql<{ id: bigint; hash: Uint8Array | null }>`
       select id, hash from ${t.audit} order by id desc limit 1`
     const last = newest[0]
-    if (last !== undefined && last.hash !== null) return { position: String(last.id), hash: last.hash.toHex() }
+    if (last !== undefined && last.hash !== null) {
+      return { position: String(last.id), hash: Buffer.from(last.hash).toString("hex") }
+    }
     const anchor = yield* sql<{ value: string }>`select value from ${t.meta} where name = ${anchorName}`
     return headOf(anchor[0]!.value)
   })
@@ -94,5 +97,5 @@ export const appendAudit = (
         ${column("text", links.map(({ resource }) => resource))},
         ${column("text", links.map(({ detail }) => detail))},
         ${column("text", links.map(({ outcome }) => outcome))},
-        ${column("bytea", links.map(({ hash }) => Uint8Array.fromHex(hash)))})`
+        ${column("bytea", links.map(({ hash }) => Buffer.from(hash, "hex")))})`
   })

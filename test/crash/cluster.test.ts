@@ -117,7 +117,11 @@ describe("A cluster of two", () => {
       const before = worksOf(a)
       const killedAt = Date.now()
       yield* b.kill
-      yield* eventually("the works are taken over", Effect.sync(() => worksOf(a)), (now) => new Set(now).size >= works.length)
+      yield* eventually(
+        "the works are taken over",
+        Effect.sync(() => worksOf(a)),
+        (now) => new Set(now).size >= works.length,
+      )
       assert.sameMembers([...new Set([...before, ...worksOf(a)])], works)
       assert.isBelow(Date.now() - killedAt, 60_000)
       const { members } = yield* a.call(Schema.Struct({ members: Schema.Int }), "/health/ready")

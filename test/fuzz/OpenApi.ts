@@ -41,6 +41,7 @@ export interface Operation extends Described {
   readonly path: string
 }
 
+// The document's own type has a different shape for each of its thousand schemas.
 const schemas = document.components.schemas as unknown as Readonly<Record<string, JsonSchema>>
 
 export const operations: ReadonlyArray<Operation> = Object.entries(

@@ -7,7 +7,7 @@ import { SyncAccount } from "../../src/programs/SyncAccount.ts"
 import type { Database } from "../../src/storage/Database.ts"
 import { Folders } from "../../src/storage/mail/Folders.ts"
 import { Messages } from "../../src/storage/mail/Messages.ts"
-import { onDatabases } from "../support/databases.ts"
+import { type Engine, onDatabases } from "../support/databases.ts"
 import { changesOf, mailStorage, makeAccount } from "../support/mail.ts"
 import { lineOf, nested, Remote, type RemoteBox, replay, storedLines } from "../support/remote.ts"
 import { beforePages, oddPages, Tap } from "../support/tap.ts"
@@ -84,10 +84,11 @@ const kindsOf = (log: ReadonlyArray<Change>) =>
 /** A listing from the start finds what a round over changes would have found, under its own origin. */
 const withoutOrigin = (kind: string): string => kind.replace(/ (live|reconcile)$/, "")
 
-/** Declares the suite on every engine. */
+/** Declares the suite on every engine, or on those of `on`. */
 export const conformance = (
   name: string,
   layer: Layer.Layer<Remote | Tap | SyncAccount, never, Database>,
+  on?: ReadonlyArray<Engine>,
 ) =>
   onDatabases(`Conformance of ${name}`, Layer.provideMerge(layer, mailStorage), (it) => {
     /** A pair that has been synced once, and what the change log says of `work` and a round after it. */
@@ -408,4 +409,4 @@ export const conformance = (
         assert.isAtMost(counts["message.created"] ?? 0, delivered)
         assert.isAtMost(counts["message.deleted"] ?? 0, removed)
       }), 120_000)
-  })
+  }, on)

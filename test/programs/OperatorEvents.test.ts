@@ -77,10 +77,15 @@ await onDatabases("OperatorEvents", Layer.provideMerge(Layer.mergeAll(Events.lay
         resource: "graph" as const,
         updatedAt: 1,
       }
-      for (const { breaker } of [one, other]) {
-        yield* Effect.ignore(breaker.guard(app)(Effect.fail({ error: refused, reach: "app" as const })))
-        yield* eventsOf(`microsoft:${clientId}`, 1)
-      }
+      const fault = ({ breaker }: typeof one, faulty: typeof app) =>
+        Effect.ignore(breaker.guard(faulty)(Effect.fail({ error: refused, reach: "app" as const })))
+      yield* fault(one, app)
+      yield* eventsOf(`microsoft:${clientId}`, 1)
+      yield* fault(other, app)
+      // A process tells its faults in their order: once the next one is told, this one is done with.
+      const next = newId()
+      yield* fault(other, { ...app, clientId: next })
+      yield* eventsOf(`microsoft:${next}`, 1)
       yield* one.breaker.reset(app)
       const events = yield* eventsOf(`microsoft:${clientId}`, 2)
       assert.deepStrictEqual(events.map(({ code, kind }) => [kind, code]), [

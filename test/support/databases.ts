@@ -2,10 +2,10 @@
  * Runs a suite on every engine: `TEST_ENGINES`, by default `embedded,postgres`.
  *
  * Postgres is the one of `DATABASE_URL`, or else database and user `postgres` at 127.0.0.1:5432. Where none answers, its
- * suites are skipped and say so. Each suite has a fresh schema; the embedded database is started once per test file.
+ * suites are skipped and say so. Each suite has a fresh schema; the embedded database is started once per test process.
  */
 import { PgClient } from "@effect/sql-pg"
-import { afterAll, describe, it as plain, layer as withLayer, type Vitest } from "@effect/vitest"
+import { describe, it as plain, layer as withLayer, type Vitest } from "@effect/vitest"
 import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import { Database } from "../../src/storage/Database.ts"
 import { embeddedClient } from "../../src/storage/Embedded.ts"
@@ -36,9 +36,8 @@ export const usableEngines: Promise<ReadonlyArray<Engine>> = answers.then((postg
   engines.filter((engine) => engine === "embedded" || postgres)
 )
 
-// Started by the first suite that wants it, and kept for all of the file's.
+// Started by the first suite that wants it, and kept for all files that the same process tests: a start takes two seconds.
 const embedded = ManagedRuntime.make(embeddedClient(""))
-afterAll(() => embedded.dispose())
 
 const client = (engine: Engine): Layer.Layer<PgClient.PgClient> =>
   engine === "postgres" ? Layer.orDie(postgresClient) : Layer.effect(
@@ -60,14 +59,15 @@ export const databaseLayer = (engine: Engine): Layer.Layer<Database> =>
 
 /**
  * Declares the same tests on each engine, over `layer` on a fresh database that all tests of the suite share. The clock
- * is the real one, since leases and due times are the database's.
+ * is the real one, since leases and due times are the database's. `on` leaves engines out that would show nothing more.
  */
 export const onDatabases = async <R, E>(
   name: string,
   layer: Layer.Layer<R, E, Database>,
   tests: (it: Vitest.MethodsNonLive<R | Database>, engine: Engine) => void,
+  on: ReadonlyArray<Engine> = engines,
 ): Promise<void> => {
-  for (const engine of engines) {
+  for (const engine of on.filter((engine) => engines.includes(engine))) {
     if (engine === "postgres" && !(await answers)) {
       describe(name, () => plain.skip(`skipped: no Postgres answers at ${new URL(postgresUrl).host}`, () => {}))
     } else {

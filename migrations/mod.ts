@@ -17,6 +17,7 @@ import pauses from "./0013_pauses.ts"
 import messageBodies from "./0014_message_bodies.ts"
 import messageCascades from "./0015_message_cascades.ts"
 import bodyCompression from "./0016_body_compression.ts"
+import itemFields from "./0017_item_fields.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
@@ -37,4 +38,5 @@ export const migrations: Readonly<
   "0014_message_bodies": messageBodies,
   "0015_message_cascades": messageCascades,
   "0016_body_compression": bodyCompression,
+  "0017_item_fields": itemFields,
 }

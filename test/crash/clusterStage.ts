@@ -77,6 +77,8 @@ class NoStage extends Data.TaggedError("NoStage")<{ readonly message: string }> 
 export interface ClusterOptions {
   readonly accounts: number
   readonly seed: number
+  /** A folder for what the processes write, to be read where something went wrong. Default: nowhere. */
+  readonly logs?: string | undefined
 }
 
 const fakeTime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -130,7 +132,10 @@ const watchTokens = () => {
 }
 
 /** Lets one fault befall a fresh cluster, waits until all goes on, and compares everything. */
-export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, { accounts, seed }: ClusterOptions) {
+export const befallCluster = Effect.fnUntraced(function* (
+  fault: ClusterFault,
+  { accounts, logs, seed }: ClusterOptions,
+) {
   const begun = performance.now()
   const binaries = postgresBinaries()
   if (binaries === undefined) return yield* new NoStage({ message: "no initdb under /usr/lib/postgresql" })
@@ -165,6 +170,12 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
     ...(clock !== undefined && n === processes - 1 ? withClock(clock) : {}),
   }))
   const services = yield* startCluster(installation, settings, network.within)
+  if (logs !== undefined) {
+    const name = (n: number) => `${logs}/${fault.name.replaceAll(/\W+/g, "-")}.${seed}.${n}.log`
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(() => Promise.all(services.map(({ output }, n) => Deno.writeTextFile(name(n), output()))))
+    )
+  }
   const [asked, victim] = [services[0]!, services[processes - 1]!]
   const stage: ClusterStage = { network, postgres, services, victim: { n: processes - 1, service: victim }, clock }
 

@@ -165,6 +165,13 @@ export const isMigrated = ({ schema, sql }: Database["Service"]): Effect.Effect<
  */
 export const relaxed = "(select set_config('synchronous_commit', 'off', true)) relaxed"
 
+/**
+ * To be selected with a lock that all processes wait for, in a transaction. One that vanishes with its machine, or is cut off, between
+ * two statements would keep the lock for as long as TCP does not notice, which may be hours. A transaction holds SQL only, so
+ * that its statements follow each other at once: whoever says nothing for 15 seconds is not coming back to it.
+ */
+export const notForLong = "set_config('idle_in_transaction_session_timeout', '15s', true)"
+
 /** FNV-1a over the text, as a signed 32-bit integer. */
 const hash32 = (value: string): number => {
   let hash = 0x811c9dc5

@@ -107,6 +107,8 @@ export const postgresClient: Layer.Layer<PgClient.PgClient, DatabaseError, Setti
       // Not multiplexed: with pipelining, statements of this client version (4.0.5) sometimes never complete.
       multiplex: false,
       connectTimeout: "10 seconds",
+      // Else a statement would wait for ever for a server that vanished, with its machine, before it answered.
+      keepAlive: "15 seconds",
     }).pipe(Layer.catchCause(() => Layer.effectContext(Effect.fail(unreachable))))
     // The client connects at its first statement only.
     const answers = Layer.effectDiscard(

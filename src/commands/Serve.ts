@@ -19,7 +19,7 @@ const limitGrace = Effect.fnUntraced(function* (delay: Duration.Duration) {
   const millis = graceMillis + Duration.toMillis(delay)
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
-      run(Effect.logInfo("asked to end: what is under way is finished or handed back", { signal }))
+      run(Effect.annotateLogs(Effect.logInfo("asked to end: what is under way is finished or handed back"), { signal }))
       Deno.unrefTimer(setTimeout(() => Deno.exit(0), millis))
     })
   }

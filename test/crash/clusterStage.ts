@@ -1,5 +1,5 @@
 /** Three processes of a cluster under load of every kind, each in a network of its own, and what came of a fault. */
-import { Data, Duration, Effect, Fiber, Redacted, Schedule } from "effect"
+import { Data, type DateTime, Duration, Effect, Fiber, Redacted, Schedule } from "effect"
 import { WebhookWithSecret } from "../../src/api/Webhooks.ts"
 import { Account } from "../../src/domain/Account.ts"
 import type { Change } from "../../src/domain/Mail.ts"
@@ -73,6 +73,8 @@ export interface ClusterOutcome {
   readonly mailboxPeak: number
   /** Until every account has been redeemed and synced anew, runs included. */
   readonly takeoverSeconds: number | undefined
+  /** What was waited for last. */
+  readonly last: string
 }
 
 class NoStage extends Data.TaggedError("NoStage")<{ readonly message: string }> {}
@@ -204,7 +206,7 @@ export const befallCluster = Effect.fnUntraced(function* (
   yield* noteLeased
   if (fault.stopsAll) yield* Fiber.join(over)
   const since = fault.stopsAll ? Date.now() : began
-  const takeoverSeconds = yield* goesOn(asked, runs.map(({ id }) => id), simulator, accounts, since)
+  const { last, seconds: takeoverSeconds } = yield* goesOn(asked, runs.map(({ id }) => id), simulator, accounts, since)
   yield* Fiber.join(over)
   yield* Fiber.interrupt(mail)
 
@@ -249,31 +251,42 @@ export const befallCluster = Effect.fnUntraced(function* (
     stuck: states.filter((run) => !hasEnded(run)).length,
     mailboxPeak,
     takeoverSeconds,
+    last,
   } satisfies ClusterOutcome
 }, Effect.scoped)
 
-/** Seconds until all runs have ended, and each account that lives has been redeemed and synced since; undefined = too many. */
+/**
+ * Seconds until all runs have ended, and each account that lives has been redeemed and synced since; undefined = too many. And
+ * what was not so when it was looked at for the last time before.
+ */
 const goesOn = (asked: Service, runs: ReadonlyArray<string>, simulator: Simulator, accounts: number, since: number) => {
+  let last = ""
   const look = Effect.gen(function* () {
     const states = yield* Effect.forEach(runs, (id) => runOf(asked, id))
     const fleet = yield* all(asked, Account, "/v1/accounts")
     const revoked = new Set(simulator.grants({ revoked: true }).map(({ email }) => email))
-    return {
-      runs: states.filter((run) => !hasEnded(run)).length,
+    const isBefore = (at: DateTime.Utc | null | undefined) => (at?.epochMilliseconds ?? 0) <= since
+    const alive = fleet.filter(({ email }) => !revoked.has(email))
+    const seen = {
+      runs: states.filter((run) => !hasEnded(run)).map(({ kind }) => kind),
       missing: accounts - fleet.length,
-      waiting: fleet.filter(({ email, sync, token }) =>
-        !revoked.has(email) && [token.refreshedAt, sync.syncedAt].some((at) => (at?.epochMilliseconds ?? 0) <= since)
-      ).map(({ email, token }) => `${email} ${token.lastError?.code ?? ""}`),
+      notRedeemed: alive.filter(({ token }) => isBefore(token.refreshedAt)).map(({ email }) => email),
+      notSynced: alive.filter(({ sync }) => isBefore(sync.syncedAt)).map(({ email }) => email),
     }
+    const isDone = seen.missing === 0 &&
+      [seen.runs, seen.notRedeemed, seen.notSynced].every(({ length }) => length === 0)
+    if (!isDone) last = JSON.stringify(seen)
+    return { ...seen, isDone }
   }).pipe(Effect.retry({ times: 40, schedule: Schedule.spaced("250 millis") }), Effect.delay("250 millis"))
   return eventually(
     "the fleet goes on",
     look,
-    ({ missing, runs, waiting }) => runs + missing + waiting.length === 0,
+    ({ isDone }) => isDone,
     patience,
   ).pipe(
     Effect.map(() => Math.round((Date.now() - since) / 100) / 10),
     Effect.catchTag("NotYet", ({ message }) => Effect.as(Effect.logWarning(message), undefined)),
+    Effect.map((seconds) => ({ seconds, last })),
   )
 }
 

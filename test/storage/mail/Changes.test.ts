@@ -72,6 +72,22 @@ await onDatabases("Changes", Changes.layer, (it, engine) => {
       }
     }))
 
+  it.effect("keeps the lock of the log from a process that says nothing any more, and limits nothing else", () =>
+    Effect.gen(function* () {
+      const { sql } = yield* Database
+      const limit = Effect.map(
+        Effect.orDie(sql<{ limit: string }>`select current_setting('idle_in_transaction_session_timeout') as limit`),
+        ([row]) => row?.limit,
+      )
+      const usual = yield* limit
+      assert.notStrictEqual(usual, "15s")
+      yield* Effect.orDie(sql.withTransaction(Effect.gen(function* () {
+        yield* append(newId(), [["within"]])
+        assert.strictEqual(yield* limit, "15s")
+      })))
+      assert.strictEqual(yield* limit, usual)
+    }))
+
   it.effect("never skips an entry that commits late", () =>
     Effect.gen(function* () {
       const log = yield* Changes

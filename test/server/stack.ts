@@ -228,17 +228,25 @@ const edges = Layer.mergeAll(
   Layer.provideMerge(pacing),
 )
 
-const programs = RunRequests.layer.pipe(Layer.provideMerge(RunWorker.layer), Layer.provideMerge(edges))
+/** Nobody takes up runs: what becomes of them is the test's affair. */
+const noRunWorker = Layer.succeed(RunWorker, { wake: () => Effect.void })
 
-export const server = Server.layer.pipe(
-  Layer.provideMerge(Shutdown.layer),
-  Layer.provideMerge(programs),
-  Layer.provideMerge(storage),
-  Layer.provideMerge(settings),
-  Layer.provideMerge(capture),
-  Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Debug")),
-  Layer.orDie,
-)
+const serverWith = <R>(worker: Layer.Layer<RunWorker, never, R>) =>
+  Server.layer.pipe(
+    Layer.provideMerge(Shutdown.layer),
+    Layer.provideMerge(RunRequests.layer),
+    Layer.provideMerge(worker),
+    Layer.provideMerge(edges),
+    Layer.provideMerge(storage),
+    Layer.provideMerge(settings),
+    Layer.provideMerge(capture),
+    Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Debug")),
+    Layer.orDie,
+  )
+
+export const server = serverWith(RunWorker.layer)
+
+export const serverWithoutWorker = serverWith(noRunWorker)
 
 export interface Answer {
   readonly status: number

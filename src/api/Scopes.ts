@@ -67,7 +67,7 @@ const scopes: Readonly<Record<string, Scope>> = {
   "operations.stats": "accounts:read",
   "operations.history": "accounts:read",
   "operations.due": "accounts:read",
-  "operations.metrics": "accounts:read",
+  "operations.metrics": "metrics:read",
 }
 
 export const named: ReadonlyArray<string> = Object.keys(scopes)

@@ -4,7 +4,8 @@ import { Schema } from "effect"
 /**
  * What the bearer of a key may do:
  *
- * - `accounts:read`: see accounts, grants, apps, runs, events and how the fleet is
+ * - `metrics:read`: read `/metrics`, and nothing else
+ * - `accounts:read`: see accounts, grants, apps, runs, events and how the fleet is, metrics among it
  * - `accounts:write`: add, change and remove accounts, and let people sign in
  * - `runs:write`: import, refresh and sync; cancel and repeat
  * - `messages:read`: read folders, messages and the change log
@@ -12,6 +13,7 @@ import { Schema } from "effect"
  * - `admin`: all of this, and apps, policies, keys, webhooks and the audit log
  */
 export const Scope = Schema.Literals([
+  "metrics:read",
   "accounts:read",
   "accounts:write",
   "runs:write",
@@ -22,7 +24,9 @@ export const Scope = Schema.Literals([
 export type Scope = typeof Scope.Type
 
 export const allows = (scopes: ReadonlyArray<Scope>, needed: Scope): boolean =>
-  scopes.includes(needed) || scopes.includes("admin")
+  scopes.includes(needed) || scopes.includes("admin") ||
+  // Whoever sees the fleet sees its sums.
+  (needed === "metrics:read" && scopes.includes("accounts:read"))
 
 export const ApiKey = Schema.Struct({
   id: Schema.String,

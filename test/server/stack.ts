@@ -71,6 +71,7 @@ import { Webhooks } from "../../src/storage/webhooks/Webhooks.ts"
 import { mailStorage } from "../support/mail.ts"
 
 export const adminKey = "CANARY-admin-key"
+export const metricsKey = "CANARY-metrics-key"
 
 /** No answer and no log line may hold this; every secret of these tests does. */
 const canary = "CANARY"
@@ -81,6 +82,7 @@ export const refreshToken = (outcome: FailureClass | "ok"): string => `CANARY.${
 const settings = Settings.layerWith({
   databaseUrl: Option.none(),
   adminKey: Option.some(Redacted.make(adminKey)),
+  metricsKey: Option.some(Redacted.make(metricsKey)),
   encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
   gmailPushToken: Option.some(Redacted.make("CANARY-push-token")),
   schedules: false,

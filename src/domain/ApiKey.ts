@@ -10,7 +10,8 @@ import { Schema } from "effect"
  * - `runs:write`: import, refresh and sync; cancel and repeat
  * - `messages:read`: read folders, messages and the change log
  * - `tokens:read`: be given access tokens
- * - `admin`: all of this, and apps, policies, keys, webhooks and the audit log
+ * - `audit:read`: read the audit log
+ * - `admin`: all of this, and apps, policies, keys, webhooks and the encryption key
  */
 export const Scope = Schema.Literals([
   "metrics:read",
@@ -19,6 +20,7 @@ export const Scope = Schema.Literals([
   "runs:write",
   "messages:read",
   "tokens:read",
+  "audit:read",
   "admin",
 ])
 export type Scope = typeof Scope.Type

@@ -29,7 +29,8 @@ const calls: ReadonlyArray<readonly [Scope, method: string, path: string]> = [
   ["messages:read", "GET", "/v1/changes"],
   ["tokens:read", "GET", "/v1/accounts/none/access-token"],
   ["admin", "GET", "/v1/keys"],
-  ["admin", "GET", "/v1/audit"],
+  ["audit:read", "GET", "/v1/audit"],
+  ["audit:read", "GET", "/v1/audit/chain"],
 ]
 
 await onDatabases("API keys", server, (it) => {

@@ -19,9 +19,12 @@ export class Audit extends HttpApiGroup.make("audit")
     }).annotateMerge(OpenApi.annotations({
       summary: "List the audit log",
       description: [
-        "Newest first: every access token that was asked for, every call that read mail, every call that was to change",
-        "something; by whom, for what, and what came of it. Entries outlive their account, under a pseudonym once it is erased,",
-        "and are kept for `MAILFLEET_AUDIT_RETENTION_DAYS`.",
+        "Newest first: by whom, what, about whom, and what came of it. `access_token`, `sign_in` and `admin_consent` are tokens",
+        "that were asked for and people who signed in; `session.create` and `session.remove` log-ins to the dashboard; all else is",
+        "a call of this API by its name here (`mail.message`, `accounts.update`): each that shows mail, and each that was to change",
+        "something. Folders, the change log, runs and accounts show no mail: reading them leaves no entry, and neither does a call",
+        "with a wrong key. Entries outlive their account, under a pseudonym once it is erased, and are kept for",
+        "`MAILFLEET_AUDIT_RETENTION_DAYS`. No secret, no address and nothing of a message is in them.",
       ].join(" "),
     })),
     HttpApiEndpoint.get("chain", "/v1/audit/chain", {

@@ -232,7 +232,7 @@ export const examples: Readonly<Record<string, unknown>> = {
     title: "Position expired",
     status: 410,
     code: "position_expired",
-    detail: "a backup has been restored since this position was given out, and the change log goes on otherwise: …",
+    detail: "changes after this position are older than MAILFLEET_CHANGE_RETENTION_DAYS, and have been deleted: …",
     position: "1772357400-0000000000000004711",
   },
   Run: run,

@@ -113,8 +113,10 @@ export class Mail extends HttpApiGroup.make("mail")
       summary: "Read the change log",
       description: [
         "Each change once, oldest first. `after` takes the `position` of a change; `nextCursor` is the position to go on",
-        "from, now or later, and never null. `cursor` means the same as `after`. A position of before the restore of a backup is",
-        "answered with 410: list the messages anew, then go on from the `position` of that answer.",
+        "from, now or later, and never null. `cursor` means the same as `after`. Without it the log begins at its oldest entry",
+        "that is kept (`MAILFLEET_CHANGE_RETENTION_DAYS`, all by default); `after=latest` answers with no changes and with the",
+        "position of now. A position after which changes are deleted by now, or of before the restore of a backup, is answered",
+        "with 410: list the messages anew, then go on from the `position` of that answer.",
       ].join(" "),
     })),
     HttpApiEndpoint.get("changeStream", "/v1/changes/stream", {
@@ -125,10 +127,10 @@ export class Mail extends HttpApiGroup.make("mail")
     }).annotateMerge(OpenApi.annotations({
       summary: "Follow the change log",
       description: [
-        "Server-sent events, one for each entry: those after `after`, or from the beginning, and then each new one as it",
-        "comes. The id of an event is its position: `Last-Event-ID`, which browsers send when they connect again, goes on",
-        "after it and wins over `after`. Comments keep the connection alive. A position of before the restore of a backup is",
-        "answered with 410, as in the list.",
+        "Server-sent events, one for each entry: those after `after`, or from the oldest that is kept, and then each new one as",
+        "it comes; with `after=latest` only these. The id of an event is its position: `Last-Event-ID`, which browsers send when",
+        "they connect again, goes on after it and wins over `after`. Comments keep the connection alive. Positions are answered",
+        "with 410 as in the list; a stream that is read so slowly that its next changes are deleted ends.",
       ].join(" "),
     })),
   )

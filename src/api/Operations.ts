@@ -149,8 +149,8 @@ export class Operations extends HttpApiGroup.make("operations")
     }).annotateMerge(OpenApi.annotations({
       summary: "Metrics for Prometheus",
       description:
-        "In the Prometheus text format. Scrape with the key as the bearer token. Gauges of the fleet are those of the " +
-        "stats, and kept as these are.",
+        "In the Prometheus text format. Scrape with a key of scope `metrics:read`, or `MAILFLEET_METRICS_KEY`, as the bearer " +
+        "token; `accounts:read` allows it, too. Gauges of the fleet are those of the stats, and kept as these are.",
     })),
   )
   .middleware(Boundary)

@@ -205,6 +205,8 @@ export class ImportRefused
     code: Schema.String,
     /** Physical line in the file, from 1. */
     line: Schema.optionalKey(Schema.Int),
+    /** Of one account: the value that is to be mended. */
+    field: Schema.optionalKey(Schema.String),
   }) {}
 
 /** Nobody can sign in by a code for this session: it is no person's, or Google's. */
@@ -260,7 +262,10 @@ export class KeyProviderUnavailable extends HttpApiError.Problem<KeyProviderUnav
   { code: Schema.tag("key_provider_unavailable") },
 ) {}
 
-/** The position is of the change log as it was before a backup was restored. `position` is where the log stands now. */
+/**
+ * The change log cannot be read on from this position: changes after it are older than retention keeps, or a backup was restored
+ * since. `position` is where the log stands now.
+ */
 export class PositionExpired extends HttpApiError.Problem<PositionExpired>()(
   "PositionExpired",
   problem("position_expired", 410, "Position expired"),

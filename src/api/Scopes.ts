@@ -62,12 +62,12 @@ const scopes: Readonly<Record<string, Scope>> = {
   "webhooks.test": "admin",
   "webhooks.replay": "admin",
   "webhooks.deliveries": "admin",
-  "audit.list": "admin",
-  "audit.chain": "admin",
+  "audit.list": "audit:read",
+  "audit.chain": "audit:read",
   "operations.stats": "accounts:read",
   "operations.history": "accounts:read",
   "operations.due": "accounts:read",
-  "operations.metrics": "accounts:read",
+  "operations.metrics": "metrics:read",
 }
 
 export const named: ReadonlyArray<string> = Object.keys(scopes)

@@ -77,12 +77,13 @@ export class Webhooks extends HttpApiGroup.make("webhooks")
       params,
       payload: WebhookPatch,
       success: Webhook,
-      error: [NotFound, InvalidBody],
+      error: [NotFound, InvalidBody, PositionExpired],
     }).annotateMerge(OpenApi.annotations({
       summary: "Change a webhook",
       description: [
-        "Only what is given is changed. `enabled: true` goes on where it stood, at once. What was chosen by events, origins and",
-        "tags before is sent as it was chosen.",
+        "Only what is given is changed. `enabled: true` goes on where it stood, at once; where changes after that are deleted by",
+        "now (`MAILFLEET_CHANGE_RETENTION_DAYS`) it is answered with 410: a replay says where to go on. What was chosen by events,",
+        "origins and tags before is sent as it was chosen.",
       ].join(" "),
     })),
     HttpApiEndpoint.delete("remove", "/v1/webhooks/:id", { params, error: NotFound }).annotateMerge(
@@ -113,7 +114,7 @@ export class Webhooks extends HttpApiGroup.make("webhooks")
     HttpApiEndpoint.post("replay", "/v1/webhooks/:id/replay", {
       params,
       payload: Schema.Struct({
-        /** A `position` of the change log: what comes after it is sent. */
+        /** A `position` of the change log, or `latest`: what comes after it is sent. */
         after: Schema.String,
       }),
       success: Webhook,
@@ -123,7 +124,8 @@ export class Webhooks extends HttpApiGroup.make("webhooks")
       description: [
         "Sends what comes after a position of the change log, whatever was sent of it already, with the `webhook-id` that it",
         "had; events likewise, from the time of that position. `nextCursor` of `GET /v1/changes` is such a position, and so is",
-        "`position` of every `message.*`. A later position than the webhook's own leaves out what lies between.",
+        "`position` of every `message.*`; `latest` is that of now. A later position than the webhook's own leaves out what lies",
+        "between. A position that `GET /v1/changes` answers with 410 is so here.",
       ].join(" "),
     })),
     HttpApiEndpoint.get("deliveries", "/v1/webhooks/:id/deliveries", {

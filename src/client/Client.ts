@@ -172,13 +172,19 @@ export interface Client {
   }
   /** Folders of an account. */
   readonly folders: { readonly list: (accountId: string) => Promise<ReadonlyArray<Plain<Folder>>> }
-  /** The change log, a page at a time; `nextCursor` is the position to go on from. */
+  /**
+   * The change log, a page at a time; `nextCursor` is the position to go on from, and `after: "latest"` asks for that of now.
+   * Rejected with `position_expired` where changes after a position are deleted by now: list the messages anew.
+   */
   readonly changes: {
     readonly list: (
       options?: { readonly after?: string; readonly limit?: number },
     ) => Promise<{ readonly items: ReadonlyArray<Plain<Change>>; readonly nextCursor: string }>
   }
-  /** Every change after a position, or from the beginning, and each new one as it comes. A connection that breaks is made again. */
+  /**
+   * Every change after a position, or from the oldest that is kept, and each new one as it comes; after `latest` only these. A
+   * connection that breaks is made again. Ends with `position_expired` where the next changes are deleted by now.
+   */
   readonly followChanges: (options?: { readonly after?: string }) => AsyncIterable<Plain<Change>>
   /** OAuth clients. Secrets go in and never come out. */
   readonly apps: List<Plain<App>> & {

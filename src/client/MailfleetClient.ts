@@ -122,8 +122,8 @@ export class MailfleetClient extends Context.Service<MailfleetClient, {
     options?: { readonly every?: Duration.Input | undefined },
   ) => Stream.Stream<Run, Effect.Error<RunCall>>
   /**
-   * Every change after a position, or from the beginning, and each new one as it comes. A connection that breaks is made again;
-   * fails where that brings nothing.
+   * Every change after a position, or from the oldest that is kept, and each new one as it comes; after `latest` only these. A
+   * connection that breaks is made again; fails where that brings nothing, or where the next changes are deleted by now.
    */
   readonly followChanges: (options?: { readonly after?: string | undefined }) => Stream.Stream<
     Change,

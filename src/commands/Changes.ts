@@ -28,7 +28,9 @@ export const changes = Command.make(
   "changes",
   {
     after: Flag.String("after").pipe(
-      Flag.withDescription("Only what came after this position. Unless given, from the beginning"),
+      Flag.withDescription(
+        "Only what came after this position, or latest: that of now. Unless given, from the oldest that is kept",
+      ),
       Flag.optional,
     ),
     follow: Flag.Boolean("follow").pipe(
@@ -71,7 +73,8 @@ export const changes = Command.make(
   ),
   Command.withShortDescription("Read or follow the change log"),
   Command.withExamples([
-    { command: "mailfleet changes --limit 1000", description: "The first thousand" },
+    { command: "mailfleet changes --limit 1000", description: "The oldest thousand" },
+    { command: "mailfleet changes --after latest --follow", description: "What happens from now on" },
     { command: "mailfleet changes --after POSITION --follow --json", description: "On from a position, for a program" },
   ]),
   Command.provide(Connection.layer),

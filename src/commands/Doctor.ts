@@ -32,12 +32,21 @@ const lines = ({ check, message, state, todo }: Finding) => [
   ...(todo === undefined ? [] : [["", "", `to do: ${todo}`]]),
 ]
 
+const summary = (findings: ReadonlyArray<Finding>): string => {
+  const wrong = findings.filter(({ state }) => state === "fail").length
+  return wrong === 0
+    ? "Nothing stands in the way of a server: deno task start."
+    : `${wrong} of ${findings.length} do not work. Addresses of a provider that you do not use do not matter.`
+}
+
 export const doctor = Command.make(
   "doctor",
   { json },
   Effect.fnUntraced(function* ({ json }) {
     const findings = yield* Effect.provide(examine, layerLog("Warn"))
-    yield* json ? printJson(Schema.Array(Finding), findings) : Console.log(table(findings.flatMap(lines)))
+    yield* json
+      ? printJson(Schema.Array(Finding), findings)
+      : Console.log(`${table(findings.flatMap(lines))}\n\n${summary(findings)}`)
     if (findings.some(({ state }) => state === "fail")) return yield* new SomeFailed()
   }),
 ).pipe(

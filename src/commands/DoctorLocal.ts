@@ -63,10 +63,16 @@ export const encryption = Effect.fnUntraced(function* (settings: SettingsValues,
   const kept = `${settings.dataDir}/encryption.keys`
   const { encryptionKeys, keyCommand } = settings
   if (Option.isNone(encryptionKeys) && Option.isNone(settings.databaseUrl) && Option.isNone(keyCommand)) {
-    return ok(name, exists(kept) ? `kept in ${kept}; back it up with the data` : "made at the first start")
+    return ok(name, exists(kept) ? `kept in ${kept}; back it up with the data` : `made at the first start, in ${kept}`)
   }
   const configured = yield* Effect.result(configuredKeys(settings))
-  if (Result.isFailure(configured)) return fail(name, configured.failure.message)
+  if (Result.isFailure(configured)) {
+    return fail(
+      name,
+      configured.failure.message,
+      "keep a copy apart from the database: without it no stored token opens",
+    )
+  }
   const held = configured.success.map(({ id }) => id)
   if (Option.isSome(keyCommand)) {
     const probe = new TextEncoder().encode("a key of 32 bytes, to be tried.")
@@ -96,14 +102,19 @@ export const encryption = Effect.fnUntraced(function* (settings: SettingsValues,
   )
 })
 
-export const adminKey = ({ adminKey, databaseUrl }: SettingsValues): Finding =>
-  Option.isSome(adminKey) || Option.isNone(databaseUrl)
-    ? ok("admin key", Option.isSome(adminKey) ? "set" : "kept in the data folder")
-    : fail(
-      "admin key",
-      "MAILFLEET_ADMIN_KEY must be set together with DATABASE_URL",
-      "mailfleet keys new-admin-key prints one",
-    )
+export const adminKey = ({ adminKey, dataDir, databaseUrl }: SettingsValues): Finding => {
+  const name = "admin key"
+  const kept = `${dataDir}/admin.key`
+  if (Option.isSome(adminKey)) return ok(name, "set")
+  if (Option.isNone(databaseUrl)) {
+    return ok(name, exists(kept) ? `kept in ${kept}` : `made at the first start, in ${kept}`)
+  }
+  return fail(
+    name,
+    "MAILFLEET_ADMIN_KEY must be set together with DATABASE_URL",
+    "mailfleet keys new-admin-key prints one: set it in the environment of the server",
+  )
+}
 
 /** Longer than a process that lives is silent: then the others have taken over what it had. */
 const silentTooLong = 15
@@ -129,23 +140,32 @@ const cluster = ({ members }: Diagnosis): ReadonlyArray<Finding> => {
   ]
 }
 
+const migrations = ({ isEmpty, mayCreate, pending, schemaExists, unknown }: Diagnosis): Finding => {
+  const name = "migrations"
+  if (unknown > 0) {
+    return fail(name, "a newer Mailfleet has migrated this database", "start that version, or a newer one")
+  }
+  if (pending.length === 0) return ok(name, "up to date")
+  const what = isEmpty ? "no tables yet" : `to be run: ${pending.join(", ")}`
+  if (!mayCreate) {
+    return fail(
+      name,
+      `${what}, and this user may not make tables`,
+      `grant it create on the ${schemaExists ? "schema" : "database, or make a schema that it owns"}`,
+    )
+  }
+  return isEmpty
+    ? ok(name, `${what}; the first start makes them`)
+    : warn(name, what, "mailfleet migrate, or the next start, runs them")
+}
+
 const ofDatabase = (seen: Diagnosis, ours: number, where: string): ReadonlyArray<Finding> => {
   const version = Math.floor(seen.version / 10_000)
   return [
     version >= 15
       ? ok("database", `Postgres ${version} answers (${where})`)
       : fail("database", `Postgres ${version} answers (${where}): 15 or newer is needed`, "upgrade Postgres"),
-    seen.unknown > 0
-      ? fail("migrations", "a newer Mailfleet has migrated this database", "start that version, or a newer one")
-      : seen.pending.length === 0
-      ? ok("migrations", "up to date")
-      : seen.mayCreate
-      ? warn("migrations", `to be run: ${seen.pending.join(", ")}`, "mailfleet migrate, or the next start, runs them")
-      : fail(
-        "migrations",
-        `${seen.pending.join(", ")} are to be run, and this user may not`,
-        "grant it create on the schema",
-      ),
+    migrations(seen),
     clockFinding("database clock", seen.now, ours, "the database"),
     ...cluster(seen),
   ]

@@ -6,10 +6,12 @@ import { fail, type Finding, ok } from "./Finding.ts"
 
 const patience = "5 seconds"
 
-const blocked = "let this machine reach it: firewall, proxy and name resolution; or set the URL right"
+/** @param setting what the address comes from */
+const blocked = (setting: string) =>
+  `let this machine reach it (firewall, proxy, name resolution), or correct ${setting}`
 
 /** Any answer at all: without a token it is a refusal. */
-const http = (check: string, url: string): Effect.Effect<ReadonlyArray<Finding>> =>
+const http = (check: string, url: string, setting: string): Effect.Effect<ReadonlyArray<Finding>> =>
   Effect.tryPromise((signal) => fetch(url, { signal, redirect: "manual" })).pipe(
     Effect.tap((response) => Effect.promise(() => response.body?.cancel() ?? Promise.resolve())),
     Effect.timeout(patience),
@@ -20,17 +22,17 @@ const http = (check: string, url: string): Effect.Effect<ReadonlyArray<Finding>>
       const found = ok(check, `${new URL(url).host} answers`)
       return Number.isNaN(date.getTime()) ? [found] : [found, clockFinding(`${check} clock`, date, now, "the provider")]
     }),
-    Effect.orElseSucceed(() => [fail(check, `${new URL(url).host} does not answer`, blocked)]),
+    Effect.orElseSucceed(() => [fail(check, `${new URL(url).host} does not answer`, blocked(setting))]),
   )
 
-const tcp = (check: string, url: string): Effect.Effect<ReadonlyArray<Finding>> => {
+const tcp = (check: string, url: string, setting: string): Effect.Effect<ReadonlyArray<Finding>> => {
   const { hostname, port, protocol } = new URL(url)
   const at = { hostname: hostname.replace(/^\[|\]$/g, ""), port: Number(port) || (protocol === "imap:" ? 143 : 993) }
   return Effect.tryPromise(() => Deno.connect(at)).pipe(
     Effect.tap((connection) => Effect.sync(() => connection.close())),
     Effect.timeout(patience),
     Effect.as([ok(check, `${at.hostname}:${at.port} takes connections`)]),
-    Effect.orElseSucceed(() => [fail(check, `${at.hostname}:${at.port} takes no connections`, blocked)]),
+    Effect.orElseSucceed(() => [fail(check, `${at.hostname}:${at.port} takes no connections`, blocked(setting))]),
   )
 }
 
@@ -45,16 +47,20 @@ export const reach = (
     Effect.all([
       ...(uses("microsoft")
         ? [
-          http("Microsoft tokens", `${microsoftAuthority}/${microsoftTenant}/oauth2/v2.0/token`),
-          http("Microsoft Graph", `${graphUrl}/me`),
-          tcp("Outlook IMAP", outlookImap),
+          http(
+            "Microsoft tokens",
+            `${microsoftAuthority}/${microsoftTenant}/oauth2/v2.0/token`,
+            "MAILFLEET_MICROSOFT_AUTHORITY",
+          ),
+          http("Microsoft Graph", `${graphUrl}/me`, "MAILFLEET_GRAPH_URL"),
+          tcp("Outlook IMAP", outlookImap, "MAILFLEET_OUTLOOK_IMAP"),
         ]
         : []),
       ...(uses("google")
         ? [
-          http("Google tokens", googleTokenUrl),
-          http("Gmail", `${gmailUrl}/users/me/profile`),
-          tcp("Gmail IMAP", gmailImap),
+          http("Google tokens", googleTokenUrl, "MAILFLEET_GOOGLE_TOKEN_URL"),
+          http("Gmail", `${gmailUrl}/users/me/profile`, "MAILFLEET_GMAIL_URL"),
+          tcp("Gmail IMAP", gmailImap, "MAILFLEET_GMAIL_IMAP"),
         ]
         : []),
     ], { concurrency: "unbounded" }),

@@ -127,6 +127,7 @@ const create = Command.make(
   Command.withShortDescription("Make an API key"),
   Command.withExamples([
     { command: "mailfleet keys create reporting --scope messages:read", description: "A key that reads mail" },
+    { command: "mailfleet keys create prometheus --scope metrics:read", description: "A key that scrapes metrics" },
     { command: "mailfleet keys create ci --scope runs:write --scope accounts:read --expires 2027-01-31" },
   ]),
   Command.provide(Connection.layer),

@@ -234,7 +234,7 @@ const replay = Command.make(
     id,
     after: Flag.String("after").pipe(
       Flag.withDescription(
-        "A position of the change log: what comes after it is sent, whatever was sent of it already",
+        "A position of the change log, or latest: what comes after it is sent, whatever was sent of it already",
       ),
     ),
     json,

@@ -4,25 +4,31 @@ import { Schema } from "effect"
 /**
  * What the bearer of a key may do:
  *
- * - `accounts:read`: see accounts, grants, apps, runs, events and how the fleet is
+ * - `metrics:read`: read `/metrics`, and nothing else
+ * - `accounts:read`: see accounts, grants, apps, runs, events and how the fleet is, metrics among it
  * - `accounts:write`: add, change and remove accounts, and let people sign in
  * - `runs:write`: import, refresh and sync; cancel and repeat
  * - `messages:read`: read folders, messages and the change log
  * - `tokens:read`: be given access tokens
- * - `admin`: all of this, and apps, policies, keys, webhooks and the audit log
+ * - `audit:read`: read the audit log
+ * - `admin`: all of this, and apps, policies, keys, webhooks and the encryption key
  */
 export const Scope = Schema.Literals([
+  "metrics:read",
   "accounts:read",
   "accounts:write",
   "runs:write",
   "messages:read",
   "tokens:read",
+  "audit:read",
   "admin",
 ])
 export type Scope = typeof Scope.Type
 
 export const allows = (scopes: ReadonlyArray<Scope>, needed: Scope): boolean =>
-  scopes.includes(needed) || scopes.includes("admin")
+  scopes.includes(needed) || scopes.includes("admin") ||
+  // Whoever sees the fleet sees its sums.
+  (needed === "metrics:read" && scopes.includes("accounts:read"))
 
 export const ApiKey = Schema.Struct({
   id: Schema.String,

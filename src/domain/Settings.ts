@@ -39,6 +39,8 @@ export interface SettingsValues {
   /** The program that wraps data keys, unless a key stands before `command` among `encryptionKeys`; none = the first of them does. */
   readonly keyCommand: Option.Option<string>
   readonly adminKey: Option.Option<Redacted.Redacted>
+  /** May read `/metrics`, and nothing else. */
+  readonly metricsKey: Option.Option<Redacted.Redacted>
   /** What backups are encrypted by: a passphrase, or an age key. */
   readonly backupKey: Option.Option<Redacted.Redacted>
   /** Over how long what is due after a restore is spread. */
@@ -284,6 +286,7 @@ const fromEnvironment = Effect.gen(function* () {
       "the absolute path of a program, without arguments",
     ),
     adminKey: yield* secret("MAILFLEET_ADMIN_KEY"),
+    metricsKey: yield* secret("MAILFLEET_METRICS_KEY"),
     backupKey: yield* secret("MAILFLEET_BACKUP_KEY"),
     restoreSpread: yield* duration("MAILFLEET_RESTORE_SPREAD", "1 hour", Duration.zero),
     microsoftAuthority: yield* url("MAILFLEET_MICROSOFT_AUTHORITY", "https://login.microsoftonline.com"),

@@ -68,7 +68,10 @@ export type MailfleetPromises =
       file: string | Uint8Array | ReadableStream<Uint8Array>,
       options?: Parameters<Mailfleet["Service"]["import"]>[1],
     ) => ReturnType<MailfleetMethods["refresh"]>
-    /** Every change after a position, or from the beginning, and each new one as it comes, for ever. */
+    /**
+     * Every change after a position, or from the oldest that is kept, and each new one as it comes, for ever; after `latest` only
+     * these. Throws `PositionExpired` where the next changes are deleted by now: list the messages anew.
+     */
     readonly followChanges: (options?: { readonly after?: string | undefined }) => AsyncIterable<Plain<Change>>
     /** Hands back what is under way and closes the connections. */
     readonly close: () => Promise<void>

@@ -10,9 +10,9 @@ import { ApiKeys } from "../storage/ApiKeys.ts"
 import { DashboardSessions } from "../storage/DashboardSessions.ts"
 
 export interface KnownCaller {
-  /** Of the key; `admin` for the admin key. */
+  /** Of the key; `admin` and `metrics` for those that are settings. */
   readonly id: string
-  /** The name of the key; `admin` for the admin key. */
+  /** The name of the key; `admin` and `metrics` for those that are settings. */
   readonly name: string
   readonly scopes: ReadonlyArray<Scope>
 }
@@ -45,7 +45,7 @@ export const sessionTokenOf = (request: HttpServerRequest.HttpServerRequest): Op
 }
 
 export class Callers extends Context.Service<Callers, {
-  /** None = a missing, a wrong, an expired or a revoked key. `beforeLookup` runs before any but the admin key is looked up. */
+  /** None = a missing, a wrong, an expired or a revoked key. `beforeLookup` runs before any but those of the settings is looked up. */
   readonly ofKey: <E, R>(
     key: Redacted.Redacted,
     beforeLookup: Effect.Effect<void, E, R>,
@@ -75,10 +75,15 @@ export class Callers extends Context.Service<Callers, {
       const expected = digest(adminKey)
       const admin: KnownCaller = { id: "admin", name: "admin", scopes: ["admin"] }
       const isAdmin = (key: Redacted.Redacted): boolean => timingSafeEqual(digest(key), expected)
+      const metrics: KnownCaller = { id: "metrics", name: "metrics", scopes: ["metrics:read"] }
+      const scraping = Option.map(settings.metricsKey, digest)
+      const isMetrics = (key: Redacted.Redacted): boolean =>
+        Option.isSome(scraping) && timingSafeEqual(digest(key), scraping.value)
 
       return Callers.of({
         ofKey: Effect.fnUntraced(function* (key, beforeLookup) {
           if (isAdmin(key)) return Option.some(admin)
+          if (isMetrics(key)) return Option.some(metrics)
           yield* beforeLookup
           return yield* keys.find(key)
         }),

@@ -32,7 +32,10 @@ export const layerWebhooks = HttpApiBuilder.group(
       }),
       get: ({ params }) => orNoWebhook(webhooks.get(params.id)),
       update: ({ params, payload }) =>
-        requests.update(params.id, payload).pipe(Effect.mapError(invalidWebhook), orNoWebhook),
+        requests.update(params.id, payload).pipe(
+          Effect.mapError((error) => error._tag === "PositionExpired" ? expiredProblem(error) : invalidWebhook(error)),
+          orNoWebhook,
+        ),
       remove: Effect.fn("webhooks.remove")(function* ({ params }) {
         if (!(yield* webhooks.remove(params.id))) {
           return yield* new NotFound({ detail: "there is no webhook with this id" })

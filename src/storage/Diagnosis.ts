@@ -15,6 +15,8 @@ export interface Diagnosis {
   readonly mayCreate: boolean
   /** Names of migrations that are still to run. */
   readonly pending: ReadonlyArray<string>
+  /** None has run yet. */
+  readonly isEmpty: boolean
   /** Migrations that ran and that this version does not know: a newer version has been here. */
   readonly unknown: number
   /** Providers that apps are registered at. */
@@ -79,6 +81,7 @@ export const diagnose = Effect.fn("Diagnosis.diagnose")(function* (
     schemaExists: exists,
     mayCreate: may,
     pending,
+    isEmpty: ran.length === 0,
     unknown: ran.filter(({ id }) => id > newest).length,
     providers: providers.map(({ provider }) => provider),
     keyIds: keys.map(({ id }) => id),

@@ -3,6 +3,7 @@ import { Context, Effect, Layer } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import { Settings } from "../domain/Settings.ts"
 import { Database, orDie } from "./Database.ts"
+import { sweptName } from "./mail/Positions.ts"
 
 /**
  * How long hashes of past tokens are kept. A Microsoft token dies after 90 days without use (Microsoft identity platform,
@@ -48,10 +49,14 @@ export class Sweeps extends Context.Service<Sweeps, {
     Sweeps,
     Effect.map(Effect.all([Database, Settings]), ([{ sql, tables: t }, { changeDays, runDays }]) => {
       /** Repeats a deletion of at most {@link rowsAtOnce} until nothing is left. Others have the database in between. */
-      const sweepAll = (deletion: Statement.Fragment): Effect.Effect<void, SqlError.SqlError> =>
+      const sweepAll = (
+        deletion: Statement.Fragment,
+        /** Part of the same statement, over the ids in `gone`. */
+        noting = sql`select`,
+      ): Effect.Effect<void, SqlError.SqlError> =>
         Effect.gen(function* () {
           while (true) {
-            const rows = yield* sql<{ count: number }>`with gone as (${deletion} returning 1)
+            const rows = yield* sql<{ count: number }>`with gone as (${deletion} returning *), noted as (${noting})
               select count(*)::int as count from gone`
             if (rows[0]!.count < rowsAtOnce) return
             yield* Effect.sleep("100 millis")
@@ -83,12 +88,16 @@ export class Sweeps extends Context.Service<Sweeps, {
           sweepAll(sql`delete from ${t.runs} where id in (${oldRuns})`),
         ).pipe(orDie),
         // Indexes: changes_pkey, webhook_deliveries_waiting.
-        changes: changeDays === null ? Effect.void : sweepAll(sql`delete from ${t.changes} where id in (
+        changes: changeDays === null ? Effect.void : sweepAll(
+          sql`delete from ${t.changes} where id in (
           select id from (select id, at from ${t.changes} order by id limit ${rowsAtOnce}) oldest
           where at < now() - make_interval(days => ${changeDays})
             and id <= coalesce((select min(change_cursor) from ${t.webhooks} where enabled), id)
-            and id < coalesce((select min(change_id) from ${t.webhook_deliveries} where delivered_at is null), id + 1))`)
-          .pipe(orDie),
+            and id < coalesce((select min(change_id) from ${t.webhook_deliveries} where delivered_at is null), id + 1))`,
+          // Who would go on from before is told that something is missing.
+          sql`insert into ${t.meta} (name, value) select ${sweptName}, max(id) from gone having count(*) > 0
+            on conflict (name) do update set value = greatest(meta.value::bigint, excluded.value::bigint)`,
+        ).pipe(orDie),
         // Index: webhook_deliveries_recent. What waits is kept, however old it is.
         deliveries: sweepAll(sql`delete from ${t.webhook_deliveries} where id in (
           select d.id from ${t.webhooks} w

@@ -52,6 +52,9 @@ layer(Provider.layer)("doctor", (it) => {
       const cwd = yield* folder
       const found = yield* examine(environment(yield* Provider), cwd)
       assert.isTrue([...found.values()].every(({ state }) => state === "ok"), JSON.stringify([...found.values()]))
+      assert.strictEqual(found.get("admin key")?.message, "made at the first start, in .mailfleet/admin.key")
+      const { stdout } = yield* cli(["doctor"], { cwd, env: environment(yield* Provider) })
+      assert.match(stdout, /\n\nNothing stands in the way of a server: deno task start\.\n$/)
       assert.deepStrictEqual([...Deno.readDirSync(cwd)], [])
     }).pipe(Effect.scoped), 60_000)
 
@@ -66,6 +69,7 @@ layer(Provider.layer)("doctor", (it) => {
         MAILFLEET_OUTLOOK_IMAP: "imap://127.0.0.1:1",
         MAILFLEET_ENCRYPTION_KEYS: "k1:short",
       }, cwd)
+      assert.include(found.get("Outlook IMAP")?.todo, "correct MAILFLEET_OUTLOOK_IMAP")
       for (const check of ["data folder", "encryption keys", "Outlook IMAP", "Microsoft Graph clock"]) {
         assert.strictEqual(found.get(check)?.state, "fail", check)
       }
@@ -97,7 +101,14 @@ layer(Provider.layer)("doctor", (it) => {
         const found = yield* examine({ ...env, DATABASE_URL: postgresUrl }, cwd)
         assert.strictEqual(found.get("database")?.state, "ok")
         assert.strictEqual(found.get("database clock")?.state, "ok")
-        assert.deepInclude(found.get("migrations"), { state: "warn" })
+        assert.deepInclude(found.get("migrations"), {
+          state: "ok",
+          message: "no tables yet; the first start makes them",
+        })
+        const bare = yield* examine({ ...environment(yield* Provider), DATABASE_URL: postgresUrl }, cwd)
+        assert.include(bare.get("admin key")?.todo, "new-admin-key")
+        assert.include(bare.get("encryption keys")?.message, "openssl rand -base64 32")
+        assert.isDefined(bare.get("encryption keys")?.todo)
         const gone = yield* examine({ ...env, DATABASE_URL: "postgres://who:secret@127.0.0.1:1/none" }, cwd)
         assert.strictEqual(gone.get("database")?.state, "fail")
         assert.notInclude(JSON.stringify([...gone.values()]), "secret@")

@@ -165,6 +165,12 @@ describe("The commands at a running server", () => {
         assert.include(changes.stdout, `message=${id}`)
         const [, last] = /--after (\S+)/.exec(changes.stderr)!
         assert.strictEqual((yield* mailfleet(["changes", "--after", last!])).stdout, "")
+        assert.include((yield* mailfleet(["changes", "--after", "latest"])).stderr, `--after ${last}`)
+        for (const follow of [[], ["--follow"]]) {
+          const expired = yield* mailfleet(["changes", "--after", "0000-0000000000000000001", ...follow])
+          assert.strictEqual(expired.code, 2)
+          assert.match(expired.stderr, /list the messages anew .*, then go on from 0001-\d{19}/)
+        }
         const [line] = (yield* mailfleet(["changes", "--json", "--limit", "1"])).stdout.split("\n")
         assert.property(JSON.parse(line!), "position")
 

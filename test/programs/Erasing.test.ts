@@ -177,7 +177,7 @@ await onDatabases("Erasing", layer, (it) => {
       yield* sql`update ${t.runs} set state = 'running' where id = ${waiting.runId}`
       yield* sql`update ${t.run_items} set outcome = 'pending' where run_id = ${waiting.runId} and position = 1`
       const ids = yield* Effect.forEach(accounts, ({ id }) => erase(id))
-      // A process that dies in the midst of it.
+      // It is left in the midst of it. What a kill does is in test/crash/erasing.test.ts.
       const { purgeSome } = yield* Erasures
       yield* purgeSome
       yield* purgeSome

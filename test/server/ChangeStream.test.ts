@@ -1,13 +1,15 @@
 /** The change log as server-sent events. */
 import { assert } from "@effect/vitest"
-import { Effect, Schema } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import { newId } from "../../src/domain/Ids.ts"
 import { Change } from "../../src/domain/Mail.ts"
+import { Settings } from "../../src/domain/Settings.ts"
 import { appendChanges } from "../../src/storage/mail/ChangeLog.ts"
 import { Changes } from "../../src/storage/mail/Changes.ts"
 import { Database } from "../../src/storage/Database.ts"
+import { Sweeps } from "../../src/storage/Sweeps.ts"
 import { onDatabases } from "../support/databases.ts"
-import { raw, refused, server } from "./stack.ts"
+import { raw, refused, send, server } from "./stack.ts"
 
 const append = (accountId: string, names: ReadonlyArray<string>) =>
   Effect.flatMap(Database, (database) =>
@@ -55,7 +57,9 @@ const open = Effect.fnUntraced(function* (path: string, headers: Record<string, 
 
 const names = (changes: ReadonlyArray<Change>) => changes.map(({ fields }) => fields?.[0])
 
-await onDatabases("Change stream", server, (it) => {
+const sweeps = Sweeps.layer.pipe(Layer.provide(Layer.orDie(Settings.layerWith({ changeDays: 30 }))))
+
+await onDatabases("Change stream", Layer.merge(server, sweeps), (it) => {
   it.effect("brings what is there and then what comes, and goes on after the last event", () =>
     Effect.gen(function* () {
       const account = newId()
@@ -86,6 +90,42 @@ await onDatabases("Change stream", server, (it) => {
         assert.deepStrictEqual(names(yield* reader.take(expected.length)), expected)
         yield* reader.cancel
       }
+    }))
+
+  it.effect("where changes are past their time a position is refused by all that take one, and is told where to go on", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const account = newId()
+      const start = yield* Effect.flatMap(Changes, ({ latest }) => latest)
+      const made = yield* send("/v1/webhooks", { json: { url: "https://example.com/hook" }, secret: true })
+      const webhook = `/v1/webhooks/${(made.json as { readonly id: string }).id}`
+      yield* send(webhook, { method: "PATCH", json: { enabled: false } })
+      yield* append(account, ["old", "new"])
+      yield* sql`update ${t.changes} set at = now() - interval '40 days' where fields[1] <> 'new'`
+      yield* Effect.flatMap(Sweeps, ({ changes }) => changes)
+
+      const latest = yield* Effect.flatMap(Changes, ({ latest }) => latest)
+      const { nextCursor } = (yield* send("/v1/changes?after=latest")).json as { readonly nextCursor: string }
+      assert.strictEqual(nextCursor, latest)
+      for (
+        const [path, call] of [
+          [`/v1/changes?after=${start}`, {}],
+          [`/v1/changes?cursor=${start}`, {}],
+          [`/v1/changes/stream?after=${start}`, {}],
+          ["/v1/changes/stream", { headers: { "last-event-id": start } }],
+          [`${webhook}/replay`, { json: { after: start } }],
+          [webhook, { method: "PATCH", json: { enabled: true } }],
+        ] as const
+      ) {
+        const { answer } = yield* refused(410, "position_expired", path, call)
+        assert.include(answer.text, latest)
+        assert.strictEqual((answer.json as { readonly position: string }).position, latest)
+      }
+      assert.strictEqual((yield* send(webhook)).status, 200)
+      assert.deepInclude((yield* send(webhook)).json, { enabled: false })
+      yield* send(`${webhook}/replay`, { json: { after: "latest" } })
+      const enabled = yield* send(webhook, { method: "PATCH", json: { enabled: true } })
+      assert.deepInclude(enabled.json, { enabled: true })
     }))
 
   it.effect("a position that is none is refused, and so is a missing key", () =>

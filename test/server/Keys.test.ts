@@ -9,7 +9,7 @@ import { ApiKey, Scope } from "../../src/domain/ApiKey.ts"
 import { newId } from "../../src/domain/Ids.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
-import { addAccount, adminKey, raw, refused, send, server, taken } from "./stack.ts"
+import { addAccount, adminKey, metricsKey, raw, refused, send, server, taken } from "./stack.ts"
 
 const Page = Schema.Struct({ items: Schema.Array(ApiKey), nextCursor: Schema.NullOr(Schema.String) })
 
@@ -22,14 +22,15 @@ const make = Effect.fnUntraced(function* (...scopes: ReadonlyArray<Scope>) {
 const calls: ReadonlyArray<readonly [Scope, method: string, path: string]> = [
   ["accounts:read", "GET", "/v1/accounts"],
   ["accounts:read", "GET", "/v1/stats"],
-  ["accounts:read", "GET", "/metrics"],
+  ["metrics:read", "GET", "/metrics"],
   ["accounts:write", "DELETE", "/v1/accounts/none"],
   ["runs:write", "POST", "/v1/runs/none/cancel"],
   ["messages:read", "GET", "/v1/messages"],
   ["messages:read", "GET", "/v1/changes"],
   ["tokens:read", "GET", "/v1/accounts/none/access-token"],
   ["admin", "GET", "/v1/keys"],
-  ["admin", "GET", "/v1/audit"],
+  ["audit:read", "GET", "/v1/audit"],
+  ["audit:read", "GET", "/v1/audit/chain"],
 ]
 
 await onDatabases("API keys", server, (it) => {
@@ -39,7 +40,7 @@ await onDatabases("API keys", server, (it) => {
         const { key } = yield* make(scope)
         for (const [needed, method, path] of calls) {
           const { status, text } = yield* send(path, { method, key })
-          if (scope === needed || scope === "admin") {
+          if (scope === needed || scope === "admin" || (scope === "accounts:read" && needed === "metrics:read")) {
             assert.notInclude([401, 403], status, `${scope}: ${method} ${path}`)
           } else {
             assert.strictEqual(status, 403, `${scope}: ${method} ${path}`)
@@ -47,6 +48,16 @@ await onDatabases("API keys", server, (it) => {
           }
         }
       }
+    }))
+
+  it.effect("the metrics key of the settings reads metrics, and nothing else", () =>
+    Effect.gen(function* () {
+      for (const [, method, path] of calls) {
+        const { status } = yield* send(path, { method, key: metricsKey })
+        assert.strictEqual(status, path === "/metrics" ? 200 : 403, `${method} ${path}`)
+      }
+      const headers = { "sec-fetch-site": "same-origin" }
+      yield* refused(401, "unauthorized", "/v1/session", { headers, json: { key: metricsKey } })
     }))
 
   it.effect("is shown once, listed without it, used, and revoked at once", () =>

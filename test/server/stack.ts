@@ -71,6 +71,7 @@ import { Webhooks } from "../../src/storage/webhooks/Webhooks.ts"
 import { mailStorage } from "../support/mail.ts"
 
 export const adminKey = "CANARY-admin-key"
+export const metricsKey = "CANARY-metrics-key"
 
 /** No answer and no log line may hold this; every secret of these tests does. */
 const canary = "CANARY"
@@ -81,6 +82,7 @@ export const refreshToken = (outcome: FailureClass | "ok"): string => `CANARY.${
 const settings = Settings.layerWith({
   databaseUrl: Option.none(),
   adminKey: Option.some(Redacted.make(adminKey)),
+  metricsKey: Option.some(Redacted.make(metricsKey)),
   encryptionKeys: Option.some(Redacted.make(`k1:${btoa("k".repeat(32))}`)),
   gmailPushToken: Option.some(Redacted.make("CANARY-push-token")),
   schedules: false,
@@ -228,17 +230,25 @@ const edges = Layer.mergeAll(
   Layer.provideMerge(pacing),
 )
 
-const programs = RunRequests.layer.pipe(Layer.provideMerge(RunWorker.layer), Layer.provideMerge(edges))
+/** Nobody takes up runs: what becomes of them is the test's affair. */
+const noRunWorker = Layer.succeed(RunWorker, { wake: () => Effect.void })
 
-export const server = Server.layer.pipe(
-  Layer.provideMerge(Shutdown.layer),
-  Layer.provideMerge(programs),
-  Layer.provideMerge(storage),
-  Layer.provideMerge(settings),
-  Layer.provideMerge(capture),
-  Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Debug")),
-  Layer.orDie,
-)
+const serverWith = <R>(worker: Layer.Layer<RunWorker, never, R>) =>
+  Server.layer.pipe(
+    Layer.provideMerge(Shutdown.layer),
+    Layer.provideMerge(RunRequests.layer),
+    Layer.provideMerge(worker),
+    Layer.provideMerge(edges),
+    Layer.provideMerge(storage),
+    Layer.provideMerge(settings),
+    Layer.provideMerge(capture),
+    Layer.provideMerge(Layer.succeed(References.MinimumLogLevel, "Debug")),
+    Layer.orDie,
+  )
+
+export const server = serverWith(RunWorker.layer)
+
+export const serverWithoutWorker = serverWith(noRunWorker)
 
 export interface Answer {
   readonly status: number

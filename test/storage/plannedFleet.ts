@@ -19,6 +19,15 @@ export const idOf = (kind: "account" | "folder" | "message" | "run" | "webhook",
 export const makePlannedFleet = Effect.fnUntraced(function* (now: number) {
   const { schema, sql, tables: t } = yield* Database
   const { accounts, messages } = fleetSize
+  const names = yield* sql<
+    { name: string; partitioned: boolean }
+  >`select c.relname as name, c.relkind = 'p' as partitioned
+    from pg_class c where c.relnamespace = ${schema}::text::regnamespace and c.relkind in ('r', 'p') order by 1`
+  const tableOf = (name: string) => sql(`${schema}.${name}`)
+  // What the tables look like is found out below, and by nobody later.
+  for (const { name } of names.filter(({ partitioned }) => !partitioned)) {
+    yield* sql`alter table ${tableOf(name)} set (autovacuum_enabled = false)`
+  }
   const id = (kind: Parameters<typeof idOf>[0], number: string) =>
     sql.literal(`(${`'${idOf(kind, 0, now).slice(0, 24)}'`} || lpad((${number})::text, 12, '0'))::uuid`)
   yield* sql`insert into ${t.apps} (id, provider, client_id, tenant)
@@ -47,7 +56,7 @@ export const makePlannedFleet = Effect.fnUntraced(function* (now: number) {
     select ${id("account", "1 + i % 100")}, ${id("message", "i")}, 'm' || i, ${
     id("folder", "(1 + i % 100) * 10 + 1")
   }, 1,
-      'Subject ' || i, '[]', '[]', '[]', '[]', timestamptz '2026-01-01' + i * interval '1 minute', i % 3 = 0, false, false,
+      'Subject ' || i, '[]', '[]', '[]', '[]', now() - interval '300 days' + i * interval '1 minute', i % 3 = 0, false, false,
       'normal', '{}', i % 10 = 0, repeat('preview ', 20), 'complete', 't' || i / 5
     from generate_series(1, ${messages}) i`
   yield* sql`insert into ${t.message_bodies} select account_id, id, repeat('text ', 60), null from ${t.messages}`
@@ -63,9 +72,8 @@ export const makePlannedFleet = Effect.fnUntraced(function* (now: number) {
     select ${id("run", "i")}, p, ${id("account", "p")}, 'user' || p || '@example.com',
       case when p % 10 = 0 then 'failed' else 'succeeded' end
     from generate_series(1, 2000) i cross join generate_series(1, 10) p`
-  yield* sql`insert into ${t.events} (kind, subject, message)
-    select 'account.needs_reauth', ${id("account", "1 + i % 500")}::text, 'm' from generate_series(1, 20000) i`
-  yield* sql`update ${t.events} set position = id`
+  yield* sql`insert into ${t.events} (kind, subject, message, position)
+    select 'account.needs_reauth', ${id("account", "1 + i % 500")}::text, 'm', i from generate_series(1, 20000) i`
   yield* sql`insert into ${t.audit} (actor, action, account_id, outcome)
     select 'admin', 'access_token', ${id("account", "1 + i % 500")}, 'ok' from generate_series(1, 20000) i`
   yield* sql`insert into ${t.webhooks} (id, url, description, origins, secret, change_cursor, event_cursor)
@@ -74,7 +82,9 @@ export const makePlannedFleet = Effect.fnUntraced(function* (now: number) {
     select ${id("webhook", "1 + i % 5")}, ${id("account", "1 + i % 100")}, 'account ' || i % 100, 'message.created', i,
       case when i % 50 <> 0 then now() end
     from generate_series(1, 20000) i`
-  const names = yield* sql<{ name: string }>`select c.relname as name from pg_class c
-    where c.relnamespace = ${schema}::text::regnamespace and c.relkind in ('r', 'p')`
-  for (const { name } of names) yield* sql`vacuum (analyze) ${sql(`${schema}.${name}`)}`
+  for (const { name } of names) yield* sql`vacuum ${tableOf(name)}`
+  yield* sql.withTransaction(Effect.gen(function* () {
+    yield* sql`set local default_statistics_target = 100`
+    for (const { name } of names) yield* sql`analyze ${tableOf(name)}`
+  }))
 }, orDie)

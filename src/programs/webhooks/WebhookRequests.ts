@@ -10,6 +10,7 @@ import {
   type WebhookPatch,
 } from "../../domain/Webhook.ts"
 import { Vault } from "../../oauth/Vault.ts"
+import type { PositionExpired } from "../../storage/mail/Positions.ts"
 import { webhookOwner, Webhooks } from "../../storage/webhooks/Webhooks.ts"
 import { parseTarget, WebhookAddress } from "./WebhookAddress.ts"
 import { testBody } from "./WebhookMessages.ts"
@@ -20,7 +21,10 @@ export class WebhookRequests extends Context.Service<WebhookRequests, {
   readonly create: (
     webhook: NewWebhook,
   ) => Effect.Effect<{ readonly webhook: Webhook; readonly secret: Redacted.Redacted }, InvalidWebhook>
-  readonly update: (id: WebhookId, patch: WebhookPatch) => Effect.Effect<Option.Option<Webhook>, InvalidWebhook>
+  readonly update: (
+    id: WebhookId,
+    patch: WebhookPatch,
+  ) => Effect.Effect<Option.Option<Webhook>, InvalidWebhook | PositionExpired>
   /** Sends `webhook.test` at once, whether or not the webhook is enabled. None = there is no such webhook. */
   readonly test: (id: WebhookId) => Effect.Effect<Option.Option<DeliveryOutcome>>
 }>()("mailfleet/programs/WebhookRequests") {

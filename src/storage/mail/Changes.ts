@@ -37,8 +37,8 @@ const pageSize = 100
 
 export class Changes extends Context.Service<Changes, {
   /**
-   * At most `limit` entries after the position `after`, oldest first; without it from the beginning. `nextCursor` is the
-   * position to go on from: that of the last entry, or `after` itself where nothing is newer.
+   * At most `limit` entries after the position `after`, oldest first; without it from the oldest that is kept, and after
+   * `latest` none. `nextCursor` is the position to go on from: that of the last entry, or `after` itself where nothing is newer.
    */
   readonly list: (options: { readonly after?: string | undefined; readonly limit: number }) => Effect.Effect<
     { readonly items: ReadonlyArray<Change>; readonly nextCursor: string },
@@ -48,10 +48,11 @@ export class Changes extends Context.Service<Changes, {
   readonly latest: Effect.Effect<string>
   /**
    * Every entry after the position `after`, oldest first, and then each new one as it comes, for ever; without it from the
-   * beginning. Entries are read as they are taken, a page at a time.
+   * oldest that is kept, and after `latest` only what comes. Entries are read as they are taken, a page at a time: it fails
+   * where they are deleted before that.
    */
   readonly follow: (options?: { readonly after?: string | undefined }) => Effect.Effect<
-    Stream.Stream<Change>,
+    Stream.Stream<Change, PositionExpired>,
     InvalidCursor | PositionExpired
   >
 }>()("mailfleet/storage/Changes") {
@@ -60,19 +61,24 @@ export class Changes extends Context.Service<Changes, {
     Effect.gen(function* () {
       const database = yield* Database
       const { sql, tables: t } = database
-      const { latest: newest, parse, position } = yield* orDie(positionsOf(database))
+      const { beginning, latest: newest, parse, position, unswept } = yield* orDie(positionsOf(database))
       const toChange = (row: ChangeRow) => changeOf(position, row)
 
       // Entries are inserted under a lock that is held until commit, so what a reader sees of the log is always a prefix
-      // of it. Served by the primary key.
+      // of it. Served by the primary key. Whether something is missing is looked at last: it may be deleted meanwhile.
       const rowsAfter = (id: bigint, limit: number) =>
-        sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
-          from ${t.changes} where id > ${id} order by id limit ${limit}`
+        Effect.tap(
+          orDie(sql<ChangeRow>`select id, at, account_id, kind, origin, message_id, folder_id, fields
+            from ${t.changes} where id > ${id} order by id limit ${limit}`),
+          () => unswept(id),
+        )
+
+      const startOf = (after: string | undefined) => after === undefined ? orDie(beginning) : parse(after)
 
       const list = Effect.fn("Changes.list")(
         function* (options: { readonly after?: string | undefined; readonly limit: number }) {
-          const after = options.after === undefined ? 0n : yield* parse(options.after)
-          const found = yield* orDie(rowsAfter(after, options.limit))
+          const after = yield* startOf(options.after)
+          const found = yield* rowsAfter(after, options.limit)
           return { items: found.map(toChange), nextCursor: position(found[found.length - 1]?.id ?? after) }
         },
       )
@@ -89,14 +95,15 @@ export class Changes extends Context.Service<Changes, {
       )
 
       /** The entries after `id`, once there are some. */
-      const next = (id: bigint): Effect.Effect<ReadonlyArray<ChangeRow>> =>
+      const next = (id: bigint): Effect.Effect<ReadonlyArray<ChangeRow>, PositionExpired> =>
         Effect.gen(function* () {
           while ((yield* seen) <= position(id)) yield* Effect.sleep(glance)
-          return yield* orDie(rowsAfter(id, pageSize))
+          return yield* rowsAfter(id, pageSize)
         })
 
       const follow = Effect.fnUntraced(function* (options: { readonly after?: string | undefined } = {}) {
-        const after = options.after === undefined ? 0n : yield* parse(options.after)
+        const after = yield* startOf(options.after)
+        yield* unswept(after)
         return Stream.paginate(
           after,
           (id) =>

@@ -16,7 +16,7 @@ import { Vault } from "../../oauth/Vault.ts"
 import { afterCursor, type InvalidCursor, pageOf } from "../Cursor.ts"
 import { column, Database, orDie } from "../Database.ts"
 import { placeEvents } from "../EventPositions.ts"
-import { type PositionExpired, positionsOf } from "../mail/Positions.ts"
+import { PositionExpired, positionsOf } from "../mail/Positions.ts"
 import { beforeCursor, pageBefore } from "../NewestFirst.ts"
 import { type DeliveryRow, toDelivery, toWebhook, webhookColumns, type WebhookRow } from "./WebhookRows.ts"
 
@@ -46,8 +46,11 @@ export class Webhooks extends Context.Service<Webhooks, {
   readonly list: (
     options: Listed,
   ) => Effect.Effect<{ readonly items: ReadonlyArray<Webhook>; readonly nextCursor: string | null }, InvalidCursor>
-  /** Changes what is given. What waits already is sent as it was chosen. */
-  readonly update: (id: WebhookId, patch: WebhookPatch) => Effect.Effect<Option.Option<Webhook>>
+  /**
+   * Changes what is given. What waits already is sent as it was chosen. It cannot be enabled where changes that it has not been
+   * sent are deleted: it must be told by a replay where to go on.
+   */
+  readonly update: (id: WebhookId, patch: WebhookPatch) => Effect.Effect<Option.Option<Webhook>, PositionExpired>
   /** What waits is sent no more. False = there is none of this id. */
   readonly remove: (id: WebhookId) => Effect.Effect<boolean>
   /** A new secret; the one before signs as well for {@link overlapHours} hours. */
@@ -106,7 +109,7 @@ export class Webhooks extends Context.Service<Webhooks, {
           webhook.enabled ?? true
         },
             ${vault.seal(webhookOwner(id), Redacted.value(secret))},
-            coalesce((select max(id) from ${t.changes}), 0), coalesce((select max(position) from ${t.events}), 0))`
+            ${positions.newest}, coalesce((select max(position) from ${t.events}), 0))`
         return { webhook: Option.getOrThrow(yield* one(id)), secret }
       }, orDie)
 
@@ -114,6 +117,15 @@ export class Webhooks extends Context.Service<Webhooks, {
       const startAfresh = (id: WebhookId) =>
         sql`update ${t.webhook_deliveries} set attempts = 0, first_failed_at = null, next_at = null
           where webhook_id = ${id} and delivered_at is null and attempts > 0`
+
+      const resumable = (cursor: bigint) =>
+        Effect.mapError(positions.unswept(cursor), ({ position }) =>
+          new PositionExpired({
+            position,
+            message:
+              "changes that it has not been sent are older than MAILFLEET_CHANGE_RETENTION_DAYS, and have been deleted: " +
+              `list the messages anew (GET /v1/messages), replay the webhook from ${position}, then enable it`,
+          }))
 
       const update = Effect.fn("Webhooks.update")(function* (id: WebhookId, patch: WebhookPatch) {
         if (!isId(id)) return Option.none()
@@ -134,12 +146,14 @@ export class Webhooks extends Context.Service<Webhooks, {
             )
           }
           if (enabled !== undefined) sets.push(sql`disabled_at = null, disabled_reason = null`)
-          const rows = yield* sql`update ${t.webhooks} set ${sql.csv(sets)} where id = ${id} returning 1`
-          if (rows.length === 0) return Option.none()
+          const rows = yield* sql<{ change_cursor: bigint }>`update ${t.webhooks} set ${sql.csv(sets)}
+            where id = ${id} returning change_cursor`
+          if (rows[0] === undefined) return Option.none()
+          if (enabled === true) yield* resumable(rows[0].change_cursor)
           if (afresh) yield* startAfresh(id)
           return yield* one(id)
         }))
-      }, orDie)
+      }, (effect) => Effect.catchTag(effect, "SqlError", Effect.die))
 
       const rotateSecret = Effect.fn("Webhooks.rotateSecret")(function* (id: WebhookId) {
         if (!isId(id)) return Option.none()
@@ -154,8 +168,8 @@ export class Webhooks extends Context.Service<Webhooks, {
       const moveTo = (id: WebhookId, after: bigint): Effect.Effect<Option.Option<Webhook>, SqlError.SqlError> =>
         sql.withTransaction(Effect.gen(function* () {
           // Events of the same time as the position: before the first change there is none.
-          const rows = yield* sql`update ${t.webhooks} set change_cursor = least(${after},
-              (select coalesce(max(id), 0) from ${t.changes})), event_cursor = coalesce((select max(position) from ${t.events}
+          const rows =
+            yield* sql`update ${t.webhooks} set change_cursor = least(${after}, ${positions.newest}), event_cursor = coalesce((select max(position) from ${t.events}
                 where at <= (select at from ${t.changes} where id <= ${after} order by id desc limit 1)), 0),
               fence = fence + 1, lease_until = null, failures = 0, failing_since = null, paused_until = null
             where id = ${id} returning 1`
@@ -185,6 +199,7 @@ export class Webhooks extends Context.Service<Webhooks, {
         }, orDie),
         replay: Effect.fn("Webhooks.replay")(function* (id, after) {
           const position = yield* positions.parse(after)
+          yield* positions.unswept(position)
           return isId(id) ? yield* orDie(moveTo(id, position)) : Option.none()
         }),
         // Index: webhook_deliveries_recent.

@@ -1,9 +1,11 @@
 import { assert } from "@effect/vitest"
-import { Array, Effect, Fiber } from "effect"
+import { Array, Effect, Fiber, Layer, Stream } from "effect"
 import { newId } from "../../../src/domain/Ids.ts"
+import { Settings } from "../../../src/domain/Settings.ts"
 import { appendChanges } from "../../../src/storage/mail/ChangeLog.ts"
 import { Changes } from "../../../src/storage/mail/Changes.ts"
 import { Database } from "../../../src/storage/Database.ts"
+import { Sweeps } from "../../../src/storage/Sweeps.ts"
 import { onDatabases } from "../../support/databases.ts"
 
 const append = (
@@ -20,7 +22,9 @@ const append = (
       ),
     ))))
 
-await onDatabases("Changes", Changes.layer, (it, engine) => {
+const sweeps = Sweeps.layer.pipe(Layer.provide(Layer.orDie(Settings.layerWith({ changeDays: 30 }))))
+
+await onDatabases("Changes", Layer.merge(Changes.layer, sweeps), (it, engine) => {
   it.effect("reads entries in order, page by page, and goes on from the last position", () =>
     Effect.gen(function* () {
       const log = yield* Changes
@@ -87,6 +91,63 @@ await onDatabases("Changes", Changes.layer, (it, engine) => {
       })))
       assert.strictEqual(yield* limit, usual)
     }))
+
+  it.effect("says so where entries after a position are past their time, and leaves no gap that nobody sees", () =>
+    Effect.gen(function* () {
+      const log = yield* Changes
+      const { sql, tables: t } = yield* Database
+      const sweep = Effect.flatMap(Sweeps, ({ changes }) => changes)
+      const account = newId()
+      const names = (items: ReadonlyArray<{ readonly fields?: ReadonlyArray<string> | undefined }>) =>
+        items.map(({ fields }) => fields?.[0])
+      const before = yield* log.latest
+      // A reader that follows, and is slow.
+      const slow = yield* Effect.flatMap(log.follow({ after: before }), Stream.toPull)
+      yield* append(account, [["1"], ["2"], ["3"], ["4"], ["5"]])
+      const { items } = yield* log.list({ after: before, limit: 10 })
+      const after = (n: number) => items[n - 1]!.position
+      // As if the first three had been there for long.
+      yield* sql`update ${t.changes} set at = now() - interval '40 days' where fields[1] <= '3' or account_id <> ${account}`
+      yield* sweep
+
+      for (const position of [before, after(1), after(2)]) {
+        const reads = [
+          Effect.asVoid(log.list({ after: position, limit: 1 })),
+          Effect.asVoid(log.follow({ after: position })),
+        ]
+        for (const read of reads) {
+          const error = yield* Effect.flip(read)
+          assert(error._tag === "PositionExpired", position)
+          assert.strictEqual(error.position, after(5))
+          assert.include(error.message, "MAILFLEET_CHANGE_RETENTION_DAYS")
+        }
+      }
+      assert.strictEqual((yield* Effect.flip(slow))?._tag, "PositionExpired")
+      assert.deepStrictEqual(names((yield* log.list({ after: after(3), limit: 10 })).items), ["4", "5"])
+      // Who knows nothing yet begins at the oldest that is kept, and may go on from what is answered.
+      const first = yield* log.list({ limit: 1 })
+      assert.deepStrictEqual(names(first.items), ["4"])
+      assert.deepStrictEqual(names((yield* log.list({ after: first.nextCursor, limit: 10 })).items), ["5"])
+      assert.deepStrictEqual(yield* log.list({ after: "latest", limit: 10 }), { items: [], nextCursor: after(5) })
+
+      // Of an account that is erased nobody is to hear: that is no gap.
+      const erased = newId()
+      yield* append(erased, [["6"]])
+      yield* append(account, [["7"]])
+      yield* sql`delete from ${t.changes} where account_id = ${erased}`
+      assert.deepStrictEqual(names((yield* log.list({ after: after(5), limit: 10 })).items), ["7"])
+
+      // The log is empty, and positions stay what they are.
+      const newest = yield* log.latest
+      yield* sql`update ${t.changes} set at = now() - interval '40 days'`
+      yield* sweep
+      assert.deepStrictEqual(yield* log.list({ limit: 10 }), { items: [], nextCursor: newest })
+      assert.deepStrictEqual(yield* log.list({ after: newest, limit: 10 }), { items: [], nextCursor: newest })
+      const following = yield* Effect.flatMap(log.follow({ after: "latest" }), Stream.toPull)
+      yield* append(account, [["8"]])
+      assert.deepStrictEqual(names(yield* following), ["8"])
+      assert.deepStrictEqual(names((yield* log.list({ after: newest, limit: 10 })).items), ["8"])
+    }).pipe(Effect.scoped))
 
   it.effect("never skips an entry that commits late", () =>
     Effect.gen(function* () {

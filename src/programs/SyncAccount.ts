@@ -35,6 +35,7 @@ import { serveBodies } from "./SyncBodies.ts"
 import { syncFolders } from "./SyncFolders.ts"
 import { reconcile } from "./SyncReconcile.ts"
 import { type TurnLimits, turnLimits } from "./SyncTurn.ts"
+import { unexpectedAsError } from "./Unexpected.ts"
 
 /** The account was deleted. */
 export class AccountGone extends Schema.TaggedError<AccountGone>()("AccountGone", { message: Schema.String }) {}
@@ -146,7 +147,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               Option.match({
                 onNone: () => Effect.succeedNone,
                 onSome: (lease) =>
-                  restore(measured(lease, work(lease).pipe(Effect.scoped, Effect.raceFirst(keep(lease))))).pipe(
+                  restore(
+                    measured(lease, work(lease).pipe(Effect.scoped, unexpectedAsError, Effect.raceFirst(keep(lease)))),
+                  ).pipe(
                     Effect.onExit((exit) => record(lease, exit)),
                     Effect.map(Option.some),
                   ),

@@ -31,7 +31,7 @@ import { LeaseLost, type SyncLease, SyncLeases, type SyncStanding } from "../sto
 import { MessageWriter } from "../storage/mail/MessageWriter.ts"
 import { SyncCounts } from "../storage/mail/SyncCounts.ts"
 import { SyncTurns } from "../storage/mail/SyncTurns.ts"
-import { serveBodies } from "./SyncBodies.ts"
+import { type BacklogPlaces, serveBodies } from "./SyncBodies.ts"
 import { syncFolders } from "./SyncFolders.ts"
 import { reconcile } from "./SyncReconcile.ts"
 import { type TurnLimits, turnLimits } from "./SyncTurn.ts"
@@ -107,6 +107,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         const watches = yield* IdleWatches
         const folders = yield* Folders
         const writer = yield* MessageWriter
+        const backlogs: BacklogPlaces = new Map()
         const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
 
         const work = Effect.fnUntraced(function* (lease: SyncLease): Effect.fn.Return<
@@ -135,7 +136,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               ({ code }) => Effect.as(Effect.logDebug("counts cannot be compared now", { code }), false),
             ),
           ))
-          const hasBacklog = yield* serveBodies(services, lease)
+          const hasBacklog = yield* serveBodies(services, lease, backlogs)
           return { ...turn, time: start.time, soon: turn.isLate || isDifferent || hasBacklog }
         })
 

@@ -16,6 +16,8 @@ import audit from "./0012_audit.ts"
 import pauses from "./0013_pauses.ts"
 import messageBodies from "./0014_message_bodies.ts"
 import messageCascades from "./0015_message_cascades.ts"
+import bodyCompression from "./0016_body_compression.ts"
+import itemFields from "./0017_item_fields.ts"
 
 export const migrations: Readonly<
   Record<string, (schema: string) => Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>>
@@ -35,4 +37,6 @@ export const migrations: Readonly<
   "0013_pauses": pauses,
   "0014_message_bodies": messageBodies,
   "0015_message_cascades": messageCascades,
+  "0016_body_compression": bodyCompression,
+  "0017_item_fields": itemFields,
 }

@@ -205,6 +205,8 @@ export class ImportRefused
     code: Schema.String,
     /** Physical line in the file, from 1. */
     line: Schema.optionalKey(Schema.Int),
+    /** Of one account: the value that is to be mended. */
+    field: Schema.optionalKey(Schema.String),
   }) {}
 
 /** Nobody can sign in by a code for this session: it is no person's, or Google's. */

@@ -26,7 +26,9 @@ export const itemTable = (items: ReadonlyArray<RunItem>, options: { readonly out
     item.line === undefined ? `#${item.position}` : `line ${item.line}`,
     item.email ?? "-",
     ...(options.outcome ? [item.outcome] : []),
-    item.error === undefined ? "" : `${item.error.code}: ${item.error.message}`,
+    item.error === undefined
+      ? ""
+      : `${item.error.code}${item.error.field === undefined ? "" : `, ${item.error.field}`}: ${item.error.message}`,
   ])).replace(/^/gm, "  ")
 
 /** Prints a run and the first items that failed. */

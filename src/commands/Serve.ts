@@ -10,14 +10,20 @@ import { layerLog, layerProcess, toCommandError } from "./Process.ts"
 /** Work that is in flight finishes or is handed back within this time; what is not done then, another start takes up. */
 const graceMillis = 9_500
 
-/** The runtime takes SIGINT and SIGTERM as an interruption of the command; from then on the process has its grace and no more. */
-const limitGrace = (delay: Duration.Duration) =>
-  Effect.sync(() => {
-    const millis = graceMillis + Duration.toMillis(delay)
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      Deno.addSignalListener(signal, () => Deno.unrefTimer(setTimeout(() => Deno.exit(0), millis)))
-    }
-  })
+/**
+ * The runtime takes SIGINT and SIGTERM as an interruption of the command; from then on the process has its grace and no more. The
+ * log says so: an exit with 0 alone does not tell that somebody asked for it.
+ */
+const limitGrace = Effect.fnUntraced(function* (delay: Duration.Duration) {
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  const millis = graceMillis + Duration.toMillis(delay)
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      run(Effect.annotateLogs(Effect.logInfo("asked to end: what is under way is finished or handed back"), { signal }))
+      Deno.unrefTimer(setTimeout(() => Deno.exit(0), millis))
+    })
+  }
+})
 
 export const serve = Command.make(
   "serve",

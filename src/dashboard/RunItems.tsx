@@ -21,7 +21,8 @@ const Row = ({ item, hasLines }: { item: RunItem; hasLines: boolean }) => (
     <td data-label="Why" class="wide">
       {item.error === undefined ? <span class="quiet">—</span> : (
         <>
-          <b>{words(item.error.code)}</b>: {item.error.message}{" "}
+          <b>{words(item.error.code)}</b>
+          {item.error.field === undefined ? "" : <>, {item.error.field}</>}: {item.error.message}{" "}
           {item.error.retryable && <span class="quiet">(may work when tried again)</span>}
         </>
       )}

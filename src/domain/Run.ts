@@ -39,6 +39,8 @@ export type Run = typeof Run.Type
 /** Why an item failed. */
 export const ItemError = Schema.Struct({
   code: Schema.String,
+  /** Of an imported row: the value that is to be mended, by its name in the import formats. */
+  field: Schema.optionalKey(Schema.String),
   message: Schema.String,
   /** True where running the item again may succeed without anybody's help. */
   retryable: Schema.Boolean,

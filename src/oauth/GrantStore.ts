@@ -13,6 +13,11 @@ export interface GrantLease {
   readonly version: number
   /** Fencing number: grows with each lease, so that a holder who lost the lease can be told from the present one. */
   readonly fence: bigint
+  /**
+   * When it ends by `Monotonic`, counted from before it was asked for: no later than by the database's clock, however long the
+   * answer took or this process stood still.
+   */
+  readonly leasedUntil: number
   /** When it was last redeemed, in milliseconds of the database's clock; undefined = never yet. */
   readonly redeemedAt: number | undefined
   /** Seconds until its policy wants it redeemed; negative = it is late, undefined = it rests. */
@@ -101,7 +106,7 @@ export type Settled = { readonly applied: boolean; readonly expiresAt: DateTime.
 export class GrantStore extends Context.Service<GrantStore, {
   /**
    * Takes the leases for 20 s where nobody holds them; answers in the order of `ids`, which are distinct. A lease outlives
-   * the token timeout of 8 s and ends by itself after a crash.
+   * the token timeout of 8 s, if the redemption begins soon, and ends by itself after a crash.
    */
   readonly lease: (ids: ReadonlyArray<GrantId>) => Effect.Effect<ReadonlyArray<LeaseAnswer>>
   /** Stores all of them, redemptions together and failures together; durable when it returns, answers in the order of `batch`. */

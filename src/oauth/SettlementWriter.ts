@@ -10,7 +10,8 @@ const perCommit = Metric.histogram("mailfleet_settlements_per_commit", {
 
 /**
  * `commit` answers once the settlement is durable. A rotated token exists nowhere else meanwhile, so a store that fails is
- * tried again until it takes it: a second redemption with the old token may be refused (RFC 9700 §4.14.2).
+ * tried again until it takes it: a second redemption with the old token may be refused (RFC 9700 §4.14.2). Often, so that a
+ * database which was away is told before the lease ends.
  */
 export const makeWriter = (
   store: GrantStore["Service"],
@@ -25,7 +26,7 @@ export const makeWriter = (
           Effect.logError("a redemption could not be stored yet; it is tried again", Cause.squash(cause))
         ),
         Effect.sandbox,
-        Effect.retry(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")])),
+        Effect.retry(Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("1 second")])),
         Effect.orDie,
       ),
   )

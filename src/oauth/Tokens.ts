@@ -17,6 +17,7 @@ import type { Resource } from "../domain/Account.ts"
 import type { AppName } from "../domain/App.ts"
 import { codeOf, type FailureClass } from "../domain/FailureClass.ts"
 import type { GrantId } from "../domain/Ids.ts"
+import { monotonicMillis } from "../domain/Monotonic.ts"
 import { ProviderError } from "../domain/ProviderError.ts"
 import { Settings } from "../domain/Settings.ts"
 import { AppBreaker } from "../pacing/AppBreaker.ts"
@@ -46,6 +47,7 @@ import {
 } from "./RefreshPolicy.ts"
 import { makeWriter } from "./SettlementWriter.ts"
 import { spanned } from "./spanned.ts"
+import { tokenTimeout } from "./TokenEndpoint.ts"
 
 /** A valid access token. */
 export interface AccessToken {
@@ -71,6 +73,9 @@ type Answer = Result.Result<Redemption, RedemptionFailure>
 const heldPoll = Duration.millis(100)
 /** Longer than a lease: whoever waits so long has seen the winner crash and its lease end. */
 const heldAtMost = 300
+
+/** What a redemption takes at most, in milliseconds, with some seconds for clocks that do not run alike. */
+const longestRedemption = Duration.toMillis(tokenTimeout) + 2_000
 
 const redemptions = Metric.counter("mailfleet_redemptions_total", {
   description: "Refresh tokens redeemed, by what the provider answered",
@@ -288,6 +293,12 @@ export class Tokens extends Context.Service<Tokens, {
             // A redemption that ended since the caller looked.
             const token = yield* cached(grantId, resource, enough.minValiditySeconds ?? 0)
             if (Option.isSome(token)) return yield* Effect.as(store.release(grant), token.value)
+          }
+          if (leased._tag === "Leased" && grant.leasedUntil - (yield* monotonicMillis) < longestRedemption) {
+            // The answer of the database was long on its way, or this process stood still: another one may be at it by now.
+            yield* Effect.logInfo("a lease came too late to redeem under it; another is taken", { grantId })
+            yield* store.release(grant)
+            return yield* refreshOnce(grantId, resource, enough)
           }
           const { answer, settled } = leased._tag === "Leased"
             ? yield* redeem(leased.grant, resource)

@@ -1,6 +1,7 @@
 /** A limit on the requests per second under one key (an app at its token endpoint), for all work of this process. */
 import { Context, Effect, Layer, Option } from "effect"
 import { RateLimiter } from "effect/persistence"
+import { bySteadyClock } from "../domain/Monotonic.ts"
 import { Settings } from "../domain/Settings.ts"
 
 export class TokenRate extends Context.Service<TokenRate, {
@@ -31,6 +32,7 @@ export class TokenRate extends Context.Service<TokenRate, {
             RateLimiter.sleep(limiter, { key, limit: 1, window, algorithm: "token-bucket" }).pipe(
               Effect.asVoid,
               Effect.orDie,
+              bySteadyClock,
             ),
         })),
     ).pipe(Layer.provide(RateLimiter.layer), Layer.provide(RateLimiter.layerStoreMemory))

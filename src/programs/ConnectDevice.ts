@@ -83,7 +83,9 @@ export class ConnectDevice extends Context.Service<ConnectDevice, {
         if (found === undefined || waiting === undefined) return
         const now = yield* Clock.currentTimeMillis
         // A poll that comes a little early is nobody's fault: the interval is kept by both clocks.
-        if (now - waiting.askedAt < waiting.interval - 500) return
+        const passed = now - waiting.askedAt
+        // Longer than a question can take: the clock has been set back.
+        if (passed >= -2 * longestQuestion && passed < waiting.interval - 500) return
         // As if it had been asked later: a process that dies meanwhile has held the others up no longer than that.
         const later = encodeWaiting({ ...waiting, askedAt: now + longestQuestion })
         const asking = Option.getOrUndefined(yield* sessions.noteDevice(found, later))

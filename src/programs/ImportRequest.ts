@@ -8,6 +8,8 @@ export class ImportRefused extends Schema.TaggedError<ImportRefused>()("ImportRe
   code: Schema.String,
   message: Schema.String,
   line: Schema.optionalKey(Schema.Int),
+  /** The value that is to be mended, of one account. */
+  field: Schema.optionalKey(Schema.String),
 }) {}
 
 export interface ImportOptions {

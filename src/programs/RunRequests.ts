@@ -90,7 +90,10 @@ export class RunRequests extends Context.Service<RunRequests, {
         cancel: runs.cancel,
         addAccount: Effect.fn("RunRequests.addAccount")(function* (account: NewAccount) {
           const row = checkRow({ ...account, refreshToken: Redacted.value(account.refreshToken) }, 1, {})
-          if (row._tag === "BadRow") return yield* new ImportRefused({ code: row.code, message: row.message })
+          if (row._tag === "BadRow") {
+            const { code, field, message } = row
+            return yield* new ImportRefused({ code, message, ...(field === undefined ? {} : { field }) })
+          }
           const stored = yield* staging.storeOne({
             ...row,
             tenant: row.tenant ?? defaultTenant(settings, row.provider),

@@ -8,11 +8,11 @@ export interface TurnLimits {
 }
 
 /**
- * Thirty pages are some 6,000 messages: hours of mail for a busy mailbox, so that only a backlog takes more than a turn.
+ * A hundred pages are some 20,000 messages: days of mail for a busy mailbox, so that only a backlog takes more than a turn.
  * Twenty seconds are ten times the usual spacing of a lane, and less than the life of a sync lease: a mailbox that answers
  * slowly costs the others that much and no more.
  */
-export const turnLimits: TurnLimits = { pages: 30, millis: 20_000 }
+export const turnLimits: TurnLimits = { pages: 100, millis: 20_000 }
 
 /**
  * Where a turn stands. Pages that bring nothing are not counted: asking a quiet folder is the least that a round does, and a

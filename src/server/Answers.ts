@@ -56,5 +56,10 @@ export const conflictProblem = ({ kind }: IdempotencyConflict) =>
     ? new IdempotencyKeyReused({ detail: "this Idempotency-Key came before, with another request" })
     : new IdempotencyKeyInUse({ detail: "the first request with this Idempotency-Key is still uploading" })
 
-export const importProblem = ({ code, message, line }: ImportRefused) =>
-  new ImportRefusedProblem({ code, detail: message, ...(line === undefined ? {} : { line }) })
+export const importProblem = ({ code, field, line, message }: ImportRefused) =>
+  new ImportRefusedProblem({
+    code,
+    detail: message,
+    ...(line === undefined ? {} : { line }),
+    ...(field === undefined ? {} : { field }),
+  })

@@ -6,7 +6,7 @@ import { type AuditHead, type AuditLink, linkHash } from "../domain/AuditChain.t
 import type { AuditEntry } from "../domain/AuditEntry.ts"
 import { type AccountId, isId } from "../domain/Ids.ts"
 import { type AuditSubject, hideId } from "./AuditSubjects.ts"
-import { column, type Database } from "./Database.ts"
+import { column, type Database, notForLong } from "./Database.ts"
 
 /** What is to be written. Ids that are none are left out: they are whatever a caller sent. */
 export type NewAuditEntry = Omit<AuditEntry, "id" | "at" | "subject" | "hash">
@@ -20,7 +20,8 @@ export const headOf = (anchor: string): AuditHead => {
 }
 
 /** One chain for all processes: who writes to it waits for the commit of who did before. */
-export const lockAudit = ({ auditLock, sql }: Database["Service"]) => sql`select pg_advisory_xact_lock(${auditLock})`
+export const lockAudit = ({ auditLock, sql }: Database["Service"]) =>
+  sql`select pg_advisory_xact_lock(${auditLock}), ${sql.literal(notForLong)}`
 
 /** The last entry, or the anchor where there is none. To be asked under the lock. */
 const newestHead = ({ sql, tables: t }: Database["Service"]): Effect.Effect<AuditHead, SqlError.SqlError> =>

@@ -107,6 +107,8 @@ export const postgresClient: Layer.Layer<PgClient.PgClient, DatabaseError, Setti
       // Not multiplexed: with pipelining, statements of this client version (4.0.5) sometimes never complete.
       multiplex: false,
       connectTimeout: "10 seconds",
+      // Else a statement would wait for ever for a server that vanished, with its machine, before it answered.
+      keepAlive: "15 seconds",
     }).pipe(Layer.catchCause(() => Layer.effectContext(Effect.fail(unreachable))))
     // The client connects at its first statement only.
     const answers = Layer.effectDiscard(
@@ -164,6 +166,13 @@ export const isMigrated = ({ schema, sql }: Database["Service"]): Effect.Effect<
  * its commit does not wait for the disk. On a disk with slow syncs that is most of the cost of such a statement.
  */
 export const relaxed = "(select set_config('synchronous_commit', 'off', true)) relaxed"
+
+/**
+ * To be selected with a lock that all processes wait for, in a transaction. One that vanishes with its machine, or is cut off, between
+ * two statements would keep the lock for as long as TCP does not notice, which may be hours. A transaction holds SQL only, so
+ * that its statements follow each other at once: whoever says nothing for 15 seconds is not coming back to it.
+ */
+export const notForLong = "set_config('idle_in_transaction_session_timeout', '15s', true)"
 
 /** FNV-1a over the text, as a signed 32-bit integer. */
 const hash32 = (value: string): number => {

@@ -3,7 +3,7 @@ import { Context, DateTime, Effect, Layer } from "effect"
 import type { Event, EventKind } from "../domain/Event.ts"
 import type { InvalidCursor } from "./Cursor.ts"
 import { beforeCursor, pageBefore } from "./NewestFirst.ts"
-import { Database, orDie } from "./Database.ts"
+import { Database, notForLong, orDie } from "./Database.ts"
 
 /**
  * Days after which the same is told again: a process that ended during a fault has left no word of its end, and the next
@@ -50,7 +50,9 @@ export class Events extends Context.Service<Events, {
         record: Effect.fn("Events.record")(
           function* ({ code = null, kind, message, subject }) {
             // In a statement of its own, so that the next one sees what its last holder has written.
-            yield* sql`select pg_advisory_xact_lock(hashtextextended(${`mailfleet:events:${schema}`}, 0))`
+            yield* sql`select pg_advisory_xact_lock(hashtextextended(${`mailfleet:events:${schema}`}, 0)), ${
+              sql.literal(notForLong)
+            }`
             // Served by events_subject.
             const rows = yield* sql`insert into ${t.events} (kind, subject, code, message)
             select ${kind}, ${subject}, ${code}, ${message} where not exists (

@@ -1,5 +1,6 @@
 /** Measurements of the fleet that cost little however large the fleet is and however often they are asked for. */
 import { Cache, Duration, Effect, Exit, Option } from "effect"
+import { bySettableClock, bySteadyClock } from "../domain/Monotonic.ts"
 import type { Database } from "./Database.ts"
 
 /** What is measured faster than this is measured anew for each caller. */
@@ -20,11 +21,11 @@ export const shared = <A, E>(
   measure: Effect.Effect<A, E>,
 ): Effect.Effect<Effect.Effect<A, E>> =>
   Effect.gen(function* () {
-    const cache = yield* Cache.makeWith((_: "now") => Effect.timed(measure), {
+    const cache = yield* Cache.makeWith((_: "now") => bySettableClock(Effect.timed(measure)), {
       capacity: 1,
       timeToLive: (exit) => Exit.isSuccess(exit) ? keptFor(exit.value[0]) : Duration.zero,
     })
-    const latest = Effect.map(Cache.get(cache, "now"), ([, value]) => value)
+    const latest = Effect.map(bySteadyClock(Cache.get(cache, "now")), ([, value]) => value)
     return Effect.flatMap(
       Effect.serviceOption(sql.transactionService),
       Option.match({ onNone: () => latest, onSome: () => measure }),

@@ -1,5 +1,5 @@
 /** Three processes of a cluster under load of every kind, each in a network of its own, and what came of a fault. */
-import { Data, Duration, Effect, Fiber, Redacted, Schedule } from "effect"
+import { Data, type DateTime, Duration, Effect, Fiber, Redacted, Schedule } from "effect"
 import { WebhookWithSecret } from "../../src/api/Webhooks.ts"
 import { Account } from "../../src/domain/Account.ts"
 import type { Change } from "../../src/domain/Mail.ts"
@@ -23,7 +23,7 @@ import { replay } from "../support/remote.ts"
 import { addressOf, simulatedBox } from "../support/remoteSimulated.ts"
 import { type Receiver, startReceiverAt, takenBy } from "../support/webhooks.ts"
 import { differencesOf, logOf, type Operation, Owner, quietRounds, random } from "./equality.ts"
-import { emailOf } from "./provider.ts"
+import { isOnTheWire, leasedGrants, type ShownAgain, watchTokens } from "./clusterTokens.ts"
 
 export interface ClusterStage {
   readonly network: Network
@@ -54,9 +54,12 @@ export interface ClusterOutcome {
   readonly wronglyDead: ReadonlyArray<string>
   /** Redemptions of one grant by two at once. Must be 0. */
   readonly twice: number
-  /** Accounts whose old token was shown again, though no request of theirs was under way when the fault came. Must be empty. */
+  /** Accounts whose old token was shown again, by whom and when, in milliseconds since the fault. Must be empty. */
   readonly shownAgain: ReadonlyArray<string>
-  /** Those of which one was, and its answer was never stored: a strict provider takes the next one for a theft. */
+  /**
+   * Those whose grant was leased when the fault came, and whose answer could not be stored for it: nobody can help that a strict
+   * provider takes the next request for a theft.
+   */
   readonly onTheWire: number
   /** Lines of mailboxes that are not stored, or stored and not there, or not as the log tells. Must be empty. */
   readonly differences: ReadonlyArray<string>
@@ -70,6 +73,8 @@ export interface ClusterOutcome {
   readonly mailboxPeak: number
   /** Until every account has been redeemed and synced anew, runs included. */
   readonly takeoverSeconds: number | undefined
+  /** What was waited for last. */
+  readonly last: string
 }
 
 class NoStage extends Data.TaggedError("NoStage")<{ readonly message: string }> {}
@@ -77,6 +82,8 @@ class NoStage extends Data.TaggedError("NoStage")<{ readonly message: string }> 
 export interface ClusterOptions {
   readonly accounts: number
   readonly seed: number
+  /** A folder for what the processes write, to be read where something went wrong. Default: nowhere. */
+  readonly logs?: string | undefined
 }
 
 const fakeTime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
@@ -102,35 +109,17 @@ const withClock = (file: string): Record<string, string> => ({
 const patience = Duration.minutes(4)
 /** Schedules that a healthy fleet keeps in a few seconds more. */
 const every = "10 seconds"
-/** A request under a lease that was taken before the fault arrives by then, in milliseconds. */
-const sending = 1_000
-/** An answer that left so long before the fault may not be stored yet. */
-const storing = 2_000
+/** A lease that was asked for before the fault is there by then. */
+const leasing = "500 millis"
 
 /** What is done to mailboxes meanwhile, by share. */
 const load: ReadonlyArray<Operation> = ["deliver", "deliver", "deliver", "read", "flag", "move", "move", "remove"]
 
-/** How often two requests with a token of the same account were under way at once. */
-const watchTokens = () => {
-  const underWay = new Map<string, number>()
-  let overlaps = 0
-  const wrap = async (request: Request, next: () => Promise<Response>): Promise<Response> => {
-    const email = request.url.endsWith("/token") ? emailOf(await request.clone().text()) : undefined
-    if (email === undefined) return await next()
-    const others = underWay.get(email) ?? 0
-    if (others > 0) overlaps++
-    underWay.set(email, others + 1)
-    try {
-      return await next()
-    } finally {
-      underWay.set(email, (underWay.get(email) ?? 1) - 1)
-    }
-  }
-  return { wrap, overlaps: () => overlaps }
-}
-
 /** Lets one fault befall a fresh cluster, waits until all goes on, and compares everything. */
-export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, { accounts, seed }: ClusterOptions) {
+export const befallCluster = Effect.fnUntraced(function* (
+  fault: ClusterFault,
+  { accounts, logs, seed }: ClusterOptions,
+) {
   const begun = performance.now()
   const binaries = postgresBinaries()
   if (binaries === undefined) return yield* new NoStage({ message: "no initdb under /usr/lib/postgresql" })
@@ -165,6 +154,13 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
     ...(clock !== undefined && n === processes - 1 ? withClock(clock) : {}),
   }))
   const services = yield* startCluster(installation, settings, network.within)
+  const leasedNow = yield* leasedGrants(postgres.url, installation.schema)
+  if (logs !== undefined) {
+    const name = (n: number) => `${logs}/${fault.name.replaceAll(/\W+/g, "-")}.${seed}.${n}.log`
+    yield* Effect.addFinalizer(() =>
+      Effect.promise(() => Promise.all(services.map(({ output }, n) => Deno.writeTextFile(name(n), output()))))
+    )
+  }
   const [asked, victim] = [services[0]!, services[processes - 1]!]
   const stage: ClusterStage = { network, postgres, services, victim: { n: processes - 1, service: victim }, clock }
 
@@ -198,23 +194,28 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
   ]
   yield* Effect.sleep("1500 millis")
   simulator.resetCounters()
+  const leased = new Set(yield* leasedNow)
   const began = Date.now()
   yield* fault.begin(stage)
+  const noteLeased = Effect.map(leasedNow, (emails) => emails.forEach((email) => leased.add(email)))
+  yield* noteLeased
   const over = yield* Effect.forkScoped(
     Effect.andThen(Effect.sleep(`${fault.seconds} seconds`), fault.end(stage)),
   )
-  yield* Effect.sleep(sending)
-  const wire = new Set(simulator.onTheWire(Date.now(), Date.now() - began + storing).map(({ email }) => email))
+  yield* Effect.sleep(leasing)
+  yield* noteLeased
   if (fault.stopsAll) yield* Fiber.join(over)
   const since = fault.stopsAll ? Date.now() : began
-  const takeoverSeconds = yield* goesOn(asked, runs.map(({ id }) => id), simulator, accounts, since)
+  const { last, seconds: takeoverSeconds } = yield* goesOn(asked, runs.map(({ id }) => id), simulator, accounts, since)
   yield* Fiber.join(over)
   yield* Fiber.interrupt(mail)
 
   const states = yield* Effect.forEach(runs, ({ id }) => runOf(asked, id))
   const revoked = new Set(simulator.grants({ revoked: true }).map(({ email }) => email))
   const alive = accounts - revoked.size
+  const quietSince = Date.now()
   yield* quietRounds(asked, alive, 2)
+  for (const { email } of simulator.grants({ revoked: true })) revoked.add(email)
   const fleet = yield* all(asked, Account, "/v1/accounts")
   const log = yield* logOf(asked)
   const untold = yield* untoldTo(receiver, log)
@@ -222,11 +223,19 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
   const compared = yield* Effect.forEach(owners, ({ box }) => {
     const account = fleet.find(({ email }) => email === box.email)
     if (account === undefined) return Effect.succeed({ differences: [`${box.email} is not an account`], faults: [] })
+    const stale = (account.sync.syncedAt?.epochMilliseconds ?? 0) < quietSince ? [`${box.email} was not synced`] : []
     const { faults, folders } = replay(log.filter(({ accountId }) => accountId === account.id))
-    return revoked.has(box.email)
-      ? Effect.succeed({ differences: [], faults })
-      : Effect.map(differencesOf(asked, box, account, folders), ({ differences }) => ({ differences, faults }))
+    return revoked.has(box.email) ? Effect.succeed({ differences: [], faults }) : Effect.map(
+      differencesOf(asked, box, account, folders),
+      ({ differences }) => ({ differences: [...stale, ...differences], faults }),
+    )
   })
+  const again = tokens.shownAgain()
+  const isBefallen = (host: string) => fault.stopsAll === true || host === network.hostOf(stage.victim.n)
+  const onTheWire = again.filter((one) => isOnTheWire(one, leased, isBefallen))
+  const told = ({ email, first, second }: ShownAgain) =>
+    `${email}: by ${first.host} at ${first.at - began}, by ${second.host} at ${second.at - began}` +
+    (leased.has(email) ? "" : ", not leased")
   return {
     fault: fault.name,
     seconds: Math.round((performance.now() - begun) / 1_000),
@@ -234,39 +243,50 @@ export const befallCluster = Effect.fnUntraced(function* (fault: ClusterFault, {
       email
     ),
     twice: tokens.overlaps(),
-    shownAgain: [...revoked].filter((email) => !wire.has(email)),
-    onTheWire: [...revoked].filter((email) => wire.has(email)).length,
+    shownAgain: again.filter((one) => !onTheWire.includes(one)).map(told),
+    onTheWire: onTheWire.length,
     differences: compared.flatMap(({ differences }) => differences),
     logFaults: compared.flatMap(({ faults }) => faults),
     untold,
     stuck: states.filter((run) => !hasEnded(run)).length,
     mailboxPeak,
     takeoverSeconds,
+    last,
   } satisfies ClusterOutcome
 }, Effect.scoped)
 
-/** Seconds until all runs have ended, and each account that lives has been redeemed and synced since; undefined = too many. */
+/**
+ * Seconds until all runs have ended, and each account that lives has been redeemed and synced since; undefined = too many. And
+ * what was not so when it was looked at for the last time before.
+ */
 const goesOn = (asked: Service, runs: ReadonlyArray<string>, simulator: Simulator, accounts: number, since: number) => {
+  let last = ""
   const look = Effect.gen(function* () {
     const states = yield* Effect.forEach(runs, (id) => runOf(asked, id))
     const fleet = yield* all(asked, Account, "/v1/accounts")
     const revoked = new Set(simulator.grants({ revoked: true }).map(({ email }) => email))
-    return {
-      runs: states.filter((run) => !hasEnded(run)).length,
+    const isBefore = (at: DateTime.Utc | null | undefined) => (at?.epochMilliseconds ?? 0) <= since
+    const alive = fleet.filter(({ email }) => !revoked.has(email))
+    const seen = {
+      runs: states.filter((run) => !hasEnded(run)).map(({ kind }) => kind),
       missing: accounts - fleet.length,
-      waiting: fleet.filter(({ email, sync, token }) =>
-        !revoked.has(email) && [token.refreshedAt, sync.syncedAt].some((at) => (at?.epochMilliseconds ?? 0) <= since)
-      ).map(({ email, token }) => `${email} ${token.lastError?.code ?? ""}`),
+      notRedeemed: alive.filter(({ token }) => isBefore(token.refreshedAt)).map(({ email }) => email),
+      notSynced: alive.filter(({ sync }) => isBefore(sync.syncedAt)).map(({ email }) => email),
     }
+    const isDone = seen.missing === 0 &&
+      [seen.runs, seen.notRedeemed, seen.notSynced].every(({ length }) => length === 0)
+    if (!isDone) last = JSON.stringify(seen)
+    return { ...seen, isDone }
   }).pipe(Effect.retry({ times: 40, schedule: Schedule.spaced("250 millis") }), Effect.delay("250 millis"))
   return eventually(
     "the fleet goes on",
     look,
-    ({ missing, runs, waiting }) => runs + missing + waiting.length === 0,
+    ({ isDone }) => isDone,
     patience,
   ).pipe(
     Effect.map(() => Math.round((Date.now() - since) / 100) / 10),
     Effect.catchTag("NotYet", ({ message }) => Effect.as(Effect.logWarning(message), undefined)),
+    Effect.map((seconds) => ({ seconds, last })),
   )
 }
 

@@ -200,6 +200,33 @@ await onDatabases("Tokens", fleet, (it, engine) => {
       assert.strictEqual(script.sent.length, 2)
     }))
 
+  it.effect("sends nothing under a lease that it heard of when it was nearly over: another process may be at it", () =>
+    Effect.gen(function* () {
+      const script = new Script()
+      const alive = yield* process(script)
+      const member = yield* addAccount()
+      const services = yield* Effect.context<Database>()
+      let isFirst = true
+      const frozen = yield* process(script, (store) => ({
+        ...store,
+        lease: (ids) =>
+          Effect.tap(store.lease(ids), () => {
+            if (!isFirst) return Effect.void
+            isFirst = false
+            // As where a process stands still, or is cut off, before it hears that the lease is its own.
+            return Effect.andThen(endLease(member), alive.refresh(member.grantId, "graph")).pipe(
+              Effect.andThen(TestClock.adjust("11 seconds")),
+              Effect.provide(services),
+              Effect.orDie,
+            )
+          }),
+      }))
+      const { token } = yield* frozen.refresh(member.grantId, "graph")
+      assert.strictEqual(Redacted.value(token), `access to graph by ${member.name}.2`)
+      assert.deepStrictEqual(script.tokensOf(member.name), [`${member.name}.1`, `${member.name}.2`])
+      assert.deepInclude(yield* grantOf(member), { version: 3, refreshToken: `${member.name}.3`, leased: false })
+    }).pipe(withClock))
+
   it.effect("does not believe a failure of a process that lost its lease", () =>
     Effect.gen(function* () {
       const script = new Script()

@@ -441,6 +441,6 @@ await onDatabases("Import", fleet, (it, engine) => {
       const again = yield* Effect.flip(requests.addAccount({ ...account, email: account.email.toUpperCase() }))
       assert.deepInclude({ ...again }, { _tag: "DuplicateAccount", accountId: added.id })
       const bad = yield* Effect.flip(requests.addAccount({ ...account, email: "nobody" }))
-      assert.deepInclude({ ...bad }, { _tag: "ImportRefused", code: "invalid_email" })
+      assert.deepInclude({ ...bad }, { _tag: "ImportRefused", code: "invalid_email", field: "email" })
     }))
 })

@@ -148,6 +148,7 @@ await onDatabases("Imports", server, (it) => {
       const { items } = yield* taken(Items, 200, `/v1/runs/${run.id}/items`)
       assert.deepStrictEqual(items.map(({ line }) => line), [2, 3, 4])
       assert.strictEqual(items[1]?.error?.code, "invalid_email")
+      assert.strictEqual(items[1]?.error?.field, "email")
       const failed = yield* taken(Items, 200, `/v1/runs/${run.id}/items?outcome=failed&limit=1`)
       assert.strictEqual(failed.items.length, 1)
       const rest = yield* taken(Items, 200, `/v1/runs/${run.id}/items?outcome=failed&cursor=${failed.nextCursor}`)

@@ -2,7 +2,8 @@
  * Three processes of a cluster, each in a network of its own, under imports, refreshes, syncs and webhooks; and what machines do
  * to them. Prints a table, and exits with 1 where something was lost, doubled, called dead or stuck, or took over a minute.
  *
- * `deno task soak:faults-cluster [--repeat 20] [--only stop] [--freeze 60] [--accounts 24] [--seed 1]`. Wants root, iproute2, the
+ * `deno task soak:faults-cluster [--repeat 20] [--only stop] [--freeze 60] [--accounts 24] [--seed 1]
+ * [--logs FOLDER]`. Wants root, iproute2, the
  * binaries of a Postgres, and faketime for the clocks.
  */
 import { Cause, Console, Effect } from "effect"
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     freeze: { type: "string", default: "60" },
     accounts: { type: "string", default: "24" },
     seed: { type: "string", default: "1" },
+    logs: { type: "string" },
   },
 })
 
@@ -57,6 +59,8 @@ const table = (rows: ReadonlyArray<readonly [string, ReadonlyArray<ClusterOutcom
   ].join("\n")
 
 const soak = Effect.gen(function* () {
+  const { logs } = values
+  if (logs !== undefined) yield* Effect.promise(() => Deno.mkdir(logs, { recursive: true }))
   const rows: Array<readonly [string, ReadonlyArray<ClusterOutcome>]> = []
   let failed = false
   for (const fault of clusterFaults(Number(values.freeze))) {
@@ -70,6 +74,7 @@ const soak = Effect.gen(function* () {
       const outcome = yield* befallCluster(fault, {
         accounts: Number(values.accounts),
         seed: Number(values.seed) + n,
+        logs: values.logs,
       }).pipe(
         Effect.catchCause((cause) => Effect.as(Console.error(`${fault.name}: ${Cause.pretty(cause)}`), undefined)),
       )

@@ -40,7 +40,8 @@ const show = (seen: unknown): string =>
 /** Serves a simulator; unlike a plain handler it tells the simulator which answers did not leave. Answers its origin. */
 export const serveSimulator = (
   simulator: Simulator,
-  wrap: (request: Request, next: () => Promise<Response>) => Promise<Response> = (_request, next) => next(),
+  wrap: (request: Request, next: () => Promise<Response>, host: string) => Promise<Response> = (_request, next) =>
+    next(),
   hostname = "127.0.0.1",
 ): Effect.Effect<string, never, Scope.Scope> =>
   Effect.map(
@@ -48,7 +49,7 @@ export const serveSimulator = (
       Effect.sync(() =>
         Deno.serve(
           { port: 0, hostname, onListen: () => {} },
-          (request, info) => wrap(request, () => simulator.handler(request, info)),
+          (request, info) => wrap(request, () => simulator.handler(request, info), info.remoteAddr.hostname),
         )
       ),
       (server) =>

@@ -203,7 +203,12 @@ export const checkRow = (values: RowValues, line: number, defaults: RowDefaults)
   const email = own(bare(values.email))
   if (email === "") return badRow(line, "missing_field", "expected an email", { field: "email" })
   if (!isEmail(email)) {
-    return badRow(line, "invalid_email", `expected an address of at most ${maxEmail} characters`, { field: "email" })
+    return badRow(
+      line,
+      "invalid_email",
+      `expected an address such as name@example.com, of at most ${maxEmail} characters`,
+      { field: "email" },
+    )
   }
   const bad = (code: BadRowCode, field: RowField, message: string): BadRow =>
     badRow(line, code, message, { field, email })

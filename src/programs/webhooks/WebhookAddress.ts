@@ -7,6 +7,7 @@ import { Cache, Context, Duration, Effect, Layer, Schema } from "effect"
 import ipaddr from "ipaddr.js"
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
+import { bySteadyClock } from "../../domain/Monotonic.ts"
 import { InvalidWebhook } from "../../domain/Webhook.ts"
 import { Settings } from "../../domain/Settings.ts"
 
@@ -78,7 +79,7 @@ export class WebhookAddress extends Context.Service<WebhookAddress, {
       return WebhookAddress.of({
         resolve: Effect.fnUntraced(function* (url: URL) {
           const host = hostOf(url)
-          const found = isIP(host) === 0 ? yield* Cache.get(names, host) : [host]
+          const found = isIP(host) === 0 ? yield* bySteadyClock(Cache.get(names, host)) : [host]
           if (!webhookAllowPrivate && !found.every(isPublic)) {
             return yield* new WebhookRefused({
               reason: "private",

@@ -5,6 +5,7 @@ import type { Channel, Resource } from "../../domain/Account.ts"
 import type { AppName } from "../../domain/App.ts"
 import type { FailureClass } from "../../domain/FailureClass.ts"
 import type { GrantId } from "../../domain/Ids.ts"
+import { monotonicMillis } from "../../domain/Monotonic.ts"
 import {
   type GrantLease,
   GrantStore,
@@ -19,7 +20,10 @@ import { resourceOfAccount } from "../AccountResource.ts"
 import { credentialColumns, type CredentialRow, readCredentials } from "./AppCredentials.ts"
 import { column, Database, orDie, relaxed } from "../Database.ts"
 
-/** Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has settled by then. */
+/**
+ * Seconds. Longer than the token timeout of 8 s, so that a holder who is alive has its answer by then; a redemption that would
+ * begin too late for that does not (`Tokens`).
+ */
 const leaseSeconds = 20
 
 /** The owner of the sealed values of a grant, as the Vault knows it. */
@@ -67,11 +71,15 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           where id = ${id} and lease_fence = ${fence}`),
       )
 
-    const open = Effect.fnUntraced(function* (row: LeasedRow): Effect.fn.Return<LeaseAnswer, LeaseAnswer> {
+    const open = Effect.fnUntraced(function* (
+      row: LeasedRow,
+      leasedUntil: number,
+    ): Effect.fn.Return<LeaseAnswer, LeaseAnswer> {
       const grant: GrantLease = {
         id: row.id,
         version: row.version,
         fence: row.lease_fence,
+        leasedUntil,
         redeemedAt: row.refreshed_at?.getTime(),
         dueInSeconds: row.due_seconds ?? undefined,
         failures: row.failures,
@@ -122,6 +130,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
     })
 
     const lease = Effect.fnUntraced(function* (ids: ReadonlyArray<GrantId>) {
+      const leasedUntil = (yield* monotonicMillis) + leaseSeconds * 1_000
       // In one order and past what others hold locked: batches of several processes cannot lock each other out.
       const rows = yield* sql<LeasedRow>`with free as (
           select g.id, g.lease_until is not null as taken_over from ${t.grants} g
@@ -143,7 +152,7 @@ export const layerGrantStore: Layer.Layer<GrantStore, never, Database | Vault> =
           exists (select 1 from ${t.accounts} a where a.grant_id = l.id and a.channel_open) as channel_open
         from leased l join ${t.apps} p on p.id = l.app_id`
       const answers = new Map<string, LeaseAnswer>()
-      for (const row of rows) answers.set(row.id, yield* open(row))
+      for (const row of rows) answers.set(row.id, yield* open(row, leasedUntil))
       const missing = ids.filter((id) => !answers.has(id))
       const others = missing.length > 0 ? yield* unleased(missing) : new Map<string, LeaseAnswer>()
       return ids.map((id): LeaseAnswer => answers.get(id) ?? others.get(id) ?? { _tag: "Missing" })

@@ -3,6 +3,7 @@
  * Bodies of before they were apart are moved, and those that no message has any more are deleted.
  */
 import { Clock, Context, Effect, Layer } from "effect"
+import { cachedFor } from "../../domain/Monotonic.ts"
 import { Settings } from "../../domain/Settings.ts"
 import { Database, orDie } from "../Database.ts"
 import { bodyMonth, firstIdAt, monthAt, monthNamed } from "./BodyMonths.ts"
@@ -160,7 +161,7 @@ export class BodyKeeping extends Context.Service<BodyKeeping, {
       let lastSeen = { account_id: first, message_id: first }
 
       // All accounts are asked for it, which is too much for each minute.
-      const keptLately = yield* Effect.cachedWithTTL(kept, "1 hour")
+      const keptLately = yield* cachedFor(kept, "1 hour")
 
       const sweep = Effect.gen(function* () {
         const from = yield* keptLately

@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import type { ChangeKind, ChangeOrigin } from "../../domain/Mail.ts"
 import type { AccountId, FolderId, MessageId } from "../../domain/Ids.ts"
-import { column, type Database } from "../Database.ts"
+import { column, type Database, notForLong } from "../Database.ts"
 
 export interface NewChange {
   readonly accountId: AccountId
@@ -26,7 +26,7 @@ export const appendChanges = (
 ): Effect.Effect<void, SqlError.SqlError> =>
   changes.length === 0 ? Effect.void : Effect.asVoid(
     // Rows are joined to the lock, so that it is held before the first of them takes its position.
-    sql`with locked as materialized (select pg_advisory_xact_lock(${changesLock}))
+    sql`with locked as materialized (select pg_advisory_xact_lock(${changesLock}), ${sql.literal(notForLong)})
       insert into ${t.changes} (account_id, kind, origin, message_id, folder_id, fields)
       select account_id, kind, origin, message_id, folder_id, string_to_array(fields, ',')
       from locked cross join unnest(${column("uuid", changes.map(({ accountId }) => accountId))},

@@ -1,6 +1,7 @@
 /** Reading the change log: each change once, in one order, without gaps from any position. */
 import { Context, DateTime, Effect, Layer, Option, Stream } from "effect"
 import type { Change, ChangeKind, ChangeOrigin } from "../../domain/Mail.ts"
+import { cachedFor } from "../../domain/Monotonic.ts"
 import type { InvalidCursor } from "../Cursor.ts"
 import { Database, orDie } from "../Database.ts"
 import { type PositionExpired, positionsOf } from "./Positions.ts"
@@ -85,7 +86,7 @@ export class Changes extends Context.Service<Changes, {
       const latest = Effect.withSpan(orDie(newest), "Changes.latest")
 
       // Asked for all followers at once: never within the transaction of one of them.
-      const seen = yield* Effect.cachedWithTTL(
+      const seen = yield* cachedFor(
         Effect.updateContext(
           latest,
           (context: Context.Context<never>) => Context.omit(sql.transactionService)(context),

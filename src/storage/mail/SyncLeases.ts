@@ -5,7 +5,7 @@ import type { AccountId } from "../../domain/Ids.ts"
 import type { MailChoice, OwnMailChoice } from "../../domain/MailChoice.ts"
 import { Settings } from "../../domain/Settings.ts"
 import type { MailAccount } from "../../mail/Mailbox.ts"
-import { byIndex, Database, orDie } from "../Database.ts"
+import { byIndex, Database, notForLong, orDie } from "../Database.ts"
 import { mailChoice } from "./MailChoices.ts"
 
 /** How long a lease lasts without being kept. Long enough for some missed beats, short enough to take over a dead process soon. */
@@ -172,7 +172,7 @@ export const holdLease = (
   key: LeaseKey,
 ): Effect.Effect<void, LeaseLost | SqlError.SqlError> =>
   Effect.flatMap(
-    sql`select ${sql.literal(byIndex)} from ${t.accounts}
+    sql`select ${sql.literal(byIndex)}, ${sql.literal(notForLong)} from ${t.accounts}
       where id = ${key.accountId} and sync_lease_fence = ${key.fence} for no key update`,
     (rows) => rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost()),
   )

@@ -132,15 +132,18 @@ export class ImportStaging extends Context.Service<ImportStaging, {
         settled: ReadonlyArray<Staged & { readonly error: ItemError }>,
       ) =>
         settled.length === 0 ? Effect.void : sql`
-          insert into ${t.run_items} (run_id, position, line, email, outcome, error_code, error_message, error_retryable)
-          select ${runId}::uuid, position, line, email, ${outcome}::text, code, message, false
+          insert into ${t.run_items} (run_id, position, line, email, outcome, error_code, error_field, error_message,
+            error_retryable)
+          select ${runId}::uuid, position, line, email, ${outcome}::text, code, field, message, false
           from unnest(${column("int4", settled.map(({ position }) => position))}, ${
           column("int4", settled.map(({ row }) => row.line))
         },
             ${column("text", settled.map(({ row }) => row.email ?? null))}, ${
           column("text", settled.map(({ error }) => error.code))
         },
-            ${column("text", settled.map(({ error }) => error.message))}) as new (position, line, email, code, message)`
+            ${column("text", settled.map(({ error }) => error.field ?? null))}, ${
+          column("text", settled.map(({ error }) => error.message))
+        }) as new (position, line, email, code, field, message)`
 
       const firstLines = Effect.fnUntraced(function* (runId: RunId, repeated: ReadonlyArray<ImportRow>) {
         const rows = yield* sql<{ dedup_key: string; line: number }>`select dedup_key, line from ${t.run_items}
@@ -153,9 +156,7 @@ export class ImportStaging extends Context.Service<ImportStaging, {
           const staged = rows.map((row, index): Staged => ({ position: upload.position + index, row }))
           const good = staged.filter((one): one is Staged & { readonly row: ImportRow } => one.row._tag === "ImportRow")
           const bad = staged.flatMap(({ position, row }) =>
-            row._tag === "BadRow"
-              ? [{ position, row, error: { code: row.code, message: row.message, retryable: false } }]
-              : []
+            row._tag === "BadRow" ? [{ position, row, error: errorOf(row) }] : []
           )
           yield* sql.withTransaction(Effect.gen(function* () {
             const taken = good.length === 0 ? new Set<number>() : yield* insertGood(upload.runId, good)
@@ -257,6 +258,13 @@ export class ImportStaging extends Context.Service<ImportStaging, {
 /** The tenant of an app that a row names without one. */
 export const defaultTenant = (settings: { readonly microsoftTenant: string }, provider: Provider): string =>
   provider === "microsoft" ? settings.microsoftTenant : ""
+
+const errorOf = ({ code, field, message }: BadRow): ItemError => ({
+  code,
+  ...(field === undefined ? {} : { field }),
+  message,
+  retryable: false,
+})
 
 const repeatedInFile = (line: number | undefined): ItemError => ({
   code: "duplicate_in_file",

@@ -60,6 +60,7 @@ export interface ItemRow {
   readonly account_id: string | null
   readonly outcome: Outcome
   readonly error_code: string | null
+  readonly error_field: string | null
   readonly error_message: string | null
   readonly error_retryable: boolean | null
 }
@@ -71,7 +72,12 @@ export const toItem = (row: ItemRow): RunItem => ({
   ...(row.account_id === null ? {} : { accountId: row.account_id }),
   outcome: row.outcome,
   ...(row.error_code === null ? {} : {
-    error: { code: row.error_code, message: row.error_message ?? "", retryable: row.error_retryable ?? false },
+    error: {
+      code: row.error_code,
+      ...(row.error_field === null ? {} : { field: row.error_field }),
+      message: row.error_message ?? "",
+      retryable: row.error_retryable ?? false,
+    },
   }),
 })
 

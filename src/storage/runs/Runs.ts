@@ -132,7 +132,7 @@ export class Runs extends Context.Service<Runs, {
           conditions.push(sql`position > ${after.value[0]!}`)
         }
         const rows = yield* orDie(sql<ItemRow>`select position, line, email, account_id, outcome, error_code,
-            error_message, error_retryable
+            error_field, error_message, error_retryable
           from ${t.run_items} where ${sql.and(conditions)} order by position limit ${options.limit + 1}`)
         const page = rows.slice(0, options.limit)
         return {

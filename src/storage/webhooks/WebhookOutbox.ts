@@ -6,6 +6,7 @@
  * One process sends for a webhook, by a lease with a fencing number.
  */
 import { Context, Duration, Effect, Layer } from "effect"
+import { cachedFor } from "../../domain/Monotonic.ts"
 import type { WebhookId } from "../../domain/Webhook.ts"
 import { column, Database, orDie, relaxed } from "../Database.ts"
 import { placeEvents } from "../EventPositions.ts"
@@ -268,7 +269,7 @@ export class WebhookOutbox extends Context.Service<WebhookOutbox, {
         renew,
         release: (claimed) =>
           Effect.asVoid(orDie(sql`update ${t.webhooks} set lease_until = null where ${held(claimed)}`)),
-        glance: yield* Effect.cachedWithTTL(look, glance),
+        glance: yield* cachedFor(look, glance),
         waiting,
         take,
         load: (claimed, ids) =>

@@ -76,6 +76,22 @@ await onDatabases("Changes", Layer.merge(Changes.layer, sweeps), (it, engine) =>
       }
     }))
 
+  it.effect("keeps the lock of the log from a process that says nothing any more, and limits nothing else", () =>
+    Effect.gen(function* () {
+      const { sql } = yield* Database
+      const limit = Effect.map(
+        Effect.orDie(sql<{ limit: string }>`select current_setting('idle_in_transaction_session_timeout') as limit`),
+        ([row]) => row?.limit,
+      )
+      const usual = yield* limit
+      assert.notStrictEqual(usual, "15s")
+      yield* Effect.orDie(sql.withTransaction(Effect.gen(function* () {
+        yield* append(newId(), [["within"]])
+        assert.strictEqual(yield* limit, "15s")
+      })))
+      assert.strictEqual(yield* limit, usual)
+    }))
+
   it.effect("says so where entries after a position are past their time, and leaves no gap that nobody sees", () =>
     Effect.gen(function* () {
       const log = yield* Changes

@@ -7,6 +7,7 @@ import { Effect, Latch, Metric, Random } from "effect"
 import type { ProviderError } from "../domain/ProviderError.ts"
 import { type ItemResult, type OwnedRun, type RunLost, Runs, type WorkItem } from "../storage/runs/Runs.ts"
 import { isPostponed, lanes, type Postponed, postponed } from "./Lanes.ts"
+import { unexpectedAsError } from "./Unexpected.ts"
 
 export type ItemOutcome = Omit<ItemResult, "position">
 
@@ -87,7 +88,12 @@ export const runOver = (
       next,
       one: (item: WorkItem, attempt) =>
         Effect.map(
-          Effect.annotateLogs(one(item, attempt), { accountId: item.accountId }),
+          one(item, attempt).pipe(
+            // One account's is not the run's.
+            unexpectedAsError,
+            Effect.catchTag("ProviderError", (error) => orPostpone(error, attempt)),
+            Effect.annotateLogs({ accountId: item.accountId }),
+          ),
           (result) => isPostponed(result) ? result : { ...result, position: item.position },
         ),
       done: (result: ItemResult) =>

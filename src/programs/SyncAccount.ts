@@ -32,10 +32,11 @@ import { LeaseLost, leaseSeconds, type SyncLease, SyncLeases, type SyncStanding 
 import { MessageWriter } from "../storage/mail/MessageWriter.ts"
 import { SyncCounts } from "../storage/mail/SyncCounts.ts"
 import { SyncTurns } from "../storage/mail/SyncTurns.ts"
-import { serveBodies } from "./SyncBodies.ts"
+import { type BacklogPlaces, serveBodies } from "./SyncBodies.ts"
 import { syncFolders } from "./SyncFolders.ts"
 import { reconcile } from "./SyncReconcile.ts"
 import { type TurnLimits, turnLimits } from "./SyncTurn.ts"
+import { unexpectedAsError } from "./Unexpected.ts"
 
 /** The account was deleted. */
 export class AccountGone extends Schema.TaggedError<AccountGone>()("AccountGone", { message: Schema.String }) {}
@@ -108,6 +109,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         const folders = yield* Folders
         const writer = yield* MessageWriter
         const scope = yield* Effect.scope
+        const backlogs: BacklogPlaces = new Map()
         const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
 
         const work = Effect.fnUntraced(function* (lease: SyncLease): Effect.fn.Return<
@@ -136,7 +138,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               ({ code }) => Effect.as(Effect.logDebug("counts cannot be compared now", { code }), false),
             ),
           ))
-          const hasBacklog = yield* serveBodies(services, lease)
+          const hasBacklog = yield* serveBodies(services, lease, backlogs)
           return { ...turn, time: start.time, soon: turn.isLate || isDifferent || hasBacklog }
         })
 
@@ -148,10 +150,11 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               Option.match({
                 onNone: () => Effect.succeedNone,
                 onSome: (lease) =>
-                  restore(measured(lease, work(lease).pipe(Effect.scoped, Effect.raceFirst(keep(lease))))).pipe(
+                  restore(
+                    measured(lease, work(lease).pipe(Effect.scoped, unexpectedAsError, Effect.raceFirst(keep(lease)))),
+                  ).pipe(
                     Effect.onExit((exit) =>
-                      Effect.tapCause(record(lease, exit), (cause) =>
-                        Cause.hasDies(cause) ? letGo(lease) : Effect.void)
+                      Effect.tapCause(record(lease, exit), (cause) => Cause.hasDies(cause) ? letGo(lease) : Effect.void)
                     ),
                     Effect.map(Option.some),
                   ),

@@ -1,8 +1,8 @@
 /** The operator's Postgres, or the embedded one: same client, same SQL. Our tables live in a schema of their own. */
 import { PgClient } from "@effect/sql-pg"
 import { PgTypes } from "@effect/sql-pg"
-import { Context, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
-import { Migrator, SqlClient, type SqlError, type Statement } from "effect/sql"
+import { Context, Effect, Layer, Option, Predicate, Redacted, Result, Schema } from "effect"
+import { Migrator, SqlClient, SqlError, type Statement } from "effect/sql"
 import { migrations } from "../../migrations/mod.ts"
 import { Settings } from "../domain/Settings.ts"
 
@@ -204,6 +204,16 @@ export const clusterPrefix = (schema: string): string => `${schema}.cluster`
 /** Database faults are not the caller's business: they end the work that met them, which its owner takes up again. */
 export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, never, R> =>
   Effect.orDie(effect)
+
+/** Of values that cannot be stored, constraints, and rows or index entries that are too large. The SQL standard's, and Postgres' 54. */
+const ofStatement = /^(?:22|23|54)/
+
+/** True for a fault of the database: the same statement may do at another time. False where it is what was to be stored. */
+export const isOutage = (defect: unknown): boolean => {
+  if (!SqlError.isSqlError(defect)) return false
+  const cause: unknown = defect.reason.cause
+  return !(Predicate.hasProperty(cause, "code") && typeof cause.code === "string" && ofStatement.test(cause.code))
+}
 
 /** Takes their meaning from the wildcards of `like`. */
 export const escapeLike = (text: string): string => text.replace(/[\\%_]/g, "\\$&").replaceAll("\0", "")

@@ -54,6 +54,16 @@ const lineage = (spans: ReadonlyArray<Span>, span: Span): ReadonlyArray<string> 
   return [span.name, ...(parent === undefined ? [] : lineage(spans, parent))]
 }
 
+/** A provider with two accounts, and the file to import them from. */
+const provider = Effect.gen(function* () {
+  const simulator = yield* Effect.acquireRelease(
+    makeSimulator({ accounts: 2, messages: 1 }),
+    (simulator) => Effect.sync(() => simulator.close()),
+  )
+  const origin = yield* serve((request) => simulator.handler(request))
+  return { origin, file: [...simulator.importLines()].join("") }
+})
+
 const overrides: Partial<SettingsValues> = {
   databaseUrl: Option.none(),
   adminKey: Option.some(Redacted.make(adminKey)),
@@ -104,13 +114,8 @@ describe("Telemetry", () => {
     "sends one trace from a call of the API through its run and token to the provider, without a secret",
     () =>
       Effect.gen(function* () {
-        const simulator = yield* Effect.acquireRelease(
-          makeSimulator({ accounts: 2, messages: 1 }),
-          (simulator) => Effect.sync(() => simulator.close()),
-        )
-        const origin = yield* serve((request) => simulator.handler(request))
+        const { file, origin } = yield* provider
         const { bodies, origin: endpoint } = yield* collector
-        const file = [...simulator.importLines()].join("")
         yield* refreshed({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_SERVICE_NAME: "fleet-eu" }, origin, file)
 
         const spans = spansOf(bodies)
@@ -143,15 +148,11 @@ describe("Telemetry", () => {
     "makes no spans unless it is told where to send them, and writes its log as JSON where it is told to",
     () =>
       Effect.gen(function* () {
-        const simulator = yield* Effect.acquireRelease(
-          makeSimulator({ accounts: 2, messages: 1 }),
-          (simulator) => Effect.sync(() => simulator.close()),
-        )
-        const origin = yield* serve((request) => simulator.handler(request))
+        const { file, origin } = yield* provider
         const { bodies } = yield* collector
         const lines: Array<string> = []
         const console: Console.Console = { ...globalThis.console, error: (line: string) => void lines.push(line) }
-        yield* refreshed({ MAILFLEET_LOG_FORMAT: "json" }, origin, [...simulator.importLines()].join("")).pipe(
+        yield* refreshed({ MAILFLEET_LOG_FORMAT: "json" }, origin, file).pipe(
           Effect.provideService(Console.Console, console),
         )
         assert.deepStrictEqual(bodies, [])

@@ -1,11 +1,13 @@
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Latch, Option } from "effect"
+import { Deferred, Effect, Exit, Fiber, Latch, Logger, Option } from "effect"
+import { SqlError } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { codeOf, type FailureClass } from "../../src/domain/FailureClass.ts"
 import { newId } from "../../src/domain/Ids.ts"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import { type ItemOutcome, orPostpone, runOver, succeeded } from "../../src/programs/RunOver.ts"
 import { Accounts } from "../../src/storage/Accounts.ts"
+import { Database } from "../../src/storage/Database.ts"
 import { type OwnedRun, Runs, type WorkItem } from "../../src/storage/runs/Runs.ts"
 import { addAccount, fleet } from "../oauth/fleet.ts"
 import { onDatabases } from "../support/databases.ts"
@@ -48,6 +50,54 @@ await onDatabases("RunOver", fleet, (it) => {
         skipped: 23,
       })
       assert.deepStrictEqual((yield* outcomes(run)).slice(0, 2), ["skipped", "succeeded"])
+    }))
+
+  it.effect("an unexpected fault fails the item that it came of, and no other", () =>
+    Effect.gen(function* () {
+      const { run } = yield* newRun(30)
+      const owned = yield* own(run)
+      const lines: Array<string> = []
+      const log = Logger.layer([Logger.map(Logger.formatLogFmt, (line) => void lines.push(line))])
+      const { sql } = yield* Database
+      const unstorable = Effect.orDie(sql`select ${"a NUL: \0"}::text`)
+      const end = yield* runOver(owned, 5, ({ position }) =>
+        position === 7
+          ? Effect.die(new TypeError("x is not a function"))
+          : Effect.as(position === 8 ? unstorable : Effect.void, succeeded)).pipe(
+          Effect.withSpan("a run"),
+          Effect.provide(log),
+        )
+      assert.strictEqual(end, "completed")
+      const items = yield* itemsOf(run)
+      const failed = items.filter(({ outcome }) =>
+        outcome !== "succeeded"
+      )
+      assert.deepStrictEqual(
+        failed.map(({ position }) =>
+          position
+        ),
+        [7, 8],
+      )
+      for (const { error } of failed) {
+        assert.deepInclude({ ...error }, { code: "internal_error", retryable: true })
+        const [, trace] = /by trace ([0-9a-f]{32})$/.exec(error!.message)!
+        assert.isTrue(lines.some((line) => line.includes("unexpected fault") && line.includes(`traceId=${trace}`)))
+        assert.notInclude(error!.message, "x is not a function")
+      }
+    }))
+
+  it.effect("a database that fails ends the work on all, and no item is given up for it", () =>
+    Effect.gen(function* () {
+      const { run } = yield* newRun(3)
+      const owned = yield* own(run)
+      const gone = new SqlError.SqlError({
+        reason: new SqlError.ConnectionError({ cause: new Error("the connection is closed") }),
+      })
+      const exit = yield* Effect.exit(
+        runOver(owned, 1, ({ position }) => position === 2 ? Effect.die(gone) : Effect.succeed(succeeded)),
+      )
+      assert.isTrue(Exit.isFailure(exit))
+      assert.deepStrictEqual(yield* outcomes(run), ["succeeded", "pending", "pending"])
     }))
 
   it.effect("stores progress after ten outcomes, or a quarter of a second after the first", () =>

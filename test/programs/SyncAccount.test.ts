@@ -97,6 +97,32 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       assert.strictEqual(inbox.items.length, folders.find(({ role }) => role === "inbox")?.messages)
     }))
 
+  it.effect("an answer that cannot be stored is told on the account, which is tried again later", () =>
+    Effect.gen(function* () {
+      const { simulator } = yield* Provider
+      const account = yield* anAccount
+      const answered = simulator.handler.bind(simulator)
+      // Longer than an entry of an index may be.
+      const long = Array.from({ length: 500 }, () => crypto.randomUUID()).join("")
+      const broken = async (request: Request) => {
+        const answer = await answered(request)
+        if (!request.url.includes("/messages/delta")) return answer
+        return new Response((await answer.text()).replaceAll(/"id":"/g, `"id":"${long}`), answer)
+      }
+      Object.assign(simulator, { handler: broken })
+      const error = yield* Effect.flip(sync(account)).pipe(
+        Effect.ensuring(Effect.sync(() => Object.assign(simulator, { handler: answered }))),
+      )
+      assert.deepInclude({ ...error }, { _tag: "ProviderError", code: "internal_error", class: "unknown" })
+      const failed = yield* state(account)
+      assert.deepStrictEqual([failed.failures, failed.code, failed.held], [1, "internal_error", false])
+      near(failed.due, 900)
+
+      yield* sync(account)
+      yield* inStep(account)
+      assert.strictEqual((yield* state(account)).failures, 0)
+    }))
+
   it.effect("asks little of a mailbox in which nothing happened", () =>
     Effect.gen(function* () {
       const { simulator } = yield* Provider

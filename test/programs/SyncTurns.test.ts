@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { ProviderError } from "../../src/domain/ProviderError.ts"
 import type { Mailbox } from "../../src/mail/Mailbox.ts"
-import { serveBodies } from "../../src/programs/SyncBodies.ts"
+import { type BacklogPlaces, bodiesPerTurn, serveBodies } from "../../src/programs/SyncBodies.ts"
 import { syncFolders } from "../../src/programs/SyncFolders.ts"
 import { reconcile } from "../../src/programs/SyncReconcile.ts"
 import { type TurnLimits, turnLimits } from "../../src/programs/SyncTurn.ts"
@@ -188,8 +188,45 @@ await onDatabases("Turns", mailStorage, (it) => {
       refuse = false
       assert.isTrue((yield* box.turn(mailbox)).complete)
       const lease = yield* acquireLease(box.id)
-      assert.isFalse(yield* serveBodies({ mailbox, writer: box.writer }, lease))
+      assert.isFalse(yield* serveBodies({ mailbox, writer: box.writer }, lease, new Map()))
       assert.isTrue([...(yield* box.stored).values()].every(({ body, id }) => body === `text of ${id}`))
+    }))
+
+  it.effect("hold up no body behind those that the provider never grants", () =>
+    Effect.gen(function* () {
+      const box = yield* account
+      const memory = new MemoryMailbox({ inbox: "inbox" })
+      const count = bodiesPerTurn + 50
+      memory.fill("inbox", count)
+      const { concurrency, folders, page } = memory.mailbox
+      while (!(yield* box.turn({ concurrency, folders, page }, few)).complete) yield* box.later
+      const lease = yield* acquireLease(box.id)
+      const places: BacklogPlaces = new Map()
+      const asked: Array<ReadonlyArray<string>> = []
+      let granted: (id: string) => boolean = () => false
+      const mailbox: Mailbox = {
+        ...memory.mailbox,
+        bodies: (_, ids) =>
+          Effect.sync(() => {
+            asked.push(ids)
+            return new Map(ids.filter((id) => granted(id)).map((id) => [id, aBody(`text of ${id}`)]))
+          }),
+      }
+      const serve = serveBodies({ mailbox, writer: box.writer }, lease, places)
+      assert.isFalse(yield* serve)
+      const never = new Set(asked[0])
+      assert.strictEqual(never.size, bodiesPerTurn)
+      granted = (id) => !never.has(id)
+      yield* serve
+      const have = [...(yield* box.stored).values()].filter(({ body }) => body !== null)
+      assert.strictEqual(have.length, 50)
+      // Then from the beginning again.
+      yield* serve
+      assert.deepStrictEqual(asked[2], asked[0])
+      granted = () => true
+      yield* serve
+      yield* serve
+      assert.isTrue([...(yield* box.stored).values()].every(({ body }) => body !== null))
     }))
 
   it.effect("know a message again that moved without keeping its id, and take a copy for a copy", () =>
@@ -313,6 +350,6 @@ await onDatabases("Turns", mailStorage, (it) => {
       yield* box.turn(bare)
       yield* box.turn(bare)
       assert.strictEqual((yield* box.stored).size, 94)
-      assert.isFalse(yield* serveBodies({ mailbox: bare, writer: box.writer }, yield* acquireLease(box.id)))
+      assert.isFalse(yield* serveBodies({ mailbox: bare, writer: box.writer }, yield* acquireLease(box.id), new Map()))
     }))
 })

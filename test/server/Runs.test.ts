@@ -6,7 +6,7 @@ import { Run, RunItem } from "../../src/domain/Run.ts"
 import { Shutdown } from "../../src/server/Shutdown.ts"
 import { Database } from "../../src/storage/Database.ts"
 import { onDatabases } from "../support/databases.ts"
-import { addAccount, type Call, raw, refused, send, server, taken } from "./stack.ts"
+import { addAccount, type Call, raw, refused, send, server, serverWithoutWorker, taken } from "./stack.ts"
 
 const Items = Schema.Struct({ items: Schema.Array(RunItem), nextCursor: Schema.NullOr(Schema.String) })
 const Page = Schema.Struct({ items: Schema.Array(Run), nextCursor: Schema.NullOr(Schema.String) })
@@ -161,21 +161,6 @@ await onDatabases("Runs", server, (it) => {
       yield* refused(409, "nothing_to_retry", `/v1/runs/${fine.id}/retry`, { method: "POST" })
     }))
 
-  it.effect("a run is cancelled once, and retried only after its end", () =>
-    Effect.gen(function* () {
-      const { sql, tables: t } = yield* Database
-      const id = yield* stuckRun(3)
-      yield* refused(409, "run_active", `/v1/runs/${id}/retry`, { method: "POST" })
-      // Its owner is asked to stop it.
-      assert.strictEqual((yield* taken(Run, 202, `/v1/runs/${id}/cancel`, { method: "POST" })).state, "running")
-      // Nobody owns it any more: it is stopped at once.
-      yield* sql`update ${t.runs} set owner_until = null, state = 'queued', kind = 'import', cancel_requested = false where id = ${id}`
-      const stopped = yield* taken(Run, 202, `/v1/runs/${id}/cancel`, { method: "POST" })
-      assert.include(["cancelled", "running"], stopped.state)
-      assert.strictEqual((yield* ended(id)).state, "cancelled")
-      yield* refused(409, "run_ended", `/v1/runs/${id}/cancel`, { method: "POST" })
-    }))
-
   it.effect("events tell each change, then the end", () =>
     Effect.gen(function* () {
       const { sql, tables: t } = yield* Database
@@ -226,5 +211,21 @@ await onDatabases("Runs", server, (it) => {
       )
       yield* refused(503, "not_ready", "/health/ready")
       assert.strictEqual((yield* send("/health/live")).status, 200)
+    }))
+})
+
+// A worker would take up what nobody owns.
+await onDatabases("Runs without a worker", serverWithoutWorker, (it) => {
+  it.effect("a run is cancelled once, and retried only after its end", () =>
+    Effect.gen(function* () {
+      const { sql, tables: t } = yield* Database
+      const id = yield* stuckRun(3)
+      yield* refused(409, "run_active", `/v1/runs/${id}/retry`, { method: "POST" })
+      // Its owner is asked to stop it.
+      assert.strictEqual((yield* taken(Run, 202, `/v1/runs/${id}/cancel`, { method: "POST" })).state, "running")
+      // Nobody owns it any more: it is stopped at once.
+      yield* sql`update ${t.runs} set owner_until = null, cancel_requested = false where id = ${id}`
+      assert.strictEqual((yield* taken(Run, 202, `/v1/runs/${id}/cancel`, { method: "POST" })).state, "cancelled")
+      yield* refused(409, "run_ended", `/v1/runs/${id}/cancel`, { method: "POST" })
     }))
 })

@@ -69,22 +69,56 @@ export const wanting = (
   )
 }
 
-/** Stored messages that want a body, newest first, by folder. Index: message_index_bodies. */
+/** Where in an account's backlog a look ended. */
+export interface BacklogPlace {
+  /** As the database writes it. */
+  readonly receivedAt: string
+  readonly messageId: string
+}
+
+export interface Backlog {
+  /** By folder. */
+  readonly wanted: ReadonlyArray<Wanted>
+  /** Behind the last of them; undefined = the backlog ends with them. */
+  readonly end: BacklogPlace | undefined
+}
+
+/** Stands for the time of a message that has none. */
+const undated = "-infinity"
+
+/**
+ * Stored messages that want a body, those without a time first and then the newest first, as {@link wanting} has them: the
+ * `limit` that come after a place. Index: message_index_bodies.
+ */
 export const bodyBacklog = (
   database: Database["Service"],
   settings: Pick<SettingsValues, "mail">,
   { accountId }: LeaseKey,
   limit: number,
-): Effect.Effect<ReadonlyArray<Wanted>, SqlError.SqlError> => {
+  after?: BacklogPlace | undefined,
+): Effect.Effect<Backlog, SqlError.SqlError> => {
   const { sql, tables: t } = database
-  return Effect.map(
-    sql<{ folder: string; remote_id: string }>`select f.remote_id as folder, m.remote_id
+  const part = (place: Statement.Fragment) =>
+    sql`(select i.received_at, i.message_id, f.remote_id as folder, m.remote_id
       from ${t.accounts} a
-      join ${t.message_index} i on i.account_id = a.id and i.wants_body
+      join ${t.message_index} i on i.account_id = a.id and i.wants_body and ${place}
       join ${t.messages} m on m.account_id = a.id and m.id = i.message_id and m.removed_at is null
       join ${t.folders} f on f.account_id = a.id and f.id = m.folder_id and not f.gone and not f.earlier
       where a.id = ${accountId} and ${isChosen(database, settings, sql`coalesce(m.received_at, 'infinity')`)}
-      order by i.received_at desc limit ${limit}`,
+      order by i.received_at desc, i.message_id desc limit ${limit})`
+  const isDated = after !== undefined && after.receivedAt !== undated
+  const behind = after === undefined
+    ? sql`true`
+    : isDated
+    ? sql`(i.received_at, i.message_id) < (${after.receivedAt}::timestamptz, ${after.messageId}::uuid)`
+    : sql`i.message_id < ${after.messageId}`
+  const withoutTime = sql`i.received_at = ${undated} and ${isDated ? sql`false` : behind}`
+  const withTime = sql`i.received_at > ${undated} and ${isDated ? behind : sql`true`}`
+  return Effect.map(
+    sql<{ folder: string; remote_id: string; received_at: string; message_id: string }>`
+      select folder, remote_id, message_id, received_at::text as received_at
+      from (${part(withoutTime)} union all ${part(withTime)}) found
+      order by found.received_at > ${undated}, found.received_at desc, message_id desc limit ${limit}`,
     (rows) => {
       const byFolder = new Map<string, Array<string>>()
       for (const { folder, remote_id } of rows) {
@@ -92,7 +126,11 @@ export const bodyBacklog = (
         if (ids === undefined) byFolder.set(folder, [remote_id])
         else ids.push(remote_id)
       }
-      return [...byFolder].map(([folderRemoteId, remoteIds]) => ({ folderRemoteId, remoteIds }))
+      const last = rows[limit - 1]
+      return {
+        wanted: [...byFolder].map(([folderRemoteId, remoteIds]) => ({ folderRemoteId, remoteIds })),
+        end: last === undefined ? undefined : { receivedAt: last.received_at, messageId: last.message_id },
+      }
     },
   )
 }

@@ -91,8 +91,12 @@ export class MessageWriter extends Context.Service<MessageWriter, {
     folderRemoteId: string,
     remoteIds: ReadonlyArray<string>,
   ) => Effect.Effect<Pick<Applied, "changes" | "left">, LeaseLost>
-  /** Stored messages whose bodies the account's choice wants, the newest `limit` of them, by folder. */
-  readonly bodyBacklog: (key: LeaseKey, limit: number) => Effect.Effect<ReadonlyArray<BodyWants.Wanted>>
+  /** Stored messages whose bodies the account's choice wants, the newest `limit` of them behind a place. */
+  readonly bodyBacklog: (
+    key: LeaseKey,
+    limit: number,
+    after?: BodyWants.BacklogPlace | undefined,
+  ) => Effect.Effect<BodyWants.Backlog>
   /**
    * Writes bodies by remote id, wherever their messages lie by now; those of messages that are not stored are ignored. The log
    * calls them backfill. One that cannot be read is to be stored as `refused`, or it stays in the backlog.
@@ -391,8 +395,9 @@ export class MessageWriter extends Context.Service<MessageWriter, {
             Effect.orDie(BodyWants.liveTwins(database, key, folder, changes)),
         ),
         left,
-        bodyBacklog: Effect.fn("MessageWriter.bodyBacklog")((key: LeaseKey, limit: number) =>
-          Effect.orDie(BodyWants.bodyBacklog(database, settings, key, limit))
+        bodyBacklog: Effect.fn("MessageWriter.bodyBacklog")(
+          (key: LeaseKey, limit: number, after?: BodyWants.BacklogPlace) =>
+            Effect.orDie(BodyWants.bodyBacklog(database, settings, key, limit, after)),
         ),
         storeBodies,
         abandon,

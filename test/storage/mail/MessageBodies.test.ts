@@ -9,7 +9,7 @@ import { Database, orDie } from "../../../src/storage/Database.ts"
 import { MailKeeping } from "../../../src/storage/mail/MailKeeping.ts"
 import { Messages } from "../../../src/storage/mail/Messages.ts"
 import { MessageWriter } from "../../../src/storage/mail/MessageWriter.ts"
-import { SyncLeases } from "../../../src/storage/mail/SyncLeases.ts"
+import { type LeaseKey, SyncLeases } from "../../../src/storage/mail/SyncLeases.ts"
 import { onDatabases } from "../../support/databases.ts"
 import { changesOf, mailStorage, middlePage, page, removed, upsert } from "../../support/mail.ts"
 import { mailbox } from "../../support/mailbox.ts"
@@ -41,6 +41,9 @@ const search = (accountId: string, q: string) =>
       ({ items }) => items.map(({ subject }) => subject).toSorted(),
     ))
 
+const backlog = ({ lease }: { readonly lease: LeaseKey }) =>
+  Effect.flatMap(MessageWriter, (writer) => Effect.map(writer.bodyBacklog(lease, 10), ({ wanted }) => wanted))
+
 await onDatabases("Message bodies", storage, (it) => {
   it.effect("wants the bodies of the last 90 days that are not stored, and keeps a backlog of the others", () =>
     Effect.gen(function* () {
@@ -60,9 +63,15 @@ await onDatabases("Message bodies", storage, (it) => {
       assert.deepStrictEqual(wanted, ["new", "no time", "late"])
       yield* box.apply("A", page(...changes, upsert("new", body("hello"))))
       assert.deepStrictEqual(yield* writer.wanting(box.lease, box.folder("A"), changes), ["no time", "late"])
-      assert.deepStrictEqual(yield* writer.bodyBacklog(box.lease, 10), [
-        { folderRemoteId: "A", remoteIds: ["late", "no time"] },
+      assert.deepStrictEqual(yield* backlog(box), [
+        { folderRemoteId: "A", remoteIds: ["no time", "late"] },
       ])
+      // One at a time, and each once.
+      const first = yield* writer.bodyBacklog(box.lease, 1)
+      const second = yield* writer.bodyBacklog(box.lease, 1, first.end)
+      const third = yield* writer.bodyBacklog(box.lease, 1, second.end)
+      assert.deepStrictEqual([first, second].map(({ wanted }) => wanted[0]!.remoteIds), [["no time"], ["late"]])
+      assert.deepStrictEqual(third, { wanted: [], end: undefined })
       yield* box.log
       // Moved in the meantime: the body finds it.
       yield* box.apply("B", page(upsert("late", {})))
@@ -93,7 +102,7 @@ await onDatabases("Message bodies", storage, (it) => {
         "updated B attachments+bodyState+text+html",
         "updated A bodyState+bodyReason+text",
       ])
-      assert.deepStrictEqual(yield* writer.bodyBacklog(box.lease, 10), [])
+      assert.deepStrictEqual(yield* backlog(box), [])
       assert.deepStrictEqual(yield* search(box.account.id, "later"), ["late"])
       const { items } = yield* messages.list({ accountId: box.account.id, folder: box.folder("B").id, limit: 9 })
       assert.deepStrictEqual(items[0]!.attachments, [{
@@ -142,10 +151,10 @@ await onDatabases("Message bodies", storage, (it) => {
       )
       yield* box.log
       yield* choose(box.account.id, { bodyDays: null })
-      assert.deepStrictEqual(yield* writer.bodyBacklog(box.lease, 10), [{ folderRemoteId: "A", remoteIds: ["old"] }])
+      assert.deepStrictEqual(yield* backlog(box), [{ folderRemoteId: "A", remoteIds: ["old"] }])
       assert.strictEqual(yield* keeping.eraseBodies, 0)
       yield* choose(box.account.id, { bodyDays: 10 })
-      assert.deepStrictEqual(yield* writer.bodyBacklog(box.lease, 10), [])
+      assert.deepStrictEqual(yield* backlog(box), [])
       assert.strictEqual(yield* keeping.eraseBodies, 1)
       assert.deepStrictEqual(yield* box.log, ["updated A bodyState+text+html"])
       assert.deepStrictEqual(yield* search(box.account.id, "words"), ["new"])
@@ -154,7 +163,7 @@ await onDatabases("Message bodies", storage, (it) => {
       assert.deepStrictEqual(yield* search(box.account.id, "words"), [])
       assert.deepStrictEqual(yield* writer.wanting(box.lease, box.folder("A"), [yield* old("fresh", 0)]), [])
       yield* choose(box.account.id, { bodyDays: 60 })
-      assert.deepStrictEqual(yield* writer.bodyBacklog(box.lease, 10), [{
+      assert.deepStrictEqual(yield* backlog(box), [{
         folderRemoteId: "A",
         remoteIds: ["new", "mid"],
       }])
@@ -229,7 +238,6 @@ await onDatabases("Message bodies", storage, (it) => {
       assert.isAtLeast(yield* keeping.fillIndex, 1_101)
       assert.strictEqual(yield* keeping.fillIndex, 0)
       assert.deepStrictEqual(yield* search(box.account.id, "ancient 777 scroll"), ["ancient 777"])
-      const writer = yield* MessageWriter
-      assert.deepStrictEqual(yield* writer.bodyBacklog(box.lease, 9), [{ folderRemoteId: "A", remoteIds: ["bare"] }])
+      assert.deepStrictEqual(yield* backlog(box), [{ folderRemoteId: "A", remoteIds: ["bare"] }])
     }))
 })

@@ -20,6 +20,10 @@ if (chosen.length === 0) {
   console.error(`the channels are ${Object.keys(stages).join(", ")} and all`)
   Deno.exit(2)
 }
+if (!/^[1-9]\d*$/.test(operations) || !/^\d+$/.test(seed)) {
+  console.error("after the channel come the number of operations and the seed, as whole numbers")
+  Deno.exit(2)
+}
 let equal = true
 for (const [name, stage] of chosen) {
   const outcome = await Effect.runPromise(Effect.scoped(equality({

@@ -46,6 +46,9 @@ const beat = "15 seconds"
 /** How often a process looks whether another one has ended the round that it waits for. */
 const glance = 500
 
+/** For how long it waits, in milliseconds. A process that died is waited for as well: others are not to wait behind that account. */
+const patience = 2_000
+
 const minute = 60_000
 const day = 24 * 60 * minute
 
@@ -212,9 +215,13 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             Effect.forkIn(scope),
           )
 
-        /** Waits for the turn of another process. None = it ended without a verdict, so the account is free to take. */
+        /**
+         * Waits for the turn of another process, for a while: one that goes on is unfinished. None = it ended without a verdict, so
+         * the account is free to take.
+         */
         const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
           let heldForMillis = first.heldForMillis
+          const began = yield* monotonicMillis
           while (true) {
             yield* Effect.sleep(Math.min(glance, Math.max(1, heldForMillis)))
             const now = yield* standing(accountId)
@@ -225,8 +232,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               return yield* failureOf(now)
             }
             if (now.heldForMillis <= 0) return Option.none()
-            // The next turn is under way already.
-            if (now.fence !== first.fence) return Option.some({ changes: 0, complete: false })
+            const isOver = (yield* monotonicMillis) - began >= patience
+            // The next turn is under way already, or this one goes on.
+            if (now.fence !== first.fence || isOver) return Option.some({ changes: 0, complete: false })
             heldForMillis = now.heldForMillis
           }
         })

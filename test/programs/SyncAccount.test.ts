@@ -334,6 +334,18 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       yield* inStep(account)
     }))
 
+  it.effect("does not wait to the end of a turn that takes another process long", () =>
+    Effect.gen(function* () {
+      const leases = yield* SyncLeases
+      const account = yield* anAccount
+      const theirs = yield* acquireLease(account.id)
+      // A run goes on with other accounts, and comes back.
+      assert.deepStrictEqual(yield* turn(account), { changes: 0, complete: false })
+      const joined = yield* Effect.forkChild(sync(account))
+      yield* leases.release(theirs)
+      assert.deepStrictEqual(yield* Fiber.join(joined), { changes: messages })
+    }))
+
   it.effect("lets go of an account that a fault of the database ended, as soon as the database is back", () =>
     Effect.gen(function* () {
       const account = yield* anAccount

@@ -46,9 +46,6 @@ const beat = "15 seconds"
 /** How often a process looks whether another one has ended the round that it waits for. */
 const glance = 500
 
-/** For how long it waits, in milliseconds. A process that died is waited for as well: others are not to wait behind that account. */
-const patience = 2_000
-
 const minute = 60_000
 const day = 24 * 60 * minute
 
@@ -216,8 +213,8 @@ export class SyncAccount extends Context.Service<SyncAccount, {
           )
 
         /**
-         * Waits for the turn of another process, for a while: one that goes on is unfinished. None = it ended without a verdict, so
-         * the account is free to take.
+         * Waits for the turn of another process, as long as a turn takes: one that goes on is unfinished, and may be that of a
+         * process that died, behind which nobody else is to wait. None = it ended without a verdict, so the account is free to take.
          */
         const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
           let heldForMillis = first.heldForMillis
@@ -232,7 +229,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               return yield* failureOf(now)
             }
             if (now.heldForMillis <= 0) return Option.none()
-            const isOver = (yield* monotonicMillis) - began >= patience
+            const isOver = (yield* monotonicMillis) - began >= limits.millis
             // The next turn is under way already, or this one goes on.
             if (now.fence !== first.fence || isOver) return Option.some({ changes: 0, complete: false })
             heldForMillis = now.heldForMillis

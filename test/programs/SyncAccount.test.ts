@@ -339,8 +339,9 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       const leases = yield* SyncLeases
       const account = yield* anAccount
       const theirs = yield* acquireLease(account.id)
+      const brief = Layer.fresh(SyncAccount.layerWith({ pages: 30, millis: 500 })).pipe(Layer.provide(yield* services))
       // A run goes on with other accounts, and comes back.
-      assert.deepStrictEqual(yield* turn(account), { changes: 0, complete: false })
+      assert.deepStrictEqual(yield* Effect.provide(turn(account), brief), { changes: 0, complete: false })
       const joined = yield* Effect.forkChild(sync(account))
       yield* leases.release(theirs)
       assert.deepStrictEqual(yield* Fiber.join(joined), { changes: messages })

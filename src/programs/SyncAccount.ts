@@ -215,9 +215,13 @@ export class SyncAccount extends Context.Service<SyncAccount, {
             Effect.forkIn(scope),
           )
 
-        /** Waits for the turn of another process. None = it ended without a verdict, so the account is free to take. */
+        /**
+         * Waits for the turn of another process, as long as a turn takes: one that goes on is unfinished, and may be that of a
+         * process that died, behind which nobody else is to wait. None = it ended without a verdict, so the account is free to take.
+         */
         const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {
           let heldForMillis = first.heldForMillis
+          const began = yield* monotonicMillis
           while (true) {
             yield* Effect.sleep(Math.min(glance, Math.max(1, heldForMillis)))
             const now = yield* standing(accountId)
@@ -228,8 +232,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               return yield* failureOf(now)
             }
             if (now.heldForMillis <= 0) return Option.none()
-            // The next turn is under way already.
-            if (now.fence !== first.fence) return Option.some({ changes: 0, complete: false })
+            const isOver = (yield* monotonicMillis) - began >= limits.millis
+            // The next turn is under way already, or this one goes on.
+            if (now.fence !== first.fence || isOver) return Option.some({ changes: 0, complete: false })
             heldForMillis = now.heldForMillis
           }
         })

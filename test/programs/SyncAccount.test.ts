@@ -360,6 +360,19 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       yield* inStep(account)
     }))
 
+  it.effect("does not wait to the end of a turn that takes another process long", () =>
+    Effect.gen(function* () {
+      const leases = yield* SyncLeases
+      const account = yield* anAccount
+      const theirs = yield* acquireLease(account.id)
+      const brief = Layer.fresh(SyncAccount.layerWith({ pages: 30, millis: 500 })).pipe(Layer.provide(yield* services))
+      // A run goes on with other accounts, and comes back.
+      assert.deepStrictEqual(yield* Effect.provide(turn(account), brief), { changes: 0, complete: false })
+      const joined = yield* Effect.forkChild(sync(account))
+      yield* leases.release(theirs)
+      assert.deepStrictEqual(yield* Fiber.join(joined), { changes: messages })
+    }))
+
   it.effect("lets go of an account that a fault of the database ended, as soon as the database is back", () =>
     Effect.gen(function* () {
       const account = yield* anAccount

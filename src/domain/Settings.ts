@@ -100,8 +100,10 @@ export interface SettingsValues {
   readonly auditRetentionDays: number | null
   /** Bytes of the largest attachment that is handed out. */
   readonly attachmentLimit: number
-  /** Subscriptions to mailboxes are kept, by which the provider tells of new mail. */
+  /** Subscriptions to mailboxes are kept, by which Microsoft tells of new mail. */
   readonly push: boolean
+  /** The Pub/Sub topic that Google is to tell of new mail, `projects/p/topics/t`; none = it is not asked to. */
+  readonly gmailTopic: Option.Option<string>
   /** What Pub/Sub proves itself by when it hands over Gmail's notifications; none = they are not taken. */
   readonly gmailPushToken: Option.Option<Redacted.Redacted>
   /** Webhooks may be sent to private, loopback and other addresses that are not of the public internet. */
@@ -246,6 +248,8 @@ const onOff = (variable: string, fallback: "on" | "off") =>
 
 const alone = "off without DATABASE_URL: the embedded database bears one process"
 
+const withToken = "unset without MAILFLEET_GMAIL_PUSH_TOKEN: what the topic's subscription posts would not be taken"
+
 const httpsForPush = "an https URL where MAILFLEET_PUSH is on: Microsoft Graph notifies no other"
 
 const fromEnvironment = Effect.gen(function* () {
@@ -362,6 +366,11 @@ const fromEnvironment = Effect.gen(function* () {
     auditRetentionDays: yield* days("MAILFLEET_AUDIT_RETENTION_DAYS", "400", 1),
     attachmentLimit: yield* integer("MAILFLEET_ATTACHMENT_LIMIT", 50_000_000, 1, 999_999_999),
     push: yield* onOff("MAILFLEET_PUSH", "off"),
+    gmailTopic: yield* optionalText(
+      "MAILFLEET_GMAIL_TOPIC",
+      (value) => /^projects\/[\w.:-]{1,100}\/topics\/[\w.~+%-]{1,255}$/.test(value),
+      "a Pub/Sub topic, projects/…/topics/…",
+    ),
     gmailPushToken: yield* secret("MAILFLEET_GMAIL_PUSH_TOKEN"),
     webhookAllowPrivate: yield* onOff("MAILFLEET_WEBHOOK_ALLOW_PRIVATE", "off"),
     webhookConcurrency: yield* integer("MAILFLEET_WEBHOOK_CONCURRENCY", 10, 1, 1_000),
@@ -371,6 +380,9 @@ const fromEnvironment = Effect.gen(function* () {
   }
   if (values.push && Option.isSome(values.publicUrl) && !isReachable(values.publicUrl.value)) {
     return yield* wrong("MAILFLEET_PUBLIC_URL", httpsForPush)
+  }
+  if (Option.isSome(values.gmailTopic) && Option.isNone(values.gmailPushToken)) {
+    return yield* wrong("MAILFLEET_GMAIL_TOPIC", withToken)
   }
   if (values.cluster && Option.isNone(databaseUrl)) {
     return yield* wrong("MAILFLEET_CLUSTER", alone)

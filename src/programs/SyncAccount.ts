@@ -12,6 +12,7 @@ import {
   Metric,
   Option,
   Random,
+  Schedule,
   Schema,
   type Scope,
 } from "effect"
@@ -27,7 +28,7 @@ import { Tokens } from "../oauth/Tokens.ts"
 import { SyncPace } from "../pacing/SyncPace.ts"
 import { Folders } from "../storage/mail/Folders.ts"
 import { IdleWatches } from "../storage/mail/IdleWatches.ts"
-import { LeaseLost, type SyncLease, SyncLeases, type SyncStanding } from "../storage/mail/SyncLeases.ts"
+import { LeaseLost, leaseSeconds, type SyncLease, SyncLeases, type SyncStanding } from "../storage/mail/SyncLeases.ts"
 import { MessageWriter } from "../storage/mail/MessageWriter.ts"
 import { SyncCounts } from "../storage/mail/SyncCounts.ts"
 import { SyncTurns } from "../storage/mail/SyncTurns.ts"
@@ -107,6 +108,7 @@ export class SyncAccount extends Context.Service<SyncAccount, {
         const watches = yield* IdleWatches
         const folders = yield* Folders
         const writer = yield* MessageWriter
+        const scope = yield* Effect.scope
         const backlogs: BacklogPlaces = new Map()
         const running = yield* FiberMap.make<AccountId, Turned, ProviderError | AccountGone>()
 
@@ -151,7 +153,9 @@ export class SyncAccount extends Context.Service<SyncAccount, {
                   restore(
                     measured(lease, work(lease).pipe(Effect.scoped, unexpectedAsError, Effect.raceFirst(keep(lease)))),
                   ).pipe(
-                    Effect.onExit((exit) => record(lease, exit)),
+                    Effect.onExit((exit) =>
+                      Effect.tapCause(record(lease, exit), (cause) => Cause.hasDies(cause) ? letGo(lease) : Effect.void)
+                    ),
                     Effect.map(Option.some),
                   ),
               }),
@@ -196,10 +200,20 @@ export class SyncAccount extends Context.Service<SyncAccount, {
               // Whoever took the account over in the meantime records its own outcome.
               return yield* Effect.ignore(leases.fail(lease, { code, message, dueInMillis }))
             }
-            // Interrupted by shutdown, or ended by a fault of the database: no verdict, and whoever is next need not wait.
-            if (error === undefined) yield* Effect.ignoreCause(leases.release(lease))
+            // No verdict, and whoever is next need not wait.
+            if (Cause.hasInterruptsOnly(exit.cause)) yield* Effect.ignoreCause(leases.release(lease))
+            else if (error === undefined) yield* letGo(lease)
           },
         )
+
+        /** After a fault of the database, as soon as it is over; nobody waits for that. */
+        const letGo = (lease: SyncLease) =>
+          Effect.suspend(() => leases.release(lease)).pipe(
+            Effect.sandbox,
+            Effect.retry({ schedule: Schedule.spaced("1 second"), times: leaseSeconds }),
+            Effect.ignoreCause,
+            Effect.forkIn(scope),
+          )
 
         /** Waits for the turn of another process. None = it ended without a verdict, so the account is free to take. */
         const join = Effect.fn("SyncAccount.join")(function* (accountId: AccountId, first: SyncStanding) {

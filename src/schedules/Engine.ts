@@ -4,6 +4,7 @@ import type { RunnerStorage, Sharding } from "effect/cluster"
 import type { HttpClient } from "effect/http"
 import type { Settings, SettingsError } from "../domain/Settings.ts"
 import { Gmail } from "../mail/gmail/Gmail.ts"
+import { GmailWatch } from "../mail/gmail/GmailWatch.ts"
 import { Graph } from "../mail/graph/Graph.ts"
 import { GraphSubscriptions } from "../mail/graph/GraphSubscriptions.ts"
 import { TenantDirectory } from "../mail/graph/TenantDirectory.ts"
@@ -93,6 +94,7 @@ import * as BackgroundRefresh from "./BackgroundRefresh.ts"
 import * as BackgroundSync from "./BackgroundSync.ts"
 import { Cluster } from "./Cluster.ts"
 import * as EncryptionRotation from "./EncryptionRotation.ts"
+import * as GmailPush from "./GmailPush.ts"
 import * as GraphPush from "./GraphPush.ts"
 import * as Housekeeping from "./Housekeeping.ts"
 import * as ImapWatch from "./ImapWatch.ts"
@@ -128,6 +130,7 @@ export type Engine =
   | GrantCatalog
   | GrantRequests
   | GrantStore
+  | GmailWatch
   | GraphSubscriptions
   | IdleWatches
   | ImapIdle
@@ -228,7 +231,13 @@ const engineWith = <E, R>(together: Layer.Layer<Cluster | MailboxLimiter | Mailb
       Layer.provideMerge(Layer.merge(SyncAccount.layer, Attachments.layer)),
       Layer.provideMerge(mail),
       Layer.provideMerge(
-        Layer.mergeAll(AccessTokens.layer, AppRequests.layer, Erasing.layer, GraphSubscriptions.layer),
+        Layer.mergeAll(
+          AccessTokens.layer,
+          AppRequests.layer,
+          Erasing.layer,
+          GmailWatch.layer,
+          GraphSubscriptions.layer,
+        ),
       ),
       Layer.provideMerge(GrantRequests.layer.pipe(Layer.provide(TenantDirectory.layer))),
       Layer.provideMerge(Reconnect.layer),
@@ -260,6 +269,7 @@ export const layerSchedules: Layer.Layer<never, never, Engine | Settings> = Laye
   BackgroundRefresh.layer,
   BackgroundSync.layer,
   EncryptionRotation.layer,
+  GmailPush.layer,
   GraphPush.layer,
   Housekeeping.layer,
   ImapWatch.layer,

@@ -11,12 +11,10 @@ import { ProviderError } from "../domain/ProviderError.ts"
 import { codeOf } from "../domain/FailureClass.ts"
 import { isReachable, Settings } from "../domain/Settings.ts"
 import { GraphSubscriptions, longestLife, resourceOf, unreachable } from "../mail/graph/GraphSubscriptions.ts"
-import { lanes } from "../programs/Lanes.ts"
 import { PublicUrl } from "../programs/PublicUrl.ts"
 import { type DueSubscription, Subscriptions } from "../storage/mail/Subscriptions.ts"
-import { always } from "./always.ts"
-import { Cluster } from "./Cluster.ts"
-import { everyDue } from "./everyDue.ts"
+import type { Cluster } from "./Cluster.ts"
+import { keepSubscriptions } from "./keepSubscriptions.ts"
 
 /** Where the provider sends notifications, after the public URL. */
 export const notificationPath = "/v1/notifications/graph"
@@ -24,54 +22,14 @@ export const notificationPath = "/v1/notifications/graph"
 /** Less than the longest life by more than clocks differ: a longer one is refused. */
 const life = Duration.minutes(longestLife - 80)
 
-/** Renewals of a million accounts come at three a second, each some tenths of a second long. */
-const concurrency = 8
-
-/** For how long what is claimed is hidden from other processes, and the time within which it must be done. */
-const claimSeconds = 120
-const patience = Duration.seconds(100)
-
-const second = 1_000
-const minute = 60 * second
+const minute = 60_000
 const hour = 60 * minute
-const day = 24 * hour
-
-/** How often accounts are looked for that have no subscription. */
-const enrolEvery = Duration.seconds(2)
-
-const tooLate = new ProviderError({
-  class: "transient",
-  code: codeOf.transient,
-  message: "Microsoft Graph takes too long over a subscription; it is tried again",
-})
 
 const existsStill = new ProviderError({
   class: "transient",
   code: codeOf.transient,
   message: "Microsoft Graph has a subscription to this mailbox already that is not ours; it is tried again",
 })
-
-/** Milliseconds until the next try. `failures` = failed tries in a row before. */
-const dueAfter = Effect.fnUntraced(function* (error: ProviderError, failures: number) {
-  const jitter = yield* Random.nextBetween(1, 1.1)
-  const growing = (first: number, most: number) => Math.min(most, first * 2 ** Math.min(failures, 20)) * jitter
-  switch (error.class) {
-    case "throttled":
-      return (error.retryAfterMillis ?? minute) * jitter
-    case "transient":
-      return growing(5 * second, hour)
-    case "blocked":
-    case "needs_user":
-    case "scope":
-      return day * jitter
-    default:
-      return growing(minute, day)
-  }
-})
-
-/** Whether the refusal says that nothing was made. */
-const isCertain = (error: ProviderError): boolean =>
-  error.notSent === true || error.code === unreachable || !["transient", "unknown"].includes(error.class)
 
 /** Well before the end, so that hours of failures do no harm; spread, so that a fleet is not renewed at once. */
 const renewalAfter = Effect.fnUntraced(function* (expiresAt: DateTime.Utc) {
@@ -84,7 +42,6 @@ export const layer: Layer.Layer<never, never, Cluster | GraphSubscriptions | Pub
     .effectDiscard(Effect.gen(function* () {
       const { push } = yield* Settings
       const publicUrl = yield* PublicUrl
-      const cluster = yield* Cluster
       const remote = yield* GraphSubscriptions
       const subscriptions = yield* Subscriptions
       if (!push) return
@@ -144,35 +101,14 @@ export const layer: Layer.Layer<never, never, Cluster | GraphSubscriptions | Pub
         yield* create(due)
       })
 
-      const one = (due: DueSubscription) =>
-        keep(due).pipe(
-          Effect.timeoutOrElse({ duration: patience, orElse: () => Effect.fail(tooLate) }),
-          Effect.catchTag("ProviderError", (error) =>
-            Effect.gen(function* () {
-              const { code, message } = error
-              if (code === unreachable) {
-                restingUntil = (yield* monotonicMillis) + minute
-                yield* Effect.logWarning(message, { notificationUrl: url })
-              }
-              const dueInMillis = yield* dueAfter(error, due.failures)
-              yield* subscriptions.failed(due.account.id, { code, message, dueInMillis, certain: isCertain(error) })
-            })),
-          Effect.catchCause((cause) => Effect.logError("a subscription could not be kept; it comes again", cause)),
-        )
-
-      const claim = Effect.flatMap(
-        monotonicMillis,
-        (now) => now < restingUntil ? Effect.succeed([]) : subscriptions.claim(concurrency, claimSeconds),
-      )
-
-      const work = lanes({
-        concurrency,
-        next: everyDue(concurrency, claim),
-        one,
-        done: () => Effect.void,
+      yield* keepSubscriptions({
+        provider: "microsoft",
+        keep,
+        isOpen: Effect.map(monotonicMillis, (now) => now >= restingUntil),
+        failed: Effect.fnUntraced(function* ({ code, message }: ProviderError) {
+          if (code !== unreachable) return
+          restingUntil = (yield* monotonicMillis) + minute
+          yield* Effect.logWarning(message, { notificationUrl: url })
+        }),
       })
-      const enrol = Effect.forever(Effect.andThen(subscriptions.enroll, Effect.sleep(enrolEvery)))
-
-      yield* Effect.forkScoped(always("keeping subscriptions", work))
-      yield* cluster.once("new subscriptions", always("looking for accounts without a subscription", enrol))
     }))

@@ -1,24 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import { bySettableClock, bySteadyClock, cachedFor } from "../../src/domain/Monotonic.ts"
-
-/** A clock that the test sets, and one that it cannot set. */
-class Hands implements Clock.Clock {
-  wall = 1_000_000
-  steady = 0
-  readonly currentTimeMillis = Effect.sync(() => this.wall)
-  readonly currentTimeNanos = Effect.sync(() => this.currentTimeNanosUnsafe())
-  readonly monotonicTimeNanos = Effect.sync(() => this.monotonicTimeNanosUnsafe())
-  readonly currentTimeMillisUnsafe = () => this.wall
-  readonly currentTimeNanosUnsafe = () => BigInt(this.wall) * 1_000_000n
-  readonly monotonicTimeNanosUnsafe = () => BigInt(this.steady) * 1_000_000n
-  readonly sleep = () => Effect.void
-
-  pass(millis: number): void {
-    this.wall += millis
-    this.steady += millis
-  }
-}
+import { Hands } from "../support/hands.ts"
 
 const hour = 3_600_000
 

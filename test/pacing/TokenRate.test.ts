@@ -3,6 +3,7 @@ import { Clock, ConfigProvider, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import { Settings } from "../../src/domain/Settings.ts"
 import { TokenRate } from "../../src/pacing/TokenRate.ts"
+import { Hands } from "../support/hands.ts"
 
 /** The times, in milliseconds, at which `count` requests under `key` pass that are there from the beginning. */
 const passes = (count: number, key = "app") =>
@@ -39,6 +40,20 @@ describe("TokenRate", () => {
       yield* rate.wait("b")
       assert.strictEqual(yield* Clock.currentTimeMillis, 0)
     }).pipe(Effect.provide(TokenRate.perSecond(1))))
+
+  it.effect("holds nobody up once a clock was put back", () => {
+    const clock = new Hands()
+    return Effect.gen(function* () {
+      const rate = yield* TokenRate
+      yield* rate.wait("app")
+      clock.wall -= 3_600_000
+      for (let second = 0; second < 5; second++) {
+        clock.pass(1_000)
+        yield* rate.wait("app")
+      }
+      assert.deepStrictEqual(clock.sleeps.filter((millis) => millis > 0), [])
+    }).pipe(Effect.provide(TokenRate.perSecond(1)), Effect.provideService(Clock.Clock, clock))
+  })
 
   for (const [tokenRate, millis] of [[undefined, 0], ["10", 200]] as const) {
     it.effect(`is taken from the settings (${tokenRate ?? "unset"})`, () =>

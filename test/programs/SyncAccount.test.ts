@@ -8,6 +8,7 @@ import { Messages } from "../../src/storage/mail/Messages.ts"
 import { SyncLeases } from "../../src/storage/mail/SyncLeases.ts"
 import { onDatabases } from "../support/databases.ts"
 import { acquireLease, changesOf } from "../support/mail.ts"
+import { eventually } from "../support/processes.ts"
 import { Provider, simulatedAccount, syncing } from "../support/simulator.ts"
 
 const sync = (account: MailAccount) => Effect.flatMap(SyncAccount, (program) => program.sync(account.id))
@@ -357,6 +358,27 @@ await onDatabases("SyncAccount", syncing({ accounts: 200, messages, oddPages: 0.
       yield* orDie(sql`update ${t.accounts} set sync_lease_until = now() where id = ${account.id}`)
       assert.deepStrictEqual(yield* Fiber.join(takes), { changes: messages })
       yield* inStep(account)
+    }))
+
+  it.effect("lets go of an account that a fault of the database ended, as soon as the database is back", () =>
+    Effect.gen(function* () {
+      const account = yield* anAccount
+      const leases = yield* SyncLeases
+      const down = Effect.die(new Error("the database is down"))
+      let fails = 0
+      const faulty = Layer.succeed(SyncLeases, {
+        ...leases,
+        succeed: () => down,
+        release: (key) => fails++ < 2 ? down : leases.release(key),
+      })
+      const program = Layer.fresh(SyncAccount.layer).pipe(Layer.provide(faulty), Layer.provide(yield* services))
+      const released = Effect.map(state(account), ({ held }) => !held)
+      yield* Effect.gen(function* () {
+        assert.isTrue(Exit.hasDies(yield* Effect.exit(sync(account))))
+        assert.isFalse(yield* released)
+        yield* eventually("it lets go", released, (isReleased) => isReleased)
+      }).pipe(Effect.provide(program))
+      assert.strictEqual(fails, 3)
     }))
 
   it.effect("knows no account that does not exist", () =>

@@ -39,7 +39,7 @@ await onDatabases("Notifications over HTTP", server, (it) => {
     Effect.gen(function* () {
       const { id } = yield* addAccount("push@example.com")
       const subscriptions = yield* Subscriptions
-      yield* subscriptions.enroll
+      yield* subscriptions.enroll("microsoft")
       yield* subscriptions.begin(id, {
         clientState: Redacted.make("CANARY-client-state"),
         resource: "/me/messages",

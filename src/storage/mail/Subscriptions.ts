@@ -1,5 +1,6 @@
 /** Subscriptions to mailboxes: one for each account that can have one. All times are the database's. */
 import { Context, DateTime, Effect, Layer, type Redacted } from "effect"
+import type { Provider } from "../../domain/Account.ts"
 import type { AccountId } from "../../domain/Ids.ts"
 import type { MailAccount } from "../../mail/Mailbox.ts"
 import { Vault } from "../../oauth/Vault.ts"
@@ -49,9 +50,9 @@ const beforeAll = "00000000-0000-0000-0000-000000000000"
 
 export class Subscriptions extends Context.Service<Subscriptions, {
   /** Notes that accounts which can have a subscription and have none want one: of the newest, and of the next few thousand. */
-  readonly enroll: Effect.Effect<void>
+  readonly enroll: (provider: Provider) => Effect.Effect<void>
   /** Takes what is to be made, renewed or removed, the longest overdue first, and hides it from others for a time. */
-  readonly claim: (limit: number, seconds: number) => Effect.Effect<ReadonlyArray<DueSubscription>>
+  readonly claim: (provider: Provider, limit: number, seconds: number) => Effect.Effect<ReadonlyArray<DueSubscription>>
   /** To be called before one is asked for at the provider, so that one that nobody knows is searched for after a crash. */
   readonly begin: (
     accountId: AccountId,
@@ -91,34 +92,34 @@ export class Subscriptions extends Context.Service<Subscriptions, {
       const in_ = (millis: number) => sql`now() + make_interval(secs => ${millis / 1_000}::float8)`
       // A user's grant may watch the user's own mailbox only (Microsoft Graph, subscription permissions).
       const isWanted = sql.literal(
-        `(a.provider = 'microsoft' and a.channel = 'graph' and (not a.by_name or g.kind = 'client_credentials'))`,
+        `(a.channel = 'gmail' or (a.channel = 'graph' and (not a.by_name or g.kind = 'client_credentials')))`,
       )
-      let lastSeen = beforeAll
+      const lastSeen: Record<Provider, string> = { microsoft: beforeAll, google: beforeAll }
 
-      const enroll = Effect.gen(function* () {
+      const enroll = Effect.fn("Subscriptions.enroll")(function* (provider: Provider) {
         const rows = yield* sql<{ id: string; count: number }>`with newest as (
             select id from ${t.accounts} order by id desc limit ${newestAtOnce}
           ), page as (
-            select id from ${t.accounts} where id > ${lastSeen} order by id limit ${accountsAtOnce}
+            select id from ${t.accounts} where id > ${lastSeen[provider]} order by id limit ${accountsAtOnce}
           ), noted as (
             insert into ${t.subscriptions} (account_id)
             select a.id from (select id from newest union select id from page) n
             join ${t.accounts} a on a.id = n.id join ${t.grants} g on g.id = a.grant_id
             left join ${t.subscriptions} s on s.account_id = a.id
-            where s.account_id is null and a.status = 'active' and ${isWanted} order by a.id
+            where s.account_id is null and a.provider = ${provider} and a.status = 'active' and ${isWanted} order by a.id
             on conflict do nothing
           )
           select id, (select count(*)::int from page) as count from page order by id desc limit 1`
         const last = rows[0]
-        lastSeen = last !== undefined && last.count === accountsAtOnce ? last.id : beforeAll
-      }).pipe(Effect.withSpan("Subscriptions.enroll"), orDie)
+        lastSeen[provider] = last !== undefined && last.count === accountsAtOnce ? last.id : beforeAll
+      }, orDie)
 
       // Index: subscriptions_due.
-      const claim = Effect.fn("Subscriptions.claim")(function* (limit: number, seconds: number) {
+      const claim = Effect.fn("Subscriptions.claim")(function* (provider: Provider, limit: number, seconds: number) {
         const rows = yield* sql<Row>`with due as (
-            select account_id from ${t.subscriptions}
-            where due_at <= now() and (claimed_until is null or claimed_until <= now())
-            order by due_at limit ${limit} for update skip locked
+            select s.account_id from ${t.subscriptions} s join ${t.accounts} a on a.id = s.account_id
+            where a.provider = ${provider} and s.due_at <= now() and (s.claimed_until is null or s.claimed_until <= now())
+            order by s.due_at limit ${limit} for update of s skip locked
           ), claimed as (
             update ${t.subscriptions} s set claimed_until = now() + make_interval(secs => ${seconds})
             from due, ${sql.literal(relaxed)} where s.account_id = due.account_id returning s.*

@@ -9,7 +9,10 @@ import { byIndex, Database, notForLong, orDie } from "../Database.ts"
 import { mailChoice } from "./MailChoices.ts"
 
 /** How long a lease lasts without being kept. Long enough for some missed beats, short enough to take over a dead process soon. */
-const leaseSeconds = 45
+export const leaseSeconds = 45
+
+/** When an account is due again whose turn ended without a verdict, in seconds: soon, but no fault of ours is repeated on and on. */
+const soon = 10
 
 /** Another process has taken the account over, or it is gone: this one must write nothing more. */
 export class LeaseLost extends Schema.TaggedError<LeaseLost>()("LeaseLost", {}) {}
@@ -59,7 +62,7 @@ export class SyncLeases extends Context.Service<SyncLeases, {
   readonly standing: (accountId: AccountId) => Effect.Effect<Option.Option<SyncStanding>>
   /** Prolongs the lease from now; false = lost. */
   readonly keep: (key: LeaseKey) => Effect.Effect<boolean>
-  /** Gives the lease back without a verdict on the round. */
+  /** Gives the lease back without a verdict on the round. Where others have to wait for the end of a claim, they wait 10 s at most. */
   readonly release: (key: LeaseKey) => Effect.Effect<void>
   /** Records a complete round and gives the lease back. Due again, as after a failed one, is an active account only. */
   readonly succeed: (key: LeaseKey, dueInMillis: number) => Effect.Effect<void, LeaseLost>
@@ -133,7 +136,8 @@ export class SyncLeases extends Context.Service<SyncLeases, {
       }, orDie)
 
       const release = Effect.fnUntraced(function* (key: LeaseKey) {
-        yield* sql`update ${t.accounts} set sync_lease_until = null
+        yield* sql`update ${t.accounts} set sync_lease_until = null, sync_due_at = case when sync_due_at is not null
+            then least(sync_due_at, now() + make_interval(secs => ${soon})) end
           where id = ${key.accountId} and sync_lease_fence = ${key.fence}`
       }, orDie)
 

@@ -18,7 +18,7 @@ const watched = Effect.fnUntraced(function* (id: string) {
   const { sql, tables: t } = yield* Database
   const subscriptions = yield* Subscriptions
   const account = yield* makeAccount({})
-  yield* subscriptions.enroll
+  yield* subscriptions.enroll("microsoft")
   yield* subscriptions.begin(account.id, {
     clientState: Redacted.make(`state of ${id}`),
     resource: "/me/messages",
@@ -139,26 +139,26 @@ await onDatabases("Notifications", Layer.merge(mailStorage, pushStorage), (it) =
       const { drain, finish } = yield* Notifications
       const subscriptions = yield* Subscriptions
       const account = yield* watched("S")
-      assert.deepStrictEqual(yield* subscriptions.claim(10, 60), [])
+      assert.deepStrictEqual(yield* subscriptions.claim("microsoft", 10, 60), [])
 
       yield* tell("S", "reauthorizationRequired")
       yield* drain(10)
       assert.isFalse(yield* isDue(account))
-      const [renewal] = yield* subscriptions.claim(10, 60)
+      const [renewal] = yield* subscriptions.claim("microsoft", 10, 60)
       assert.deepInclude(renewal, { remoteId: "S", begun: false, wanted: true, active: true })
-      assert.deepStrictEqual(yield* subscriptions.claim(10, 60), [])
+      assert.deepStrictEqual(yield* subscriptions.claim("microsoft", 10, 60), [])
       yield* subscriptions.renewed(account.id, { id: "S", ...later })
       yield* finish
 
       // Removed while it is being renewed: it is due still.
       yield* tell("S", "reauthorizationRequired")
       yield* drain(10)
-      assert.lengthOf(yield* subscriptions.claim(10, 60), 1)
+      assert.lengthOf(yield* subscriptions.claim("microsoft", 10, 60), 1)
       yield* tell("S", "subscriptionRemoved")
       yield* drain(10)
       assert.isTrue(yield* isDue(account))
       yield* subscriptions.renewed(account.id, { id: "S", ...later })
-      const [gone] = yield* subscriptions.claim(10, 60)
+      const [gone] = yield* subscriptions.claim("microsoft", 10, 60)
       assert.deepInclude(gone, { remoteId: null })
       assert.deepStrictEqual(yield* subscriptions.counts, { active: 0, failing: 0, wanted: 1 })
 
@@ -196,15 +196,15 @@ await onDatabases("Notifications", Layer.merge(mailStorage, pushStorage), (it) =
       yield* orDie(sql`update ${t.accounts} set by_name = true where id in (${shared.id}, ${ofTenant.id})`)
       yield* orDie(sql`update ${t.grants} set kind = 'client_credentials' where id = ${ofTenant.grantId}`)
       yield* orDie(sql`update ${t.accounts} set status = 'pending' where id = ${pending.id}`)
-      yield* subscriptions.enroll
-      yield* subscriptions.enroll
-      const claimed = yield* subscriptions.claim(10, 60)
+      yield* subscriptions.enroll("microsoft")
+      yield* subscriptions.enroll("microsoft")
+      const claimed = yield* subscriptions.claim("microsoft", 10, 60)
       assert.sameMembers(claimed.map(({ account }) => account.id), [own.id, ofTenant.id])
       assert.isTrue(claimed.every(({ active, wanted }) => active && wanted))
       // Read otherwise from now on.
       yield* orDie(sql`update ${t.accounts} set channel = 'imap' where id = ${own.id}`)
       yield* subscriptions.postpone(own.id, 0)
-      assert.deepInclude((yield* subscriptions.claim(10, 60))[0], { wanted: false })
+      assert.deepInclude((yield* subscriptions.claim("microsoft", 10, 60))[0], { wanted: false })
       yield* subscriptions.remove(own.id)
       yield* subscriptions.failed(ofTenant.id, { code: "x", message: "y", dueInMillis: day, certain: true })
       assert.deepStrictEqual(yield* subscriptions.counts, { active: 0, failing: 1, wanted: 0 })

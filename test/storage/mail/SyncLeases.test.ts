@@ -37,6 +37,22 @@ await onDatabases("SyncLeases", layer, (it) => {
       }
     }))
 
+  it.effect("an account whose turn ended without a verdict is due before the end of its claim, and none that was not due", () =>
+    Effect.gen(function* () {
+      yield* noGrants
+      const leases = yield* SyncLeases
+      const accounts = yield* Accounts
+      const member = yield* addAccount()
+      yield* become(member, "active")
+      assert.deepStrictEqual((yield* accounts.claimSyncDue(10, 600)).map(({ id }) => id), [member.id])
+      yield* leases.release(Option.getOrThrow(yield* leases.acquire(member.id)))
+      const next = (yield* nextSync(member))!.epochMilliseconds - Date.now()
+      assert.isTrue(next > 0 && next <= 11_000, `${next} ms`)
+      const resting = yield* addAccount()
+      yield* leases.release(Option.getOrThrow(yield* leases.acquire(resting.id)))
+      assert.isNull(yield* nextSync(resting))
+    }))
+
   it.effect("an account that had to sign in again is synced at once when its token works", () =>
     Effect.scoped(Effect.gen(function* () {
       yield* noGrants

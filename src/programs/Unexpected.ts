@@ -1,15 +1,7 @@
 /** Faults of our own that the work on one account brings out: they must not end the work on the others. */
 import { Cause, Effect, Option, Result } from "effect"
 import { ProviderError } from "../domain/ProviderError.ts"
-import { isOutage } from "../storage/Database.ts"
-
-/** The code that items of runs, and accounts, show for such a fault. */
-export const internalError = "internal_error"
-
-/** Not where the process ends, and not where the database is at fault: then all work ends, and whoever owns it takes it up again. */
-const isUnexpected = (cause: Cause.Cause<unknown>): boolean =>
-  !Cause.hasInterrupts(cause) &&
-  Result.match(Cause.findDefect(cause), { onFailure: () => false, onSuccess: (defect) => !isOutage(defect) })
+import { internalError, isOfItem } from "../storage/Database.ts"
 
 /** None where no spans are made. */
 const currentTrace = Effect.map(
@@ -23,7 +15,7 @@ const currentTrace = Effect.map(
  */
 export const unexpectedAsError = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ProviderError, R> =>
   Effect.catchCause(effect, (cause): Effect.Effect<never, E | ProviderError> => {
-    if (!isUnexpected(cause)) return Effect.failCause(cause)
+    if (!Cause.hasDies(cause) || !isOfItem(cause)) return Effect.failCause(cause)
     return Effect.gen(function* () {
       const trace = Option.getOrUndefined(yield* currentTrace)
       yield* Effect.logError("an unexpected fault ended the work on one account", cause).pipe(

@@ -1,7 +1,7 @@
 /** The operator's Postgres, or the embedded one: same client, same SQL. Our tables live in a schema of their own. */
 import { PgClient } from "@effect/sql-pg"
 import { PgTypes } from "@effect/sql-pg"
-import { Context, Effect, Layer, Option, Predicate, Redacted, Result, Schema } from "effect"
+import { Cause, Context, Effect, Layer, Option, Predicate, Redacted, Result, Schema } from "effect"
 import { Migrator, SqlClient, SqlError, type Statement } from "effect/sql"
 import { migrations } from "../../migrations/mod.ts"
 import { Settings } from "../domain/Settings.ts"
@@ -208,12 +208,21 @@ export const orDie = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Eff
 /** Of values that cannot be stored, constraints, and rows or index entries that are too large. The SQL standard's, and Postgres' 54. */
 const ofStatement = /^(?:22|23|54)/
 
-/** True for a fault of the database: the same statement may do at another time. False where it is what was to be stored. */
-export const isOutage = (defect: unknown): boolean => {
+const isOutage = (defect: unknown): boolean => {
   if (!SqlError.isSqlError(defect)) return false
   const cause: unknown = defect.reason.cause
   return !(Predicate.hasProperty(cause, "code") && typeof cause.code === "string" && ofStatement.test(cause.code))
 }
+
+/**
+ * True for a fault that came of what was worked on: work on other things may go on. False where the database is at fault, and
+ * for an interruption: then all work ends, and whoever owns it takes it up again.
+ */
+export const isOfItem = (cause: Cause.Cause<unknown>): boolean =>
+  !Cause.hasInterrupts(cause) && !isOutage(Cause.squash(cause))
+
+/** The code that items of runs, and accounts, show for a fault of our own. */
+export const internalError = "internal_error"
 
 /** Takes their meaning from the wildcards of `like`. */
 export const escapeLike = (text: string): string => text.replace(/[\\%_]/g, "\\$&").replaceAll("\0", "")

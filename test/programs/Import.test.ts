@@ -84,6 +84,25 @@ await onDatabases("Import", fleet, (it, engine) => {
       assert.strictEqual((yield* orDie(sql`select 1 from ${t.import_blocks} where run_id = ${run.id}`)).length, 0)
     }))
 
+  it.effect("fails a row that cannot be stored, and no other", () =>
+    Effect.gen(function* () {
+      const requests = yield* startProcess(new Script())
+      const all = names(12)
+      const { sql, tables: t } = yield* Database
+      // A rule that the operator's database has, and nobody told us of.
+      yield* orDie(
+        sql`alter table ${t.accounts} add constraint ours check (email_key <> ${
+          sql.literal(`'${all[4]}@example.com'`)
+        })`,
+      )
+      const run = yield* importing(requests, fileOf(all))
+      assert.deepInclude(counts(yield* ended(run)), { state: "completed", succeeded: 11, failed: 1 })
+      yield* orDie(sql`alter table ${t.accounts} drop constraint ours`)
+      assert.strictEqual((yield* outcomes(run))[4], "failed internal_error")
+      assert.isTrue(Option.isNone(yield* memberOf(all[4]!)))
+      assert.isTrue(Option.isSome(yield* memberOf(all[5]!)))
+    }))
+
   it.effect("stores a well-formed row even if its token is refused, and says why in its status", () =>
     Effect.gen(function* () {
       const script = new Script()

@@ -5,13 +5,14 @@
  * links their items, and erases the block: a crash can neither lose a row nor apply it twice.
  */
 import { Context, Effect, Layer, Option, Redacted, Schema } from "effect"
+import type { SqlError } from "effect/sql"
 import { Channel, Provider } from "../../domain/Account.ts"
 import { newId, type RunId } from "../../domain/Ids.ts"
 import type { BadRow, ImportRow } from "../../domain/ImportFile.ts"
 import type { ItemError, Run } from "../../domain/Run.ts"
 import { Settings } from "../../domain/Settings.ts"
 import { Vault } from "../../oauth/Vault.ts"
-import { column, Database, orDie, relaxed } from "../Database.ts"
+import { column, Database, internalError, isOfItem, orDie, relaxed } from "../Database.ts"
 import { accountKey, type NewRow, type RowOptions, type RowResult, storeRows } from "./ImportRows.ts"
 import { IdempotencyConflict, type NewRun, type OwnedRun, recordItems, Runs } from "./Runs.ts"
 import { withTrace } from "./RunTrace.ts"
@@ -197,6 +198,21 @@ export class ImportStaging extends Context.Service<ImportStaging, {
         orDie,
       )
 
+      /** All rows together; or, where one of them brings out a fault, each by itself, and that one fails. */
+      const storeEach = (
+        rows: ReadonlyArray<NewRow>,
+        options: RowOptions,
+      ): Effect.Effect<ReadonlyArray<RowResult>, SqlError.SqlError> =>
+        Effect.catchCause(
+          sql.withTransaction(storeRows(context, rows, options)),
+          (cause): Effect.Effect<ReadonlyArray<RowResult>, SqlError.SqlError> => {
+            if (!isOfItem(cause)) return Effect.failCause(cause)
+            return rows.length > 1
+              ? Effect.map(Effect.forEach(rows, (row) => storeEach([row], options)), (results) => results.flat())
+              : Effect.as(Effect.logError("an unexpected fault: a row cannot be stored", cause), [unstorable])
+          },
+        )
+
       const applyNext = Effect.fn("ImportStaging.applyNext")(function* (run: OwnedRun, options: RowOptions) {
         return yield* sql.withTransaction(Effect.gen(function* () {
           const blocks = yield* sql<{ block: number; secret: Uint8Array }>`delete from ${t.import_blocks}
@@ -209,8 +225,7 @@ export class ImportStaging extends Context.Service<ImportStaging, {
           if (block === undefined) return false
           const text = yield* vault.open(blockOwner(run.id, block.block), block.secret)
           const rows = yield* decodeBlock(Redacted.value(text))
-          const results = yield* storeRows(
-            context,
+          const results = yield* storeEach(
             rows.map((row) => ({ ...row, refreshToken: Redacted.make(row.refreshToken) })),
             options,
           )
@@ -258,6 +273,17 @@ export class ImportStaging extends Context.Service<ImportStaging, {
 /** The tenant of an app that a row names without one. */
 export const defaultTenant = (settings: { readonly microsoftTenant: string }, provider: Provider): string =>
   provider === "microsoft" ? settings.microsoftTenant : ""
+
+const unstorable: RowResult = {
+  _tag: "Settled",
+  accountId: undefined,
+  outcome: "failed",
+  error: {
+    code: internalError,
+    message: "an unexpected fault of Mailfleet's own, or a rule of the database: its log has it",
+    retryable: false,
+  },
+}
 
 const errorOf = ({ code, field, message }: BadRow): ItemError => ({
   code,

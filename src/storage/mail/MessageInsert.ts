@@ -34,35 +34,40 @@ export const knownOf = (
     (rows) => new Set(rows.map(({ place }) => told[place - 1]!.remoteId)),
   )
 
-/** As the statement takes it: the columns that came, and what it is found by. */
-const toNewRow = ({ fields, folderRemoteId, remoteId, twinKey }: Told, words: ReadonlyMap<string, string>) => {
+/**
+ * A message as the statement of {@link insertNew} takes it, in JSON: the columns that came, and what it is found by. Made before its
+ * page's turn to be written, while the database writes the one before.
+ *
+ * @param words the text of a `tsvector`
+ */
+export const toNewRow = ({ fields, folderRemoteId, remoteId, twinKey }: Told, words: string): string => {
   const row: Record<string, unknown> = {
     id: newId(),
     remote_id: remoteId,
     twin_key: twinKey,
-    words: words.get(remoteId) ?? "",
+    words,
     has_time: fields.receivedAt !== undefined,
     ...toColumns(fields),
   }
   if (folderRemoteId !== null) row["folder_remote_id"] = folderRemoteId
-  return row
+  return postgresJson(row)
 }
 
 /**
  * Stores what a page shows and {@link knownOf} does not know, as far as the account's choice keeps it, with what it is found by.
  *
- * @param words the text of a `tsvector` by remote id
+ * @param newRows what {@link toNewRow} made of them, by remote id
  */
 export const insertNew = (
   database: Database["Service"],
   settings: Pick<SettingsValues, "mail">,
   { accountId, folderId, round }: Place,
   told: ReadonlyArray<Told>,
-  words: ReadonlyMap<string, string>,
+  newRows: ReadonlyMap<string, string>,
 ): Effect.Effect<ReadonlyArray<Merged>, SqlError.SqlError> => {
   if (told.length === 0) return Effect.succeed([])
   const { sql, tables: t } = database
-  const rows = postgresJson(told.map((one) => toNewRow(one, words)))
+  const rows = `[${told.map(({ remoteId }) => newRows.get(remoteId)).join(",")}]`
   return Effect.map(
     sql<{ id: string; remote_id: string; folder: FolderId }>`with page as materialized (
         select p.*, coalesce(f.id, ${folderId}::uuid) as folder

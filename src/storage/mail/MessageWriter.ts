@@ -10,7 +10,7 @@ import { appendChanges, type NewChange } from "./ChangeLog.ts"
 import { column, Database } from "../Database.ts"
 import type { FolderState } from "./Folders.ts"
 import { indexedFields, type IndexEntry, reindex, wordsOf, writeIndex } from "./MessageIndex.ts"
-import { insertNew, knownOf } from "./MessageInsert.ts"
+import { insertNew, knownOf, toNewRow } from "./MessageInsert.ts"
 import { handUp, type Merged, mergePage, type Place, sweepElsewhere, sweepFolder } from "./MessageMerge.ts"
 import { type Told, toldBy, toldOfBodies } from "./MessageRows.ts"
 import { channelFields } from "./MessageTwins.ts"
@@ -38,7 +38,12 @@ export interface Applied {
 export interface Prepared {
   readonly told: ReadonlyArray<Told>
   readonly words: ReadonlyMap<string, string>
+  /** Those as they are inserted if they are new. */
+  readonly newRows: ReadonlyMap<string, string>
 }
+
+/** Of messages that are stored: none of them is new. */
+const noneNew = { words: new Map<string, string>(), newRows: new Map<string, string>() }
 
 export class MessageWriter extends Context.Service<MessageWriter, {
   /**
@@ -161,25 +166,29 @@ export class MessageWriter extends Context.Service<MessageWriter, {
       const prepare = Effect.fnUntraced(function* ({ accountId }: LeaseKey, changes: Page["changes"]) {
         const told = toldBy(changes)
         const words = new Map<string, string>()
+        const newRows = new Map<string, string>()
         const now = yield* Clock.currentTimeMillis
-        for (const { fields, ifKnown, remoteId, word } of told) {
+        for (const one of told) {
+          const { fields, ifKnown, remoteId, word } = one
           if (word !== "shown" || ifKnown) continue
-          words.set(remoteId, wordsOf(accountId, fields, now))
+          const found = wordsOf(accountId, fields, now)
+          words.set(remoteId, found)
+          newRows.set(remoteId, toNewRow(one, found))
           // Other fibers have their turn in between; a message without a text takes microseconds.
           if (words.size % 16 === 0 || (fields.text?.length ?? 0) > 10_000) yield* Effect.yieldNow
         }
-        return { told, words }
+        return { told, words, newRows }
       })
 
       /** Merges, and keeps what messages are found by in step. */
       const merge = Effect.fnUntraced(function* (
         place: Place,
-        { told, words }: Prepared,
+        { newRows, told, words }: Prepared,
       ) {
         const mayBeNew = told.filter(({ ifKnown, word }) => word === "shown" && !ifKnown)
         const known = yield* knownOf(database, place.accountId, mayBeNew)
         const isNew = (one: Told) => one.word === "shown" && !one.ifKnown && !known.has(one.remoteId)
-        const inserted = yield* insertNew(database, settings, place, told.filter(isNew), words)
+        const inserted = yield* insertNew(database, settings, place, told.filter(isNew), newRows)
         const found = yield* mergePage(database, settings, place, told.filter((one) => !isNew(one)))
         const twinKeys = new Map(told.map(({ remoteId, twinKey }) => [remoteId, twinKey]))
         const fresh: Array<IndexEntry> = []
@@ -280,7 +289,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
             Effect.gen(function* () {
               const place = yield* placeNamed(key, folderRemoteId)
               if (place === undefined) return { changes: 0, left: 0 }
-              return yield* record(key, place.origin, yield* merge(place, { told, words: new Map() }))
+              return yield* record(key, place.origin, yield* merge(place, { told, ...noneNew }))
             }),
           )
         },
@@ -300,7 +309,7 @@ export class MessageWriter extends Context.Service<MessageWriter, {
               const found = yield* placeNamed(key, folderRemoteId)
               if (found === undefined) return { changes: 0 }
               const place: Place = { ...found, origin: "backfill" }
-              const { changes } = yield* record(key, place.origin, yield* merge(place, { told, words: new Map() }))
+              const { changes } = yield* record(key, place.origin, yield* merge(place, { told, ...noneNew }))
               return { changes }
             }),
           )

@@ -23,7 +23,9 @@ export const accountsOf = Effect.fnUntraced(function* (
 
 export const storedMessages = (installation: Installation): Effect.Effect<number> =>
   installation.query((sql, table) =>
-    sql<{ count: number }>`select count(*)::int4 as count from ${table("messages")}`.pipe(
+    // Those of deleted accounts go with the next pass of a schedule.
+    sql<{ count: number }>`select count(*)::int4 as count
+      from ${table("messages")} m join ${table("accounts")} a on a.id = m.account_id`.pipe(
       Effect.map((rows) => rows[0]!.count),
       Effect.orDie,
     )

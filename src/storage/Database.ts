@@ -198,6 +198,14 @@ export const column = (
 export const byIndex =
   "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_seqscan', 'off', true)"
 
+/**
+ * An account, where something is looked up for each of many messages, as a planner takes it that does not know which one it is: it
+ * expects as many rows as others have. Of an account that has come since a table was analyzed, statistics say that it has none;
+ * then any of its indexes costs nothing, and each look may read all of the account.
+ */
+export const asAnyAccount = (sql: PgClient.PgClient, accountId: string): Statement.Fragment =>
+  sql`(select ${accountId}::uuid)`
+
 /** What the names of the tables begin with in which `effect/cluster` keeps members and shards. It migrates them by itself. */
 export const clusterPrefix = (schema: string): string => `${schema}.cluster`
 

@@ -3,7 +3,7 @@ import { DateTime, Effect } from "effect"
 import type { SqlError, Statement } from "effect/sql"
 import type { SettingsValues } from "../../domain/Settings.ts"
 import type { Page } from "../../mail/Mailbox.ts"
-import { byIndex, type Database } from "../Database.ts"
+import { asAnyAccount, byIndex, type Database } from "../Database.ts"
 import type { FolderState } from "./Folders.ts"
 import { choiceDays, horizon } from "./MailChoices.ts"
 import { toldBy } from "./MessageRows.ts"
@@ -50,7 +50,7 @@ export const wanting = (
   const wanted = sql<{ remote_id: string }>`select p.remote_id
       from json_to_recordset(${rows}::json) as p (ord integer, remote_id text, if_known boolean, twin_key text,
         received_at timestamptz)
-      join ${t.accounts} a on a.id = ${accountId}
+      join ${t.accounts} a on a.id = ${asAnyAccount(sql, accountId)}
       left join lateral (
         select * from ${t.messages} m where m.account_id = a.id and m.remote_id = p.remote_id limit 1) m on true
       where ${isChosen(database, settings, sql`coalesce(p.received_at, m.received_at, 'infinity')`)} and case
@@ -98,13 +98,14 @@ export const bodyBacklog = (
   after?: BacklogPlace | undefined,
 ): Effect.Effect<Backlog, SqlError.SqlError> => {
   const { sql, tables: t } = database
+  const account = asAnyAccount(sql, accountId)
   const part = (place: Statement.Fragment) =>
     sql`(select i.received_at, i.message_id, f.remote_id as folder, m.remote_id
       from ${t.accounts} a
       join ${t.message_index} i on i.account_id = a.id and i.wants_body and ${place}
       join ${t.messages} m on m.account_id = a.id and m.id = i.message_id and m.removed_at is null
       join ${t.folders} f on f.account_id = a.id and f.id = m.folder_id and not f.gone and not f.earlier
-      where a.id = ${accountId} and ${isChosen(database, settings, sql`coalesce(m.received_at, 'infinity')`)}
+      where a.id = ${account} and ${isChosen(database, settings, sql`coalesce(m.received_at, 'infinity')`)}
       order by i.received_at desc, i.message_id desc limit ${limit})`
   const isDated = after !== undefined && after.receivedAt !== undated
   const behind = after === undefined
@@ -149,15 +150,16 @@ export const liveTwins = (
     .filter(({ ifKnown }) => !ifKnown)
   if (keyed.length === 0) return Effect.succeed(new Map())
   const rows = postgresJson(keyed.map(({ remoteId, twinKey }) => ({ remote_id: remoteId, twin_key: twinKey })))
+  const account = asAnyAccount(sql, accountId)
   const twins = sql<{ folder: string; remote_id: string }>`select distinct f.remote_id as folder, m.remote_id
       from json_to_recordset(${rows}::json) as p (remote_id text, twin_key text)
       cross join lateral (
-        select * from ${t.message_index} i where i.account_id = ${accountId} and i.twin_key = p.twin_key offset 0) i
+        select * from ${t.message_index} i where i.account_id = ${account} and i.twin_key = p.twin_key offset 0) i
       cross join lateral (
-        select * from ${t.messages} m where m.account_id = ${accountId} and m.id = i.message_id limit 1) m
+        select * from ${t.messages} m where m.account_id = ${account} and m.id = i.message_id limit 1) m
       join ${t.folders} f on f.account_id = ${accountId} and f.id = m.folder_id and not f.gone and not f.earlier
       left join lateral (
-        select x.id from ${t.messages} x where x.account_id = ${accountId} and x.remote_id = p.remote_id limit 1
+        select x.id from ${t.messages} x where x.account_id = ${account} and x.remote_id = p.remote_id limit 1
       ) known on true
       where m.removed_at is null and f.id <> ${folder.id} and known.id is null`
   return sql.withTransaction(Effect.andThen(sql`select ${sql.literal(byIndex)}`, twins)).pipe(

@@ -7,7 +7,7 @@ import { Clock, Context, Effect, Layer } from "effect"
 import { Settings } from "../../domain/Settings.ts"
 import { BodyKeeping } from "./BodyKeeping.ts"
 import { appendChanges } from "./ChangeLog.ts"
-import { column, Database, orDie } from "../Database.ts"
+import { asAnyAccount, column, Database, orDie } from "../Database.ts"
 import { choiceDays } from "./MailChoices.ts"
 import { bodyOf } from "./MessageBodies.ts"
 import { entryOf, reindex, searchedColumns, type SearchedRow, writeIndex } from "./MessageIndex.ts"
@@ -81,19 +81,20 @@ export class MailKeeping extends Context.Service<MailKeeping, {
       /** Index: messages_of_account. The account's row is held as a page's writer holds it. */
       const eraseStep = (accountId: string) =>
         sql.withTransaction(Effect.gen(function* () {
-          const rows = yield* sql<{ id: string; folder_id: string }>`with account as materialized (
+          const account = asAnyAccount(sql, accountId)
+          const rows = yield* sql<{ id: string; folder_id: string }>`with owner as materialized (
               select id, erase_bodies_before from ${t.accounts} where id = ${accountId} for no key update
             ), doomed as materialized (
-              select m.id from account a join ${t.messages} m on m.account_id = a.id
+              select m.id from owner a join ${t.messages} m on m.account_id = a.id
               where m.body_state <> 'headers' and m.received_at is not null
                 and coalesce(m.received_at, '-infinity') < a.erase_bodies_before
               limit ${batch}
             ), bodies as (
-              delete from ${t.message_bodies} b using doomed d where b.account_id = ${accountId} and b.message_id = d.id
+              delete from ${t.message_bodies} b using doomed d where b.account_id = ${account} and b.message_id = d.id
             )
             update ${t.messages} m set body_text = null, body_html = null, body_state = 'headers', body_reason = null,
               updated_at = now()
-            from doomed d where m.account_id = ${accountId} and m.id = d.id
+            from doomed d where m.account_id = ${account} and m.id = d.id
             returning m.id, m.folder_id`
           yield* reindex(database, accountId, rows.map(({ id }) => id))
           if (rows.length < batch) {
@@ -125,6 +126,7 @@ export class MailKeeping extends Context.Service<MailKeeping, {
       /** Index: messages_of_account. */
       const pruneStep = (accountId: string, days: number, keptFrom: string) =>
         sql.withTransaction(Effect.gen(function* () {
+          const account = asAnyAccount(sql, accountId)
           yield* sql`select 1 from ${t.accounts} where id = ${accountId} for no key update`
           const rows = yield* sql<{ id: string; folder_id: string }>`with doomed as materialized (
               select id from ${t.messages} where account_id = ${accountId} and received_at is not null
@@ -132,9 +134,9 @@ export class MailKeeping extends Context.Service<MailKeeping, {
               limit ${batch}
             ), bodies as (
               delete from ${t.message_bodies} b using doomed d
-              where b.account_id = ${accountId} and b.message_id = d.id and d.id >= ${keptFrom}
+              where b.account_id = ${account} and b.message_id = d.id and d.id >= ${keptFrom}
             )
-            delete from ${t.messages} m using doomed d where m.account_id = ${accountId} and m.id = d.id
+            delete from ${t.messages} m using doomed d where m.account_id = ${account} and m.id = d.id
             returning m.id, m.folder_id`
           if (rows.length === 0) return 0
           yield* sql`update ${t.folders} f set messages = f.messages - d.count

@@ -4,7 +4,7 @@ import type { SqlError } from "effect/sql"
 import type { AccountId, MessageId } from "../../domain/Ids.ts"
 import type { Address } from "../../domain/Mail.ts"
 import type { RemoteAttachment, RemoteMessage } from "../../mail/Mailbox.ts"
-import { column, type Database } from "../Database.ts"
+import { asAnyAccount, column, type Database } from "../Database.ts"
 import { postgresJson } from "../PostgresText.ts"
 import { bodyOf } from "./MessageBodies.ts"
 import { type Searchable, vectorOf } from "./SearchWords.ts"
@@ -88,7 +88,8 @@ export const writeIndex = (
         left(m.thread_id, 500), m.body_state = 'headers', n.search
       from json_to_recordset(${postgresJson(entries)}::json) as n (id uuid, "twinKey" text, search tsvector)
       cross join lateral (
-        select * from ${t.messages} m where m.account_id = ${accountId} and m.id = n.id limit 1 for key share) m
+        select * from ${t.messages} m where m.account_id = ${asAnyAccount(sql, accountId)} and m.id = n.id limit 1
+        for key share) m
       on conflict (account_id, message_id) do update set received_at = excluded.received_at,
         twin_key = coalesce(i.twin_key, excluded.twin_key), thread_id = excluded.thread_id,
         wants_body = excluded.wants_body, search = excluded.search
@@ -146,6 +147,6 @@ export const reindex = (
     const now = yield* Clock.currentTimeMillis
     const rows = yield* sql<SearchedRow>`select ${sql.literal(searchedColumns)} from ${t.messages} m
       left join lateral ${bodyOf(database, sql`true`)} b on true
-      where m.account_id = ${accountId} and m.id = any (${column("uuid", ids)})`
+      where m.account_id = ${asAnyAccount(sql, accountId)} and m.id = any (${column("uuid", ids)})`
     yield* writeIndex(database, accountId, rows.map((row) => entryOf(accountId, row, now)))
   })

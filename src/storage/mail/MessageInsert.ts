@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { SqlError } from "effect/sql"
 import { type AccountId, type FolderId, newId } from "../../domain/Ids.ts"
 import type { SettingsValues } from "../../domain/Settings.ts"
-import { column, type Database } from "../Database.ts"
+import { asAnyAccount, column, type Database } from "../Database.ts"
 import { postgresJson, postgresText } from "../PostgresText.ts"
 import { horizon } from "./MailChoices.ts"
 import { columnsOfMessages, recordset, toColumns, valuesOfMessages } from "./MessageFields.ts"
@@ -18,21 +18,24 @@ export const knownOf = (
   { sql, tables: t }: Database["Service"],
   accountId: AccountId,
   told: ReadonlyArray<Told>,
-): Effect.Effect<ReadonlySet<string>, SqlError.SqlError> =>
-  told.length === 0 ? Effect.succeed(new Set()) : Effect.map(
+): Effect.Effect<ReadonlySet<string>, SqlError.SqlError> => {
+  if (told.length === 0) return Effect.succeed(new Set())
+  const account = asAnyAccount(sql, accountId)
+  return Effect.map(
     // Lateral, so that no plan reads all messages of the account.
     sql<{ place: number }>`select p.place::integer
       from unnest(${column("text", told.map(({ remoteId }) => postgresText(remoteId)))},
         ${column("text", told.map(({ twinKey }) => twinKey === null ? null : postgresText(twinKey)))})
         with ordinality as p (remote_id, twin_key, place)
       cross join lateral (
-        (select from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id)
+        (select from ${t.messages} m where m.account_id = ${account} and m.remote_id = p.remote_id)
         union all
-        (select from ${t.message_index} i where i.account_id = ${accountId} and i.twin_key = p.twin_key)
+        (select from ${t.message_index} i where i.account_id = ${account} and i.twin_key = p.twin_key)
         limit 1
       ) stored`,
     (rows) => new Set(rows.map(({ place }) => told[place - 1]!.remoteId)),
   )
+}
 
 /**
  * A message as the statement of {@link insertNew} takes it, in JSON: the columns that came, and what it is found by. Made before its

@@ -14,7 +14,7 @@ import type { SqlError, Statement } from "effect/sql"
 import type { AccountId, FolderId } from "../../domain/Ids.ts"
 import type { ChangeOrigin } from "../../domain/Mail.ts"
 import type { SettingsValues } from "../../domain/Settings.ts"
-import type { Database } from "../Database.ts"
+import { asAnyAccount, type Database } from "../Database.ts"
 import { horizon } from "./MailChoices.ts"
 import { bodyOf } from "./MessageBodies.ts"
 import { bodyFields, columnsOfMessages, messageFields, recordset, valuesOfMessages } from "./MessageFields.ts"
@@ -103,6 +103,7 @@ export const mergePage = (
   if (told.length === 0) return Effect.succeed([])
   const { sql, tables: t } = database
   const { accountId, origin, round } = place
+  const account = asAnyAccount(sql, accountId)
   const folder = sql`${place.folderId}::uuid`
   return sql<Merged>`with stream as materialized (${streamOf(database, place)}), page as materialized (
       select p.*, coalesce(f.id, ${folder}) as page_folder, (select count(*) > 1 from stream) as whole
@@ -114,7 +115,7 @@ export const mergePage = (
     ), ${twinsOf(database, accountId, round)}, matched as materialized (
       select p.ord, m.id, false as adopted from page p
       cross join lateral (
-        select m.id from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id limit 1) m
+        select m.id from ${t.messages} m where m.account_id = ${account} and m.remote_id = p.remote_id limit 1) m
       where m.id not in (select id from twins)
       union all
       select ord, id, true from twins
@@ -127,7 +128,7 @@ export const mergePage = (
           where p.word = 'removed' and not p.whole and m.folder_id = p.page_folder
           order by value::integer desc, key limit 1) as heir
       from matched x join page p on p.ord = x.ord
-      cross join lateral (select * from ${t.messages} m where m.account_id = ${accountId} and m.id = x.id limit 1) m
+      cross join lateral (select * from ${t.messages} m where m.account_id = ${account} and m.id = x.id limit 1) m
       left join lateral ${bodyOf(database, sql`p.has && ${sql.literal(ofBody)}`)} b on true
     ), following as materialized (
       select o.*,
@@ -154,7 +155,7 @@ export const mergePage = (
         body_html = case when n.fields && ${sql.literal(ofBody)} then null else m.body_html end,
         ${sql.literal(assignments)}
       from following n
-      where m.account_id = ${accountId} and m.id = any (array(select id from following)) and m.id = n.id and (n.fields <> '{}' or n.folder <> n.was_folder or n.adopted
+      where m.account_id = ${account} and m.id = any (array(select id from following)) and m.id = n.id and (n.fields <> '{}' or n.folder <> n.was_folder or n.adopted
         or n.seen_round <> n.was_round or n.removed_at is distinct from n.was_removed
         or n.also_in is distinct from n.was_in)
     ), inserted as (
@@ -198,6 +199,7 @@ export const sweepFolder = (
 ): Effect.Effect<ReadonlyArray<Merged>, SqlError.SqlError> => {
   const { sql, tables: t } = database
   const { accountId, origin, round } = place
+  const account = asAnyAccount(sql, accountId)
   return sql<Merged>`with stream as materialized (${streamOf(database, place)}), stored as materialized (
       select m.id, m.folder_id as was_folder, m.also_in, (select key from jsonb_each_text(m.also_in)
         where (select count(*) from stream) = 1 order by value::integer desc, key limit 1) as heir
@@ -209,7 +211,7 @@ export const sweepFolder = (
       seen_round = coalesce((o.also_in ->> o.heir)::integer, m.seen_round), also_in = nullif(o.also_in - o.heir, '{}'),
       removed_at = case when o.heir is null then now() end,
       removed_origin = case when o.heir is null then ${origin} end, updated_at = now()
-    from stored o where m.account_id = ${accountId} and m.id = o.id
+    from stored o where m.account_id = ${account} and m.id = o.id
     returning m.id, m.remote_id, o.was_folder, m.folder_id as folder, '{}'::text[] as fields, false as adopted,
       o.heir is null as "left"`
 }
@@ -239,6 +241,6 @@ export const handUp = (
       where m.account_id = ${accountId} and m.folder_id = ${folderId} and m.removed_at is null limit ${limit}
     )
     update ${t.messages} m set folder_id = owner.id, updated_at = now()
-    from stored o, owner where m.account_id = ${accountId} and m.id = o.id
+    from stored o, owner where m.account_id = ${asAnyAccount(sql, accountId)} and m.id = o.id
     returning m.id, m.remote_id, ${folderId}::uuid as was_folder, m.folder_id as folder, '{}'::text[] as fields,
       false as adopted, false as "left"`

@@ -8,7 +8,7 @@
  */
 import type { Statement } from "effect/sql"
 import type { AccountId } from "../../domain/Ids.ts"
-import type { Database } from "../Database.ts"
+import { asAnyAccount, type Database } from "../Database.ts"
 
 /**
  * CTEs over `page` and `stream`, the last of which is `twins (ord, id)`: rows of the page, and the stored messages that they
@@ -18,21 +18,22 @@ export const twinsOf = (
   { sql, tables: t }: Database["Service"],
   accountId: AccountId,
   round: number,
-): Statement.Fragment =>
-  sql`lone as materialized (
+): Statement.Fragment => {
+  const account = asAnyAccount(sql, accountId)
+  return sql`lone as materialized (
       select p.ord, p.twin_key, p.size, row_number() over (partition by p.twin_key, p.size order by p.ord) as n
       from page p
       left join lateral (
-        select m.id from ${t.messages} m where m.account_id = ${accountId} and m.remote_id = p.remote_id limit 1
+        select m.id from ${t.messages} m where m.account_id = ${account} and m.remote_id = p.remote_id limit 1
       ) known on true
       where p.word = 'shown' and not p.if_known and p.twin_key is not null and known.id is null
     ), adoptable as materialized (
       select i.twin_key, m.id, m.size, row_number() over (partition by i.twin_key, m.size order by m.id) as n
       from (select distinct twin_key from lone) k
       cross join lateral (
-        select * from ${t.message_index} i where i.account_id = ${accountId} and i.twin_key = k.twin_key offset 0) i
+        select * from ${t.message_index} i where i.account_id = ${account} and i.twin_key = k.twin_key offset 0) i
       cross join lateral (
-        select * from ${t.messages} m where m.account_id = ${accountId} and m.id = i.message_id limit 1) m
+        select * from ${t.messages} m where m.account_id = ${account} and m.id = i.message_id limit 1) m
       left join page p on p.remote_id = m.remote_id
       where p.word is distinct from 'shown' and (m.removed_at is not null or p.word = 'removed'
         or (m.folder_id in (select id from stream) and m.seen_round < ${round}))
@@ -51,6 +52,7 @@ export const twinsOf = (
         where id not in (select id from same_size)
       ) a on a.twin_key = l.twin_key and a.n = l.n
     )`
+}
 
 /** Fields that tell more of the channel than of the message: where a twin differs in them only, nothing happened to it. */
 export const channelFields: ReadonlySet<string> = new Set([

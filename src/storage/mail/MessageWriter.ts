@@ -7,7 +7,7 @@ import { Settings } from "../../domain/Settings.ts"
 import type { Page, RemoteBody, RemoteMessage, Upsert } from "../../mail/Mailbox.ts"
 import * as BodyWants from "./BodyWants.ts"
 import { appendChanges, type NewChange } from "./ChangeLog.ts"
-import { column, Database } from "../Database.ts"
+import { asAnyAccount, column, Database } from "../Database.ts"
 import type { FolderState } from "./Folders.ts"
 import { indexedFields, type IndexEntry, reindex, wordsOf, writeIndex } from "./MessageIndex.ts"
 import { insertNew, knownOf, toNewRow } from "./MessageInsert.ts"
@@ -348,15 +348,16 @@ export class MessageWriter extends Context.Service<MessageWriter, {
         )
 
       const settleBatch = Effect.fnUntraced(function* (key: LeaseKey, time: string) {
+        const account = asAnyAccount(sql, key.accountId)
         // Index: messages_removed.
         const deleted = yield* sql<{ id: string; folder_id: string; origin: ChangeOrigin }>`
           with doomed as materialized (
             select id from ${t.messages} where account_id = ${key.accountId} and removed_at < ${time}::timestamptz
             order by id limit ${batch}
           ), bodies as (
-            delete from ${t.message_bodies} b using doomed d where b.account_id = ${key.accountId} and b.message_id = d.id
+            delete from ${t.message_bodies} b using doomed d where b.account_id = ${account} and b.message_id = d.id
           )
-          delete from ${t.messages} m using doomed d where m.account_id = ${key.accountId} and m.id = d.id
+          delete from ${t.messages} m using doomed d where m.account_id = ${account} and m.id = d.id
           returning m.id, m.folder_id, m.removed_origin as origin`
         const counts = new Map<FolderId, number>()
         for (const { folder_id } of deleted) counts.set(folder_id, (counts.get(folder_id) ?? 0) - 1)

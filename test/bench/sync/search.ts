@@ -111,7 +111,7 @@ export const fill = async (installation: Installation, messages: number, account
       jsonb_build_object('name', 'Sender ' || i % 397, 'address', 'sender' || i % 397 || '@sender' || i % 97 || '.example'),
       timestamptz '2026-10-01 00:00:00Z' - make_interval(mins => i), left(x.body, 200), x.body, 'complete', '<' || i || '@bench.example>', '[]', '[]', '[]', '[]', true, false, false, 'normal', '{}',
       false
-    from generate_series(0, ${messages - 1}) i join ${t("bench_texts")} x on x.n = (i * 7919) % ${texts}
+    from generate_series(0, ${messages - 1}) i join ${t("bench_texts")} x on x.n = (i::bigint * 7919) % ${texts}
     join (select account_id, id, row_number() over () - 1 as place from ${
       t("folders")
     }) a on a.place = i % ${accounts}`,

@@ -51,6 +51,15 @@ export const positionsOf = (
     const idOf = (id: Statement.Fragment) => Effect.map(sql<{ id: bigint }>`select ${id} as id`, (rows) => rows[0]!.id)
     const latest = Effect.map(idOf(newest), position)
     const beginning = idOf(swept)
+    /** @param why as the message begins; what to do follows */
+    const expired = (why: string) =>
+      Effect.flatMap(Effect.orDie(latest), (now) =>
+        Effect.fail(
+          new PositionExpired({
+            position: now,
+            message: `${why}: list the messages anew (GET /v1/messages), then go on from ${now}`,
+          }),
+        ))
     return {
       position,
       beginning,
@@ -58,26 +67,18 @@ export const positionsOf = (
       latest,
       unswept: Effect.fnUntraced(function* (id) {
         if (id >= (yield* Effect.orDie(beginning))) return
-        const now = yield* Effect.orDie(latest)
-        return yield* new PositionExpired({
-          position: now,
-          message:
-            "changes after this position are older than MAILFLEET_CHANGE_RETENTION_DAYS, and have been deleted: " +
-            `list the messages anew (GET /v1/messages), then go on from ${now}`,
-        })
+        return yield* expired(
+          "changes after this position are older than MAILFLEET_CHANGE_RETENTION_DAYS, and have been deleted",
+        )
       }),
       parse: Effect.fnUntraced(function* (text) {
         if (text === latestName) return yield* Effect.orDie(idOf(newest))
         const match = /^(\d{4,10})-(\d{19})$/.exec(text)
         if (match === null || BigInt(match[2]!) > largestId) return yield* invalidCursor
         if (match[1] === epoch) return BigInt(match[2]!)
-        const now = yield* Effect.orDie(latest)
-        return yield* new PositionExpired({
-          position: now,
-          message:
-            "a backup has been restored since this position was given out, and the change log goes on otherwise: " +
-            `list the messages anew (GET /v1/messages), then go on from ${now}`,
-        })
+        return yield* expired(
+          "a backup has been restored since this position was given out, and the change log goes on otherwise",
+        )
       }),
     }
   })
